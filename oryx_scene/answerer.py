@@ -1,0 +1,160 @@
+"""All that the pipeline sees of the model: a prompt goes in, a generation comes out.
+
+The scene part of a prompt (system text and views) is the same for every question about one frozen
+scene, so that an answerer may keep what it computed for it. No torch here: a fake answerer for a
+test is a class with one method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from oryx_scene.frames import RgbImage
+
+
+class Stride(IntEnum):
+    """Pooling stride per side of the dynamic compressor: 1x, 4x and 16x fewer visual tokens."""
+
+    IMAGE = 1
+    VIDEO = 2
+    VIDEO_LONG = 4
+
+    @property
+    def compression(self) -> int:
+        """How many patch features become one visual token."""
+        return int(self) ** 2
+
+    @property
+    def modality(self) -> str:
+        """The word the reference code uses for it."""
+        return {1: "image", 2: "video", 4: "video_long"}[int(self)]
+
+
+@dataclass(frozen=True, eq=False)
+class VisualItem:
+    """What fills one image slot: one two-view image, or the frames of one video.
+
+    Attributes:
+        images: uint8 (H, W, 3) pictures, already resized to multiples of 16 * stride, marks drawn.
+            Stride.IMAGE takes exactly one; the videos take one or more of equal size.
+        stride: how strongly the compressor pools.
+        low_size: (height, width) of the second, coarse view of Stride.IMAGE; None for videos.
+        keys: one content key per picture (same key = same pixels), "" = never cached.
+    """
+
+    images: tuple[RgbImage, ...]
+    stride: Stride
+    low_size: tuple[int, int] | None = None
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One question on one scene.
+
+    Attributes:
+        system: system text of the chat template.
+        scene: text and visual items of the user turn that all questions of the scene share.
+        question: the rest of the user turn; never contains an image slot.
+        answer_prefix: text the answer is made to begin with, "" for none.
+    """
+
+    system: str
+    scene: tuple[str | VisualItem, ...]
+    question: str
+    answer_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How an answer is generated and when it stops.
+
+    Attributes:
+        max_new_tokens: most tokens to generate.
+        deadline_s: seconds on the steady clock from the call, None for no deadline.
+        temperature: 0 = greedy.
+        top_p, top_k: nucleus and rank cut of sampling; 1.0 and 0 mean off.
+        seed: of sampling.
+        repetition_penalty: over new tokens only; None takes the checkpoint's own value.
+        cancelled: polled between prefill chunks and tokens; True stops the generation.
+    """
+
+    max_new_tokens: int = 256
+    deadline_s: float | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    repetition_penalty: float | None = None
+    cancelled: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the model produced.
+
+    Attributes:
+        text: decoded new tokens without the stop token.
+        token_ids: new token ids, stop token included if one was produced.
+        stop_reason: "eos", "max_new_tokens", "deadline" or "cancelled".
+        prompt_tokens, visual_tokens: as counted in the model's own input.
+        tokens_sha256: of the prompt ids (int64 little endian, -200 per image slot).
+        timings_s: "encode", "prefill", "first_token", "decode", "total".
+        counters: encodes, cache hits, evictions, bytes, ... as the answerer keeps them.
+        warnings: degraded paths taken by the answerer.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    stop_reason: str
+    prompt_tokens: int
+    visual_tokens: int
+    tokens_sha256: str
+    timings_s: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, int | float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the pipeline must know of a loaded model to plan and to sign an answer.
+
+    ``trained`` is False for a random model, whose answers must be labelled; ``synthetic_only`` is
+    True for a model that has only ever seen synthetic scenes.
+    """
+
+    name: str
+    revision: str
+    dtype: str
+    device: str
+    context_length: int
+    trained: bool = True
+    synthetic_only: bool = False
+    quantization: str = "none"
+    attention: str = ""
+
+
+class Answerer(Protocol):
+    """A loaded model that answers one prompt at a time."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Name, precision and limits of the model."""
+        ...
+
+    def count_text_tokens(self, text: str) -> int:
+        """Tokens that ``text`` takes in a prompt."""
+        ...
+
+    def generate(
+        self, prompt: Prompt, limits: Limits, on_text: Callable[[str], None] | None = None
+    ) -> Generation:
+        """Answer ``prompt``; ``on_text`` receives each piece of text as soon as it exists.
+
+        Raises:
+            EngineError: the model failed; the answerer can be used again.
+        """
+        ...

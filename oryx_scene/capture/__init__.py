@@ -1,0 +1,1 @@
+"""Synchronising cameras and choosing views: numpy only, never reads a clock."""

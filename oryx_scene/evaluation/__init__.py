@@ -1,0 +1,1 @@
+"""Measures of marks and of answers against known truth."""

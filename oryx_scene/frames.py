@@ -1,0 +1,307 @@
+"""The plain typed records that travel through one question, from camera frame to answer.
+
+Records only: no arithmetic, no disk, no clock. Arrays are shared, never copied; treat them as read
+only. Stamps are integer nanoseconds, lengths metres, pixel coordinates (u right, v down) with the
+centre of the top-left pixel at (0, 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+DepthImage = NDArray[np.float32]
+RgbImage = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Intrinsics:
+    """Pinhole parameters of one stated image size (sensor_msgs/CameraInfo, REP-104).
+
+    Attributes:
+        K: (3, 3) float64, pixels.
+        height, width: the image size in pixels that K belongs to.
+        distortion_model: "none", "plumb_bob", "rational_polynomial" or "equidistant".
+        D: (n,) float64 coefficients in the order of that model.
+    """
+
+    K: FloatArray
+    height: int
+    width: int
+    distortion_model: str = "none"
+    D: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of one camera with its capture stamp.
+
+    Attributes:
+        camera: our name for the camera (front, left, ...); neither topic nor frame_id.
+        stamp_ns: capture time from the message header.
+        frame_id: optical frame of the image (z forward, x right, y down; REP-103).
+        rgb: (height, width, 3) uint8.
+        sha256: hex digest of the received payload bytes (Image.data, CompressedImage.data or file).
+        topic: topic or file that the payload came from.
+        encoding: as received, e.g. "bgr8" or "jpeg".
+        depth: (height, width) float32 metres along optical z, registered to ``rgb``; NaN where
+            unknown. None where the camera has no usable depth.
+        depth_sha256: digest of the depth payload, "" without depth.
+        intrinsics: of ``rgb`` as received; None where nobody published any.
+        T_fixed_camera: (4, 4) float64, takes points of the optical frame to ``fixed_frame``; None
+            where TF does not know.
+        fixed_frame: name of the fixed coordinate frame, "" without a pose.
+        warnings: what was missing or doubtful about this frame, one sentence each.
+        labels: (height, width) int32 true object ids of a synthetic source, None elsewhere.
+    """
+
+    camera: str
+    stamp_ns: int
+    frame_id: str
+    rgb: RgbImage
+    sha256: str
+    topic: str = ""
+    encoding: str = "rgb8"
+    depth: DepthImage | None = None
+    depth_sha256: str = ""
+    intrinsics: Intrinsics | None = None
+    T_fixed_camera: FloatArray | None = None
+    fixed_frame: str = ""
+    warnings: tuple[str, ...] = ()
+    labels: NDArray[np.int32] | None = None
+
+    @property
+    def height(self) -> int:
+        """Rows of ``rgb`` in pixels."""
+        return int(self.rgb.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of ``rgb`` in pixels."""
+        return int(self.rgb.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSet:
+    """The frames that one answer rests on, in the order in which the model sees them.
+
+    Attributes:
+        frames: at least one frame.
+        skew_s: measured spread of the stamps of the newest frame of each camera.
+        warnings: what synchronisation had to leave out, one sentence each.
+    """
+
+    frames: tuple[Frame, ...]
+    skew_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def newest_ns(self) -> int:
+        """Capture stamp of the newest frame."""
+        return max(frame.stamp_ns for frame in self.frames)
+
+    @property
+    def oldest_ns(self) -> int:
+        """Capture stamp of the oldest frame."""
+        return min(frame.stamp_ns for frame in self.frames)
+
+
+@dataclass(frozen=True)
+class MarkObservation:
+    """One mark as seen in one view.
+
+    Attributes:
+        view: index into ``ViewSet.frames``.
+        u, v: where the number is drawn, pixels of the received image.
+        radius_px: of the disc, pixels of the received image (0 until drawn sizes are known).
+        depth_m: of the surface under (u, v) along optical z, NaN if unknown.
+        visible_fraction: visible pixels over pixels the whole object would cover, 0..1.
+        area_px: visible pixels of the object in the received image.
+        bbox: (u0, v0, u1, v1) of the visible pixels, inclusive, received image.
+    """
+
+    view: int
+    u: float
+    v: float
+    radius_px: float
+    depth_m: float
+    visible_fraction: float
+    area_px: int
+    bbox: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One object with the number drawn on it in every view that sees it.
+
+    Attributes:
+        number: 1..K; the same object keeps it, it is never reused within a scene's life.
+        observations: at most one per view, ordered by view.
+        position: centre in the fixed frame, metres; None without depth or pose.
+        size: extent along the fixed frame's axes, metres; None where unknown.
+        position_std: standard deviation of ``position``, metres, NaN unknown.
+        label: name given by a detector, "" if none.
+        score: 0..1, how sure the association is.
+        frame_id: coordinate frame of ``position``.
+    """
+
+    number: int
+    observations: tuple[MarkObservation, ...]
+    position: tuple[float, float, float] | None = None
+    size: tuple[float, float, float] | None = None
+    position_std: float = float("nan")
+    label: str = ""
+    score: float = 1.0
+    frame_id: str = ""
+
+
+class Predicate(str, Enum):
+    """What a relation states; values are the words used in JSON."""
+
+    LEFT_OF = "left_of"
+    RIGHT_OF = "right_of"
+    IN_FRONT_OF = "in_front_of"
+    BEHIND = "behind"
+    ABOVE = "above"
+    BELOW = "below"
+    ON = "on"
+    NEAREST = "nearest"
+    DISTANCE = "distance"
+    RANGE = "range"
+    SIZE = "size"
+    BEARING = "bearing"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A coarse, measured or stated relation between marks.
+
+    Attributes:
+        subject: mark number.
+        predicate: what is stated.
+        object: other mark number; None where the relation is to the viewpoint itself.
+        reference: for whom: "view:<camera>" or a coordinate frame; left/right mean nothing without.
+        value: number in ``unit``, NaN for pure predicates.
+        unit: "m", "rad" or "".
+        std: standard deviation of ``value`` in ``unit``, NaN unknown.
+        source: "geometry" (measured) or "model" (read from the text).
+    """
+
+    subject: int
+    predicate: Predicate
+    object: int | None
+    reference: str
+    value: float = float("nan")
+    unit: str = ""
+    std: float = float("nan")
+    source: str = "geometry"
+
+
+@dataclass(frozen=True)
+class MarkSet:
+    """All marks of one view set.
+
+    Attributes:
+        marks: ordered by number.
+        relations: measured between the marks.
+        left_out: reason -> how many candidate objects got no mark because of it.
+        route: "depth", "tracks", "detections" or "none".
+        warnings: one sentence each.
+    """
+
+    marks: tuple[Mark, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+    route: str = "none"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and how the answer is wanted.
+
+    Attributes:
+        text: the user's words, at most 32 KiB of UTF-8.
+        format: "text", "yes_no", "choice", "marks" or "json".
+        choices: the allowed answers of format "choice".
+        json_schema: JSON text of format "json".
+    """
+
+    text: str
+    format: str = "text"
+    choices: tuple[str, ...] = ()
+    json_schema: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One frame that an answer rests on, without its pixels.
+
+    ``age_s`` runs from capture to the moment the view set was frozen, in the source's own time.
+    ``T_answer_camera`` is (4, 4) row-major, optical frame to the answer's frame_id, or None.
+    """
+
+    camera: str
+    stamp_ns: int
+    frame_id: str
+    topic: str
+    encoding: str
+    height: int
+    width: int
+    sha256: str
+    depth_sha256: str
+    age_s: float
+    T_answer_camera: tuple[tuple[float, ...], ...] | None
+
+
+@dataclass(frozen=True)
+class SceneAnswer:
+    """The answer to one question, with all that it rests on.
+
+    Attributes:
+        question: as asked.
+        text: what the model said, scratchpad removed.
+        scratchpad: the model's working, "" if none.
+        marks: the marks that the text names, with their places.
+        scene: all marks of the scene.
+        relations: measured relations, and those read from the text (source "model").
+        verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
+        choice: index into the question's choices, -1 if none.
+        confidence: 0..1, NaN where not computed.
+        json: the validated JSON text of format "json", "" otherwise.
+        evidence: the frames, in the order the model saw them.
+        frame_id: coordinate frame of all positions.
+        compression: 1, 4 or 16; ``visual_tokens``, ``prompt_tokens``, ``generated_tokens`` counts.
+        stop_reason: "eos", "max_new_tokens", "deadline", "cancelled" or "error".
+        timings_s: stage -> seconds on the steady clock.
+        provenance: model, revision, dtype, device, prompt and token hashes, software version.
+        budget: the decision table's row that was used.
+        warnings: one sentence each; a degraded path always has one.
+    """
+
+    question: Question
+    text: str
+    scratchpad: str = ""
+    marks: tuple[Mark, ...] = ()
+    scene: tuple[Mark, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    verdict: str = ""
+    choice: int = -1
+    confidence: float = float("nan")
+    json: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    frame_id: str = ""
+    compression: int = 1
+    visual_tokens: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    stop_reason: str = "eos"
+    timings_s: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)
+    budget: dict[str, int | float | str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Analytic worlds ray-cast into posed RGB-D views with true ids and true answers."""
