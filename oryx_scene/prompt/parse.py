@@ -1,0 +1,148 @@
+"""Reading the model's text back: scratchpad, marks that it names, verdict, choice.
+
+A bare number is taken for a mark only where it cannot be a measure or a count: after "mark" or
+"#", or where the whole answer is a list of numbers. What is not said is not guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from oryx_scene.frames import Question
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+_LIST_ONLY = re.compile(r"^\W*\d{1,2}(?:\s*(?:,|;|and|&|\s)\s*\d{1,2})*\W*$", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?:\b(?:marks?|objects?|numbers?|discs?)\s*#?\s*|#)"
+    r"((?:\d{1,2})(?:\s*(?:,|and|&|or)\s*#?\d{1,2}(?!\s*(?:\.\d|m\b|cm\b|met)))*)",
+    re.IGNORECASE,
+)
+_YES = re.compile(r"^\W*(yes|yeah|correct|true)\b", re.IGNORECASE)
+_NO = re.compile(r"^\W*(no|not|none|false|incorrect)\b", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\b(unsure|uncertain|cannot (?:tell|say|see|determine)|can't (?:tell|say)|not sure|unclear)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What was read from the model's text.
+
+    Attributes:
+        text: without the scratchpad.
+        scratchpad: the text between the think marks, "" if there was none.
+        marks: numbers that the text names and the scene has, in order of first naming.
+        unknown_marks: numbers named as marks that the scene does not have.
+        verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
+        choice: index into the choices, -1 if none fits.
+        json: compact JSON text of format "json", "" if the text holds none.
+        warnings: what did not fit the asked format.
+    """
+
+    text: str
+    scratchpad: str
+    marks: tuple[int, ...]
+    unknown_marks: tuple[int, ...]
+    verdict: str = ""
+    choice: int = -1
+    json: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def split_scratchpad(raw: str) -> tuple[str, str]:
+    """(text, scratchpad) of ``raw``; an unclosed scratchpad leaves no text."""
+    start = raw.find(THINK_OPEN)
+    if start < 0:
+        return raw.strip(), ""
+    end = raw.find(THINK_CLOSE, start)
+    if end < 0:
+        return raw[:start].strip(), raw[start + len(THINK_OPEN) :].strip()
+    text = raw[:start] + raw[end + len(THINK_CLOSE) :]
+    return text.strip(), raw[start + len(THINK_OPEN) : end].strip()
+
+
+def named_numbers(text: str) -> tuple[int, ...]:
+    """Numbers that ``text`` uses as marks, in order of first naming."""
+    if _LIST_ONLY.match(text):
+        found = re.findall(r"\d{1,2}", text)
+    else:
+        found = [n for group in _NAMED.findall(text) for n in re.findall(r"\d{1,2}", group)]
+    return tuple(dict.fromkeys(int(number) for number in found))
+
+
+def read_verdict(text: str) -> str:
+    """"yes", "no" or "unsure" from how ``text`` begins, "" where it says none of them."""
+    if _UNSURE.search(text):
+        return "unsure"
+    if _YES.match(text):
+        return "yes"
+    return "no" if _NO.match(text) else ""
+
+
+def read_choice(text: str, choices: Iterable[str]) -> int:
+    """Index of the one choice that ``text`` names, -1 where none or several fit."""
+    lowered = text.lower()
+    fits = [
+        (index, choice)
+        for index, choice in enumerate(choices)
+        if re.search(rf"(?<!\w){re.escape(choice.lower())}(?!\w)", lowered)
+    ]
+    # "dark red" also holds "red": the longer choice is meant where it contains the others.
+    fits = [
+        (index, choice)
+        for index, choice in fits
+        if not any(choice.lower() in other.lower() and choice != other for _, other in fits)
+    ]
+    return fits[0][0] if len(fits) == 1 else -1
+
+
+def read_json(text: str) -> str:
+    """The first JSON value in ``text`` as compact JSON, "" if there is none."""
+    decoder = json.JSONDecoder()
+    for match in re.finditer(r"[\[{]", text):
+        try:
+            value, _ = decoder.raw_decode(text, match.start())
+        except ValueError:
+            continue
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return ""
+
+
+def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> ParsedAnswer:
+    """Read the model's raw text as the answer to ``question`` about marks ``known_marks``."""
+    text, scratchpad = split_scratchpad(raw)
+    known = set(known_marks)
+    named = named_numbers(text)
+    unknown = tuple(number for number in named if number not in known)
+    warnings: list[str] = []
+    if scratchpad and not text:
+        warnings.append("the answer ended inside its scratchpad; there is no verdict")
+    if unknown:
+        listed = ", ".join(map(str, unknown))
+        warnings.append(f"the answer names marks that the scene does not have: {listed}")
+    verdict = read_verdict(text) if question.format == "yes_no" else ""
+    choice = read_choice(text, question.choices) if question.format == "choice" else -1
+    value = read_json(text) if question.format == "json" else ""
+    if question.format == "yes_no" and not verdict:
+        warnings.append("the answer says neither yes nor no")
+    if question.format == "choice" and choice < 0:
+        warnings.append("the answer names none, or more than one, of the choices")
+    if question.format == "marks" and not named:
+        warnings.append("the answer names no mark")
+    if question.format == "json" and not value:
+        warnings.append("the answer holds no JSON")
+    return ParsedAnswer(
+        text=text,
+        scratchpad=scratchpad,
+        marks=tuple(number for number in named if number in known),
+        unknown_marks=unknown,
+        verdict=verdict,
+        choice=choice,
+        json=value,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,194 @@
+"""The words around the pictures: what the marks are, which measured facts fit, how to answer.
+
+Always-on facts do not help a model and sometimes mislead it (order, direction), so a fact is
+attached only where the question asks for its kind. Text only; no pixels, no tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+from oryx_scene.errors import QuestionError
+from oryx_scene.frames import Mark, Question
+
+MAX_QUESTION_BYTES = 32 * 1024
+SYSTEM_TEXT = "You are a helpful assistant."
+
+
+class QuestionKind(str, Enum):
+    """Which measured facts fit a question."""
+
+    DIRECTION = "direction"
+    DISTANCE = "distance"
+    POSITION = "position"
+    SIZE = "size"
+    OTHER = "other"
+
+
+_KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
+    (
+        QuestionKind.DISTANCE,
+        r"how far|how close|distance|nearest|nearer|closest|closer|farthest|furthest|metres?|meters?",
+    ),
+    (
+        QuestionKind.DIRECTION,
+        r"\bleft\b|\bright\b|in front|\bbehind\b|\bahead\b|\babove\b|\bbelow\b|\bunder\b|\bon top\b"
+        r"|\bnext to\b|\bbeside\b|\bbetween\b|\bdirection\b",
+    ),
+    (QuestionKind.SIZE, r"how (?:big|large|tall|wide|high|long)|\bsize\b|\bheight\b|\bwidth\b"),
+    (QuestionKind.POSITION, r"\bwhere\b|\bposition\b|\bcoordinates?\b|\blocated\b|\blocation\b"),
+)
+
+
+def question_kinds(text: str) -> tuple[QuestionKind, ...]:
+    """Which kinds of measured facts ``text`` asks for; (OTHER,) if none."""
+    lowered = text.lower()
+    found = tuple(kind for kind, words in _KIND_WORDS if re.search(words, lowered))
+    return found or (QuestionKind.OTHER,)
+
+
+def check_question(question: Question) -> Question:
+    """Return ``question`` if it can be asked.
+
+    Raises:
+        QuestionError: empty, longer than 32 KiB, not valid text, or a format that lacks its part.
+    """
+    text = question.text
+    if not text.strip():
+        raise QuestionError("the question is empty.", hint='ask something, e.g. -q "What is here?"')
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as err:
+        raise QuestionError(
+            f"the question is not valid UTF-8 (at character {err.start}).",
+            hint="check the encoding of the terminal or the file that the question comes from",
+        ) from err
+    if "\x00" in text:
+        raise QuestionError("the question holds a NUL character.", hint="remove it")
+    if size > MAX_QUESTION_BYTES:
+        raise QuestionError(
+            f"the question is {size} bytes long; at most {MAX_QUESTION_BYTES} are taken.",
+            hint="shorten the question",
+        )
+    formats = ("text", "yes_no", "choice", "marks", "json")
+    if question.format not in formats:
+        raise QuestionError(
+            f"unknown answer format '{question.format}'.", hint=f"one of {', '.join(formats)}"
+        )
+    if question.format == "choice" and len(question.choices) < 2:
+        raise QuestionError(
+            f"a choice question needs at least 2 choices, got {len(question.choices)}.",
+            hint="list the allowed answers",
+        )
+    if question.format == "json" and not question.json_schema:
+        raise QuestionError("a JSON question needs a schema.", hint="give a JSON schema")
+    return question
+
+
+def view_names(cameras: Sequence[str]) -> tuple[str, ...]:
+    """Names by which the prompt calls the views: the camera, numbered where one camera recurs."""
+    names: list[str] = []
+    for index, camera in enumerate(cameras):
+        if cameras.count(camera) > 1:
+            names.append(f"{camera} {list(cameras[:index]).count(camera) + 1}")
+        else:
+            names.append(camera)
+    return tuple(names)
+
+
+def views_text(cameras: Sequence[str]) -> str:
+    """One line that says what the pictures are."""
+    names = view_names(cameras)
+    if len(names) == 1:
+        return f"One view: {names[0]}."
+    return f"{len(names)} views of one scene: {', '.join(names)}."
+
+
+def marks_text(marks: Sequence[Mark]) -> str:
+    """One line that says what the drawn numbers mean, "" without marks."""
+    if not marks:
+        return ""
+    listed = ", ".join(_named(mark) for mark in marks)
+    return f"The same number on a red disc is the same object in every view. Marks: {listed}."
+
+
+def _named(mark: Mark) -> str:
+    return f"{mark.number} ({mark.label})" if mark.label else str(mark.number)
+
+
+def _metres(value: float) -> str:
+    # A rounded -0.0 would read as a direction.
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+def position_facts(marks: Sequence[Mark]) -> str:
+    """Places of the marks in the fixed frame, metres rounded to 0.1; "" if none is known."""
+    placed = [mark for mark in marks if mark.position is not None]
+    if not placed:
+        return ""
+    listed = "; ".join(
+        f"{mark.number}: x {_metres(p[0])} y {_metres(p[1])} z {_metres(p[2])}"
+        for mark in placed
+        if (p := mark.position) is not None
+    )
+    return f"Measured places in {placed[0].frame_id or 'the map'}, metres: {listed}."
+
+
+def direction_facts(
+    seen: Sequence[tuple[int, tuple[float, float, float]]], viewpoint: str
+) -> str:
+    """Places as seen from a camera.
+
+    Args:
+        seen: (mark number, point in the camera's optical frame: x right, y down, z forward).
+        viewpoint: name of that view.
+    """
+    if not seen:
+        return ""
+    listed = "; ".join(
+        f"{number}: right {_metres(x)} ahead {_metres(z)} up {_metres(-y)}"
+        for number, (x, y, z) in seen
+    )
+    return f"Measured from {viewpoint}, metres: {listed}."
+
+
+def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "") -> str:
+    """Measured distances; object 0 stands for the viewpoint."""
+    if not pairs:
+        return ""
+    listed = "; ".join(
+        f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs
+    )
+    return f"Measured distances, metres: {listed}."
+
+
+def size_facts(marks: Sequence[Mark]) -> str:
+    """Measured extents, metres rounded to 0.1."""
+    sized = [(mark.number, mark.size) for mark in marks if mark.size is not None]
+    if not sized:
+        return ""
+    listed = "; ".join(
+        f"{number}: {_metres(s[0])} by {_metres(s[1])} by {_metres(s[2])}" for number, s in sized
+    )
+    return f"Measured sizes, metres: {listed}."
+
+
+def format_text(question: Question) -> str:
+    """One line that says how to answer; an exact instruction is worth more than any fact."""
+    if question.format == "yes_no":
+        return "Answer yes or no."
+    if question.format == "choice":
+        return f"Answer with one of: {'; '.join(question.choices)}."
+    if question.format == "marks":
+        return "Answer with mark numbers only."
+    if question.format == "json":
+        return "Answer with JSON that fits this schema: " + question.json_schema
+    return ""
+
+
+def question_text(question: Question, facts: Sequence[str]) -> str:
+    """The text after the views: facts that fit, the question, how to answer."""
+    parts = [*facts, question.text.strip(), format_text(question)]
+    return "\n".join(part for part in parts if part)
