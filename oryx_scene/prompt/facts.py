@@ -1,0 +1,118 @@
+"""Which measured facts go with which question.
+
+Facts are computed from the marks' measured places, never read from pictures, and only those of the
+asked kind are attached. Directions are stated from one named viewpoint: left and right mean nothing
+without it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+
+from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
+from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.prompt.parse import named_numbers
+from oryx_scene.prompt.wording import (
+    QuestionKind,
+    direction_facts,
+    distance_facts,
+    position_facts,
+    question_kinds,
+    size_facts,
+    view_names,
+)
+
+_FROM_VIEWPOINT = re.compile(r"\b(me|us|you|robot|camera|here|away)\b", re.IGNORECASE)
+_BETWEEN_MARKS = re.compile(
+    r"\b(nearest|closest|nearer|closer|farthest|furthest|between|from each)\b", re.IGNORECASE
+)
+
+
+def viewpoint_of(question: str, views: ViewSet) -> int:
+    """Index of the view that directions are stated from.
+
+    The view whose name the question says, the longest name first; else the newest frame.
+    """
+    names = view_names([frame.camera for frame in views.frames])
+    lowered = question.lower()
+    said = [
+        (len(name), index)
+        for index, name in enumerate(names)
+        if re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", lowered)
+    ]
+    if said:
+        return max(said, key=lambda item: (item[0], -item[1]))[1]
+    newest = max(range(len(names)), key=lambda index: (views.frames[index].stamp_ns, -index))
+    return newest
+
+
+def points_in_view(
+    marks: tuple[Mark, ...], frame: Frame
+) -> tuple[tuple[int, tuple[float, float, float]], ...]:
+    """(number, point) of the marks with a place, in ``frame``'s optical frame, metres."""
+    if frame.T_fixed_camera is None:
+        return ()
+    placed = [mark for mark in marks if mark.position is not None]
+    if not placed:
+        return ()
+    points = np.array([mark.position for mark in placed], dtype=np.float64)
+    seen = transform_points(invert(frame.T_fixed_camera), points)
+    return tuple(
+        (mark.number, (float(p[0]), float(p[1]), float(p[2])))
+        for mark, p in zip(placed, seen, strict=True)
+    )
+
+
+def distance_pairs(
+    question: str, marks: tuple[Mark, ...], seen: tuple[tuple[int, tuple[float, float, float]], ...]
+) -> tuple[tuple[int, int, float], ...]:
+    """The distances that a question asks for; object 0 stands for the viewpoint.
+
+    Two or more marks named: between those. One named: from it to all others. None named: between
+    all marks where the words compare marks, and from the viewpoint where they do not.
+    """
+    places = {m.number: np.array(m.position) for m in marks if m.position is not None}
+    named = [number for number in named_numbers(question) if number in places]
+    if len(named) >= 2:
+        pairs = list(itertools.combinations(named, 2))
+    elif named:
+        pairs = [(named[0], other) for other in places if other != named[0]]
+    elif _BETWEEN_MARKS.search(question):
+        pairs = list(itertools.combinations(places, 2))
+    else:
+        pairs = []
+    found = [(a, b, float(np.linalg.norm(places[a] - places[b]))) for a, b in pairs]
+    if not found or _FROM_VIEWPOINT.search(question):
+        ranges = {number: float(np.linalg.norm(point)) for number, point in seen}
+        found += [(number, 0, ranges[number]) for number in (named or ranges) if number in ranges]
+    return tuple(found)
+
+
+def fitting_facts(question: str, views: ViewSet, marks: MarkSet, mode: str) -> tuple[str, ...]:
+    """Lines of measured facts for the prompt.
+
+    Args:
+        question: the user's words.
+        views, marks: the frozen scene.
+        mode: "fit", "all" or "none" (``MarkingConfig.facts``).
+    """
+    if mode == "none" or not marks.marks:
+        return ()
+    every = tuple(QuestionKind)
+    kinds = every if mode == "all" else question_kinds(question)
+    index = viewpoint_of(question, views)
+    name = view_names([frame.camera for frame in views.frames])[index]
+    seen = points_in_view(marks.marks, views.frames[index])
+    lines: list[str] = []
+    if QuestionKind.POSITION in kinds:
+        lines.append(position_facts(marks.marks))
+    if QuestionKind.DIRECTION in kinds:
+        lines.append(direction_facts(seen, name))
+    if QuestionKind.DISTANCE in kinds:
+        lines.append(distance_facts(distance_pairs(question, marks.marks, seen), name))
+    if QuestionKind.SIZE in kinds:
+        lines.append(size_facts(marks.marks))
+    return tuple(line for line in lines if line)

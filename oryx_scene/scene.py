@@ -1,0 +1,159 @@
+"""Freezing a scene: frames -> views, budget, marks, prepared pictures and the prompt's scene part.
+
+A frozen scene never changes; any number of questions can be asked about it. Nothing here knows the
+model but its card, and nothing reads the source's clock: "now" is handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from oryx_scene.answerer import ModelCard, Stride, VisualItem
+from oryx_scene.capture.choose import choose_views
+from oryx_scene.config import PipelineConfig
+from oryx_scene.errors import NoFramesError
+from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
+from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
+from oryx_scene.marks.finder import MarksConfig, find_marks
+from oryx_scene.marks.snap import snap_disc
+from oryx_scene.prompt.budget import BudgetPlan, plan_budget
+from oryx_scene.prompt.placement import Placement
+from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
+from oryx_scene.prompt.wording import marks_text, views_text
+
+# Room for system text, chat template, marks and facts, besides the answer itself.
+TEXT_TOKENS = 1024
+
+# (views, marks configuration, question) -> marks. The node and tests hand in their own, e.g. one
+# that keeps numbers stable from scene to scene.
+MarkFinder = Callable[[ViewSet, MarksConfig, str], MarkSet]
+
+
+def find_marks_fresh(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
+    """Marks of one view set, knowing nothing of earlier ones."""
+    return find_marks(views, config, question=question)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frozen scene, ready for questions.
+
+    Attributes:
+        scene_id: hash of evidence, marks and settings: equal scenes have equal ids.
+        views: the frames, in the order the model sees them.
+        frozen_ns: "now" of the source when the scene was frozen.
+        marks: numbers, places and measured relations.
+        plan: compression, sizes and token count.
+        prepared: the pictures that the model sees, marks drawn.
+        discs: per view, the discs drawn, prepared pixels.
+        prompt: the scene part of the prompt.
+        timings_s: "views", "marks", "prepare" on the steady clock.
+        warnings: one sentence each.
+    """
+
+    scene_id: str
+    views: ViewSet
+    frozen_ns: int
+    marks: MarkSet
+    plan: BudgetPlan
+    prepared: tuple[RgbImage, ...]
+    discs: tuple[tuple[Disc, ...], ...]
+    prompt: tuple[str | VisualItem, ...]
+    timings_s: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frame_id(self) -> str:
+        """Coordinate frame of all places, "" without poses."""
+        return next((frame.fixed_frame for frame in self.views.frames if frame.fixed_frame), "")
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The frames without their pixels."""
+        return tuple(_evidence(frame, self.frozen_ns) for frame in self.views.frames)
+
+
+def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
+    pose = frame.T_fixed_camera
+    return Evidence(
+        camera=frame.camera,
+        stamp_ns=frame.stamp_ns,
+        frame_id=frame.frame_id,
+        topic=frame.topic,
+        encoding=frame.encoding,
+        height=frame.height,
+        width=frame.width,
+        sha256=frame.sha256,
+        depth_sha256=frame.depth_sha256,
+        age_s=(frozen_ns - frame.stamp_ns) / 1e9,
+        T_answer_camera=None if pose is None else tuple(tuple(map(float, row)) for row in pose),
+    )
+
+
+def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
+    """Choose at most ``count`` frames and order them by camera, then stamp.
+
+    The order does not depend on which camera was a millisecond earlier, so that the same views
+    give the same prompt.
+
+    Raises:
+        NoFramesError: no frame at all.
+    """
+    if not frames:
+        raise NoFramesError(
+            "there is no frame to look at.", hint="check the cameras with `oryx-scene check`"
+        )
+    chosen = [frames[index] for index in choose_views(frames, count)]
+    chosen.sort(key=lambda frame: (frame.camera, frame.stamp_ns))
+    newest = {frame.camera: frame.stamp_ns for frame in chosen}
+    skew_s = (max(newest.values()) - min(newest.values())) / 1e9
+    warnings = tuple(
+        f"view {frame.camera} at {frame.stamp_ns / 1e9:.3f} s: {text}"
+        for frame in chosen
+        for text in frame.warnings
+    )
+    return ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings)
+
+
+def place_discs(
+    marks: MarkSet, views: ViewSet, plan: BudgetPlan
+) -> tuple[tuple[Disc, ...], ...]:
+    """Discs of every view in prepared pixels, snapped to the model's token cells where possible."""
+    cell = 16 * int(plan.stride)
+    discs: list[tuple[Disc, ...]] = []
+    for index, placement in enumerate(plan.placements):
+        radius = disc_radius(placement.width, int(plan.stride))
+        seen = [
+            (mark.number, observation)
+            for mark in marks.marks
+            for observation in mark.observations
+            if observation.view == index
+        ]
+        discs.append(
+            tuple(
+                Disc(number, *placement.to_prepared(item.u, item.v), radius)
+                for number, item in seen
+            )
+        )
+    return tuple(discs)
+
+
+def scene_prompt(
+    views: ViewSet, marks: MarkSet, plan: BudgetPlan, pictures: Sequence[RgbImage]
+) -> tuple[str | VisualItem, ...]:
+    """The part of the prompt that all questions of the scene share: pictures first, then words."""
+    parts: list[str | VisualItem] = []
+    for group in plan.groups:
+        images = tuple(pictures[index] for index in group)
+        low = plan.low_sizes[group[0]] if plan.stride is Stride.IMAGE else None
+        keys = tuple(content_key(image) for image in images)
+        parts.append(VisualItem(images, plan.stride, low, keys))
+        parts.append("\n")
+    cameras = [frame.camera for frame in views.frames]
+    lines = [views_text(cameras), marks_text(marks.marks)]
+    parts.append("".join(f"{line}\n" for line in lines if line))
+    return tuple(parts)

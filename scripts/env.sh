@@ -1,0 +1,73 @@
+# Sourced by demo.sh and test.sh: finds Python, makes .venv in the repository, installs into it.
+# Needs nothing but a POSIX shell; what is missing is installed with apt where that is allowed.
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Run apt-get as root, through sudo if there is one; say what to type otherwise.
+apt_install() {
+    if ! command -v apt-get >/dev/null 2>&1; then
+        fail "please install these system packages and run again: $*"
+    fi
+    if [ "$(id -u)" = 0 ]; then
+        sudo_=""
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo_="sudo"
+    else
+        fail "please run as root: apt-get install -y $*"
+    fi
+    say "Installing system packages: $*"
+    $sudo_ env DEBIAN_FRONTEND=noninteractive apt-get update -qq || fail "apt-get update failed"
+    $sudo_ env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+        >/dev/null || fail "apt-get install $* failed"
+}
+
+find_python() {
+    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
+        [ -n "$candidate" ] || continue
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+            python=$candidate
+            return 0
+        fi
+    done
+    return 1
+}
+
+# make_venv: leaves the interpreter of the virtual environment in $py.
+make_venv() {
+    venv=${VENV:-$root/.venv}
+    py=$venv/bin/python
+    if [ -x "$py" ] && "$py" -m pip --version >/dev/null 2>&1; then
+        return 0
+    fi
+    find_python || { apt_install python3 python3-venv; find_python; } ||
+        fail "Python 3.10 or newer is needed; set PYTHON=/path/to/python3"
+    # Debian and Ubuntu ship python3 without ensurepip; venv then fails half-way.
+    if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        apt_install "python$version-venv"
+    fi
+    say "Creating $venv"
+    rm -rf "$venv"
+    "$python" -m venv "$venv" || fail "cannot create a virtual environment in $venv"
+}
+
+# pip_install ARGS...: quiet, within the tested versions.
+pip_install() {
+    "$py" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" "$@" ||
+        fail "pip install $* failed"
+}
+
+# A marker file per set of extras makes the second run instant; it is void when pyproject changes.
+install_extras() {
+    extras=$1
+    stamp=$venv/.installed-$(printf '%s' "$extras" | tr ',' '-')
+    if [ -f "$stamp" ] && [ "$stamp" -nt "$root/pyproject.toml" ] &&
+        [ "$stamp" -nt "$root/constraints.txt" ]; then
+        return 0
+    fi
+    say "Installing oryx-scene with the extras: $extras"
+    pip_install -e "$root[$extras]"
+    : >"$stamp"
+}
