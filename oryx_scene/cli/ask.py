@@ -1,0 +1,131 @@
+"""`oryx-scene ask`: one recording, one or more questions, streamed answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oryx_scene.answerer import Limits
+    from oryx_scene.frames import Question, SceneAnswer
+    from oryx_scene.pipeline import ScenePipeline
+    from oryx_scene.scene import Scene
+
+HELP = "Ask questions about a recorded scene and stream the answers."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    from oryx_scene.cli.common import add_source_arguments
+
+    add_source_arguments(parser)
+    parser.add_argument(
+        "-q", "--question", action="append", required=True, help="may be given several times"
+    )
+    parser.add_argument(
+        "--model",
+        default="default",
+        metavar="DIR_OR_ID",
+        help="checkpoint folder, hub id (downloads), 'default', or 'random' (tiny, untrained)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--format", choices=("text", "yes_no", "marks"), default="text")
+    parser.add_argument("--choices", nargs="+", metavar="TEXT", help="answer with one of these")
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 = greedy (default)")
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0, help="of sampling")
+    parser.add_argument("--out", type=Path, help="folder for answers.json and the marked views")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per question")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Freeze one scene and ask every question about it."""
+    from oryx_scene.answer_json import answer_to_dict
+    from oryx_scene.answerer import Limits
+    from oryx_scene.cli.common import config_from_args, frames_from_args
+    from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
+    from oryx_scene.errors import ConfigError
+    from oryx_scene.frames import Question
+    from oryx_scene.model.engine import load_answerer
+    from oryx_scene.pipeline import ScenePipeline
+    from oryx_scene.prompt.wording import check_question
+
+    if args.max_new_tokens < 1:
+        raise ConfigError(f"--max-new-tokens is {args.max_new_tokens}; it must be at least 1.")
+    if not 0.0 <= args.temperature <= 2.0 or not 0.0 < args.top_p <= 1.0:
+        raise ConfigError("--temperature must lie in 0..2 and --top-p in (0, 1].")
+    choices = tuple(args.choices or ())
+    kind = "choice" if choices else args.format
+    # All bad input is refused before a model of many gigabytes is loaded.
+    questions = [check_question(Question(text, kind, choices)) for text in args.question]
+    config = config_from_args(args)
+    found = frames_from_args(args, config)
+    pipeline = ScenePipeline(
+        load_answerer(args.model, device=args.device, dtype=args.dtype), config
+    )
+    scene = pipeline.freeze(
+        found.frames,
+        found.now_ns,
+        question=" ".join(args.question),
+        warnings=found.warnings,
+        synthetic=found.synthetic,
+    )
+    limits = Limits(
+        max_new_tokens=args.max_new_tokens,
+        deadline_s=args.timeout,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+    )
+    described = []
+    for question in questions:
+        answer = _ask_one(pipeline, scene, question, limits, args.json)
+        described.append(answer_to_dict(answer))
+        if args.json:
+            print(json.dumps(described[-1], sort_keys=True, allow_nan=False), flush=True)
+    if args.out is not None:
+        write_scene_pictures(scene, args.out, scene_to_dict(scene))
+        write_json(args.out / "answers.json", described)
+    return 0
+
+
+def _ask_one(
+    pipeline: ScenePipeline, scene: Scene, question: Question, limits: Limits, quiet: bool
+) -> SceneAnswer:
+    if quiet:
+        return pipeline.ask(scene, question, limits)
+    from oryx_scene.prompt.stream import VisibleText
+
+    print(f"Q: {question.text}")
+    if not pipeline.answerer.card.trained:
+        print("A (random model): ", end="", flush=True)
+    else:
+        print("A: ", end="", flush=True)
+    visible = VisibleText(lambda piece: print(piece, end="", flush=True))
+    answer = pipeline.ask(scene, question, limits, visible.feed)
+    visible.finish()
+    print()
+    _print_summary(answer)
+    return answer
+
+
+def _print_summary(answer: SceneAnswer) -> None:
+    for mark in answer.marks:
+        if mark.position is not None:
+            x, y, z = mark.position
+            print(f"   mark {mark.number}: x {x:.2f} y {y:.2f} z {z:.2f} m in {answer.frame_id}")
+    seen = ", ".join(f"{e.camera} ({e.age_s:.2f} s old)" for e in answer.evidence)
+    print(f"   seen in: {seen}")
+    print(
+        f"   {answer.compression}x, {answer.visual_tokens} visual of {answer.prompt_tokens} prompt "
+        f"tokens, {answer.generated_tokens} generated, {answer.stop_reason}, "
+        f"{answer.timings_s['ask']:.2f} s, model {answer.provenance['model']}"
+    )
+    for warning in answer.warnings:
+        print(f"   warning: {warning}", file=sys.stderr)

@@ -1,0 +1,131 @@
+"""Arguments and steps that several commands share: opening a source and freezing a scene."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oryx_scene.errors import ConfigError
+
+if TYPE_CHECKING:
+    from oryx_scene.bags.source import FrameSource, FrameStub
+    from oryx_scene.config import PipelineConfig
+    from oryx_scene.frames import Frame
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where frames come from and how views are chosen."""
+    parser.add_argument("source", help="bag (rosbag2, ROS 1), posed RGB-D folder, or pictures")
+    parser.add_argument("--cameras", nargs="+", default=(), metavar="NAME", help="only these")
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="moment asked about: seconds after the first frame, or @SECONDS since the epoch "
+        "(default: the newest frame)",
+    )
+    parser.add_argument("--views", type=int, metavar="N", help="most views (default 8)")
+    parser.add_argument("--rig", type=Path, metavar="FILE", help="calibration YAML (see calib/)")
+    parser.add_argument("--fixed-frame", metavar="FRAME", help="frame of all places (default map)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings YAML")
+    parser.add_argument(
+        "--compression", choices=("auto", "1", "4", "16"), help="visual compression (default auto)"
+    )
+    parser.add_argument("--no-marks", action="store_true", help="draw no numbers on objects")
+
+
+def config_from_args(args: argparse.Namespace) -> PipelineConfig:
+    """Settings file first, then the options given on the command line."""
+    from oryx_scene.config import PipelineConfig, load_config
+
+    config = load_config(args.config) if args.config is not None else PipelineConfig()
+    if args.views is not None:
+        config = dataclasses.replace(
+            config, views=dataclasses.replace(config.views, count=args.views)
+        )
+    if args.compression is not None:
+        config = dataclasses.replace(
+            config, budget=dataclasses.replace(config.budget, compression=args.compression)
+        )
+    if args.no_marks:
+        config = dataclasses.replace(
+            config, marks=dataclasses.replace(config.marks, enabled=False)
+        )
+    if args.fixed_frame is not None:
+        config = dataclasses.replace(config, fixed_frame=args.fixed_frame)
+    return config
+
+
+def open_from_args(args: argparse.Namespace, config: PipelineConfig) -> FrameSource:
+    """Open the source that the arguments name."""
+    from oryx_scene.bags.source import open_source
+
+    return open_source(
+        args.source,
+        rig=args.rig,
+        fixed_frame=config.fixed_frame,
+        cameras=tuple(args.cameras),
+    )
+
+
+def moment_ns(text: str | None, source: FrameSource) -> int:
+    """The asked moment in the source's own clock.
+
+    Raises:
+        ConfigError: ``text`` is no number.
+        NoFramesError: the source holds no frame.
+    """
+    from oryx_scene.offline import newest_stamp
+
+    newest = newest_stamp(source)
+    if text is None:
+        return newest
+    try:
+        seconds = float(text.removeprefix("@"))
+        nanoseconds = round(seconds * 1e9)
+    except (ValueError, OverflowError) as err:
+        raise ConfigError(
+            f"--at '{text}' is not a time.", hint="e.g. --at 12.5 or --at @1700000000.25"
+        ) from err
+    if text.startswith("@"):
+        return nanoseconds
+    return min(stub.stamp_ns for stub in source.stubs()) + nanoseconds
+
+
+def progress_bar(stubs: Sequence[FrameStub]) -> Iterable[FrameStub]:
+    """Show progress on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(
+        stubs, desc="reading", unit="frame", disable=not sys.stderr.isatty(), leave=False
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundFrames:
+    """The frames that a command line asks about.
+
+    Attributes:
+        frames: decoded in full, at least one.
+        now_ns: the asked moment in the source's own clock.
+        warnings: of the source and of frames left out.
+        synthetic: the source says that it was rendered, not recorded.
+    """
+
+    frames: list[Frame]
+    now_ns: int
+    warnings: tuple[str, ...]
+    synthetic: bool
+
+
+def frames_from_args(args: argparse.Namespace, config: PipelineConfig) -> FoundFrames:
+    """Open the source, choose views at the asked moment and decode them."""
+    from oryx_scene.offline import frames_at
+
+    source = open_from_args(args, config)
+    now_ns = moment_ns(args.at, source)
+    frames, warnings = frames_at(source, now_ns, config.views, progress_bar)
+    return FoundFrames(frames, now_ns, (*source.warnings, *warnings), source.synthetic)

@@ -1,0 +1,127 @@
+"""From a recording and a moment to the frames that a question may rest on, in bounded memory.
+
+Frames are decoded twice at most: once small, to choose viewpoints, and the chosen ones in full.
+The clock is the recording's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from oryx_scene.bags.source import FrameSource, FrameStub
+from oryx_scene.capture.choose import choose_views
+from oryx_scene.capture.freshness import require_fresh
+from oryx_scene.config import ViewsConfig
+from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
+from oryx_scene.frames import Frame
+from oryx_scene.geometry.camera import scaled_to
+
+# Enough viewpoints for any choice of 8; more only cost decoding time.
+MAX_CANDIDATES = 64
+# Voxels of 10 cm do not need every pixel.
+THUMBNAIL_STEP = 8
+
+Progress = Callable[[Sequence[FrameStub]], Iterable[FrameStub]]
+
+
+def thumbnail(frame: Frame) -> Frame:
+    """A frame of every eighth pixel, for choosing views; a few kilobytes instead of megabytes."""
+    step = THUMBNAIL_STEP
+    rgb = np.ascontiguousarray(frame.rgb[::step, ::step])
+    depth = None if frame.depth is None else np.ascontiguousarray(frame.depth[::step, ::step])
+    intrinsics = frame.intrinsics
+    if intrinsics is not None:
+        intrinsics = scaled_to(intrinsics, rgb.shape[0], rgb.shape[1])
+    return dataclasses.replace(frame, rgb=rgb, depth=depth, intrinsics=intrinsics, labels=None)
+
+
+def _thin(stubs: Sequence[FrameStub], min_gap_s: float, most: int) -> list[FrameStub]:
+    """Newest first per camera, then no closer than the gap; at most ``most`` in all, evenly."""
+    kept: list[FrameStub] = []
+    last: dict[str, int] = {}
+    for stub in sorted(stubs, key=lambda item: (-item.stamp_ns, item.camera)):
+        before = last.get(stub.camera)
+        if before is None or before - stub.stamp_ns >= min_gap_s * 1e9:
+            last[stub.camera] = stub.stamp_ns
+            kept.append(stub)
+    if len(kept) <= most:
+        return kept
+    newest = kept[: len(last)] if len(last) < most else kept[:most]
+    rest = kept[len(newest) :]
+    room = most - len(newest)
+    picked = np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)) if room else []
+    return newest + [rest[index] for index in picked]
+
+
+def candidates_at(source: FrameSource, at_ns: int, config: ViewsConfig) -> list[FrameStub]:
+    """Frames up to ``at_ns`` that come into question, oldest first.
+
+    Raises:
+        NoFramesError: nothing was recorded up to that moment.
+        StaleFramesError: the newest frame is older than ``config.max_age_s``.
+    """
+    past = [stub for stub in source.stubs() if stub.stamp_ns <= at_ns]
+    if not past:
+        raise NoFramesError(
+            f"no frame up to {at_ns / 1e9:.3f} s.",
+            hint="ask about a later moment (--at), or see `oryx-scene check`",
+        )
+    newest = max(past, key=lambda stub: stub.stamp_ns)
+    age_s = (at_ns - newest.stamp_ns) / 1e9
+    if age_s > config.max_age_s:
+        raise StaleFramesError(newest.camera, age_s, config.max_age_s)
+    oldest_ns = at_ns - int(config.history_s * 1e9)
+    recent = [stub for stub in past if stub.stamp_ns >= oldest_ns]
+    most = max(MAX_CANDIDATES, config.count)
+    return sorted(
+        _thin(recent, config.min_gap_s, most), key=lambda stub: (stub.stamp_ns, stub.camera)
+    )
+
+
+def frames_at(
+    source: FrameSource, at_ns: int, config: ViewsConfig, progress: Progress | None = None
+) -> tuple[list[Frame], tuple[str, ...]]:
+    """The frames to freeze at ``at_ns``, decoded in full, and warnings about those left out.
+
+    A frame that cannot be decoded is left out with a warning; the rest still answers.
+
+    Raises:
+        NoFramesError: nothing usable up to that moment.
+        StaleFramesError: the newest frame is too old.
+    """
+    stubs = candidates_at(source, at_ns, config)
+    warnings: list[str] = []
+    small: list[Frame] = []
+    usable: list[FrameStub] = []
+    for stub in progress(stubs) if progress else stubs:
+        try:
+            small.append(thumbnail(source.load(stub)))
+        except OryxSceneError as err:
+            warnings.append(f"left out a frame of '{stub.camera}': {err.message}")
+            continue
+        usable.append(stub)
+    if not usable:
+        raise NoFramesError(
+            f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1]}",
+            hint="see `oryx-scene check`",
+        )
+    chosen = choose_views(small, config.count)
+    return [source.load(usable[index]) for index in chosen], tuple(warnings)
+
+
+def newest_stamp(source: FrameSource) -> int:
+    """Capture stamp of the last frame of a recording.
+
+    Raises:
+        NoFramesError: the source holds no frame.
+    """
+    stamps = [stub.stamp_ns for stub in source.stubs()]
+    if not stamps:
+        raise NoFramesError("the source holds no frame.", hint="see `oryx-scene check`")
+    return max(stamps)
+
+
+__all__ = ["candidates_at", "frames_at", "newest_stamp", "require_fresh", "thumbnail"]

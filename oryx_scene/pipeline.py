@@ -1,0 +1,207 @@
+"""ScenePipeline: frames and a question go in, a SceneAnswer comes out.
+
+Live node, bag replay, evaluation and tests run this same class; they differ only in where frames
+come from and where answers go. The clock of the source ("now") is an argument; latencies are taken
+from the steady clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+from oryx_scene import __version__
+from oryx_scene.answerer import Answerer, Generation, Limits, Prompt
+from oryx_scene.config import PipelineConfig
+from oryx_scene.errors import BudgetError
+from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
+from oryx_scene.marks.crosscheck import cross_check
+from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
+from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
+from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
+
+RANDOM_MODEL_WARNING = (
+    "the model has random weights: this text shows that the way works and means nothing"
+)
+SYNTHETIC_MODEL_WARNING = (
+    "the default model was trained on synthetic rooms only and is out of its depth on other sources"
+)
+
+
+class ScenePipeline:
+    """Freezes scenes and asks questions about them.
+
+    Args:
+        answerer: a loaded model.
+        config: settings.
+        find_marks: how marks are found; the default knows nothing of earlier scenes.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        config: PipelineConfig | None = None,
+        find_marks: MarkFinder = find_marks_fresh,
+    ) -> None:
+        self.answerer = answerer
+        self.config = config or PipelineConfig()
+        self._find_marks = find_marks
+
+    def freeze(
+        self,
+        frames: Sequence[Frame],
+        now_ns: int,
+        *,
+        question: str = "",
+        warnings: Sequence[str] = (),
+        synthetic: bool = False,
+    ) -> Scene:
+        """Choose views, find and draw marks, plan the budget; no model call.
+
+        Args:
+            frames: candidates in any order, newest included.
+            now_ns: the source's clock; ages count back from it.
+            question: objects that it names get their marks first.
+            warnings: what the source had to say about these frames.
+            synthetic: the frames come from a synthetic world.
+
+        Raises:
+            NoFramesError: no frame.
+            BudgetError: the views fit no compression.
+        """
+        return freeze_scene(
+            frames,
+            now_ns,
+            self.config,
+            self.answerer.card,
+            find_marks=self._find_marks,
+            question=question,
+            warnings=warnings,
+            synthetic=synthetic,
+        )
+
+    def prompt_for(self, scene: Scene, question: Question) -> Prompt:
+        """The prompt of ``question`` about ``scene``."""
+        facts = fitting_facts(question.text, scene.views, scene.marks, self.config.marks.facts)
+        return Prompt(SYSTEM_TEXT, scene.prompt, question_text(question, facts))
+
+    def ask(
+        self,
+        scene: Scene,
+        question: Question,
+        limits: Limits | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> SceneAnswer:
+        """Answer ``question`` about ``scene``; ``on_text`` receives the raw text as it streams.
+
+        Raises:
+            QuestionError: the question cannot be asked.
+            BudgetError: question and views together exceed the model's context.
+            EngineError: the model failed; pipeline and scene can be used again.
+        """
+        started = time.perf_counter()
+        limits = limits or Limits()
+        prompt = self.prompt_for(scene, check_question(question))
+        self._check_length(scene, prompt, limits)
+        generation = self.answerer.generate(prompt, limits, on_text)
+        parsed = parse_answer(
+            generation.text, question, [mark.number for mark in scene.marks.marks]
+        )
+        answer = self._assemble(scene, question, prompt, limits, generation, parsed)
+        answer.timings_s.update(scene.timings_s)
+        answer.timings_s["ask"] = time.perf_counter() - started
+        return answer
+
+    def _check_length(self, scene: Scene, prompt: Prompt, limits: Limits) -> None:
+        text = self.answerer.count_text_tokens(prompt.question)
+        needed = scene.plan.visual_tokens + text + limits.max_new_tokens
+        context = self.answerer.card.context_length
+        if needed > context:
+            raise BudgetError(
+                f"{scene.plan.visual_tokens} visual tokens, {text} tokens of question and "
+                f"{limits.max_new_tokens} of answer exceed the model's context of {context}.",
+                hint="shorten the question, or ask with fewer views or fewer new tokens",
+            )
+
+    def _assemble(
+        self,
+        scene: Scene,
+        question: Question,
+        prompt: Prompt,
+        limits: Limits,
+        generation: Generation,
+        parsed: ParsedAnswer,
+    ) -> SceneAnswer:
+        named = tuple(mark for mark in scene.marks.marks if mark.number in parsed.marks)
+        stated, disagreements = cross_check(parsed.text, scene.marks.relations)
+        return SceneAnswer(
+            question=question,
+            text=parsed.text,
+            scratchpad=parsed.scratchpad,
+            marks=named,
+            scene=scene.marks.marks,
+            relations=(*scene.marks.relations, *stated),
+            verdict=parsed.verdict,
+            choice=parsed.choice,
+            json=parsed.json,
+            evidence=scene.evidence(),
+            frame_id=scene.frame_id,
+            compression=scene.plan.stride.compression,
+            visual_tokens=generation.visual_tokens,
+            prompt_tokens=generation.prompt_tokens,
+            generated_tokens=len(generation.token_ids),
+            stop_reason=generation.stop_reason,
+            timings_s=dict(generation.timings_s),
+            provenance=self._provenance(scene, prompt, limits, generation),
+            budget=scene.plan.as_dict(),
+            left_out=dict(scene.marks.left_out),
+            warnings=(
+                *self._model_warnings(scene),
+                *scene.warnings,
+                *generation.warnings,
+                *parsed.warnings,
+                *disagreements,
+            ),
+        )
+
+    def _model_warnings(self, scene: Scene) -> tuple[str, ...]:
+        if not self.answerer.card.trained:
+            return (RANDOM_MODEL_WARNING,)
+        if self.answerer.card.synthetic_only and not scene.synthetic:
+            return (SYNTHETIC_MODEL_WARNING,)
+        return ()
+
+    def _provenance(
+        self, scene: Scene, prompt: Prompt, limits: Limits, generation: Generation
+    ) -> dict[str, str]:
+        card = self.answerer.card
+        return {
+            "scene_id": scene.scene_id,
+            "model": card.name,
+            "revision": card.revision,
+            "trained": "yes" if card.trained else "no, random weights",
+            "dtype": card.dtype,
+            "device": card.device,
+            "quantization": card.quantization,
+            "attention": card.attention,
+            "prompt_sha256": prompt_hash(prompt),
+            "tokens_sha256": generation.tokens_sha256,
+            "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
+            "software_version": __version__,
+        }
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """sha256 over all texts of a prompt and the content keys of its pictures."""
+    digest = hashlib.sha256()
+    for part in (prompt.system, *prompt.scene, prompt.question, prompt.answer_prefix):
+        piece = part if isinstance(part, str) else "|".join(part.keys)
+        encoded = piece.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+__all__ = ["MarkSet", "ScenePipeline", "prompt_hash"]

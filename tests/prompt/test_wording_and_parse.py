@@ -1,0 +1,120 @@
+import pytest
+
+from oryx_scene.errors import QuestionError
+from oryx_scene.frames import Mark, Question
+from oryx_scene.prompt.parse import named_numbers, parse_answer, read_choice, split_scratchpad
+from oryx_scene.prompt.stream import VisibleText
+from oryx_scene.prompt.wording import (
+    QuestionKind,
+    check_question,
+    direction_facts,
+    position_facts,
+    question_kinds,
+    view_names,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("What is left of the red toolbox, and how far?", {"distance", "direction"}),
+        ("What colour is mark 3?", {"other"}),
+        ("Where is the chair?", {"position"}),
+        ("How big is mark 2?", {"size"}),
+        ("Is this bright?", {"other"}),
+    ],
+)
+def test_only_fitting_kinds(text, kinds):
+    assert {kind.value for kind in question_kinds(text)} == kinds
+    assert QuestionKind("other") in QuestionKind
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question(""), "empty"),
+        (Question("   \n"), "empty"),
+        (Question("a\x00b"), "NUL"),
+        (Question("ü" * 16385), "32770 bytes"),
+        (Question("bad \udcff byte"), "UTF-8"),
+        (Question("q", "choice", ("one",)), "at least 2"),
+        (Question("q", "poem"), "poem"),
+        (Question("q", "json"), "schema"),
+    ],
+)
+def test_bad_questions_are_refused_with_a_reason(question, said):
+    with pytest.raises(QuestionError, match=said):
+        check_question(question)
+
+
+def test_a_question_of_exactly_32_kib_is_taken():
+    assert check_question(Question("a" * 32768)).text
+
+
+def test_facts_round_and_never_say_minus_zero():
+    mark = Mark(3, (), position=(1.24, -0.04, 0.26), frame_id="map")
+    assert position_facts([mark]) == "Measured places in map, metres: 3: x 1.2 y 0.0 z 0.3."
+    assert direction_facts([(3, (0.5, -0.2, 2.0))], "front") == (
+        "Measured from front, metres: 3: right 0.5 ahead 2.0 up 0.2."
+    )
+
+
+def test_views_of_one_camera_are_numbered():
+    assert view_names(["front", "left"]) == ("front", "left")
+    assert view_names(["cam", "cam", "left"]) == ("cam 1", "cam 2", "left")
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("Mark 3 is left of mark 5.", (3, 5)),
+        ("marks 1, 2 and 4", (1, 2, 4)),
+        ("It is 3 m away and there are 2 chairs.", ()),
+        ("2, 7", (2, 7)),
+        ("The box (#4) is red.", (4,)),
+        ("mark 2 is 1.5 m from mark 1", (2, 1)),
+        ("object 6", (6,)),
+    ],
+)
+def test_numbers_are_marks_only_where_they_must_be(text, marks):
+    assert named_numbers(text) == marks
+
+
+def test_unknown_marks_are_told():
+    parsed = parse_answer("mark 9 and mark 2", Question("q"), [1, 2])
+    assert parsed.marks == (2,)
+    assert parsed.unknown_marks == (9,)
+    assert any("9" in warning for warning in parsed.warnings)
+
+
+def test_scratchpad_is_hidden_and_kept():
+    assert split_scratchpad("<think>mark 1 red</think> It is red.") == ("It is red.", "mark 1 red")
+    text, pad = split_scratchpad("<think>never ends")
+    assert (text, pad) == ("", "never ends")
+    parsed = parse_answer("<think>never ends", Question("q"), [])
+    assert parsed.warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [("Yes, it is.", "yes"), ("no", "no"), ("I cannot tell from here", "unsure"), ("Maybe", "")],
+)
+def test_verdicts(text, verdict):
+    assert parse_answer(text, Question("q", "yes_no"), []).verdict == verdict
+
+
+def test_a_choice_is_named_or_not_made():
+    assert read_choice("It is dark red.", ["red", "dark red"]) == 1
+    assert read_choice("red or blue", ["red", "blue"]) == -1
+    assert read_choice("tired", ["red", "blue"]) == -1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_streaming_hides_the_scratchpad_however_it_is_cut(size):
+    raw = "<think>mark 1 is < 2 m</think>\nIt is <b>red</b>."
+    seen: list[str] = []
+    visible = VisibleText(seen.append)
+    for start in range(0, len(raw), size):
+        visible.feed(raw[start : start + size])
+    visible.finish()
+    assert "".join(seen) == "It is <b>red</b>."
