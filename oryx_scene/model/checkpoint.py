@@ -1,0 +1,291 @@
+"""Loading a published checkpoint folder as it is, strictly and with little memory.
+
+Tensor names are those of the published shards. Every tensor is accounted for: a missing, extra or
+misshapen one is an error that lists the names. Pickles are only ever read with `weights_only=True`
+(the separate vision tower is published as `oryx_vit.pth`). Nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oryx_scene.errors import CheckpointError, MissingExtraError
+from oryx_scene.model.language import build_language_model, materialise_buffers
+from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.vision import VisionConfig
+
+# Published name -> ours; the first fitting prefix wins.
+RENAMES = (
+    ("model.vision_tower.vision_tower.", "vision."),
+    ("model.vision_resampler.", "compressor."),
+    ("model.mm_projector.", "projector."),
+    ("", "language."),
+)
+VIT_FILE = "oryx_vit.pth"
+# The separate vision file still carries SigLIP's final norm and pooling head, which Oryx drops.
+VIT_UNUSED = ("norm.", "attn_pool.")
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """One JSON object of a checkpoint folder.
+
+    Raises:
+        CheckpointError: absent, unreadable or no object.
+    """
+    path = folder / name
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise CheckpointError(
+            folder, f"there is no {name}.", hint="give the folder as it was published"
+        ) from err
+    except (OSError, ValueError) as err:
+        raise CheckpointError(folder, f"{name} cannot be read: {err}.") from err
+    if not isinstance(value, dict):
+        raise CheckpointError(folder, f"{name} holds no JSON object.")
+    return value
+
+
+def our_name(published: str) -> str:
+    """Our module path of a published tensor name."""
+    for prefix, ours in RENAMES:
+        if published.startswith(prefix):
+            return ours + published.removeprefix(prefix)
+    raise AssertionError(published)
+
+
+def published_name(ours: str) -> str:
+    """The published tensor name of our module path."""
+    for prefix, own in RENAMES:
+        if ours.startswith(own):
+            return prefix + ours.removeprefix(own)
+    raise AssertionError(ours)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, from its index where there is one.
+
+    Raises:
+        CheckpointError: none, or one that the index names is not there.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names = sorted(set(read_json(folder, index.name).get("weight_map", {}).values()))
+        files = [folder / str(name) for name in names]
+        gone = [path.name for path in files if not path.exists()]
+        if gone or not files:
+            raise CheckpointError(folder, "the index names files that are not there.", missing=gone)
+        return files
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(
+            folder,
+            "there are no *.safetensors files.",
+            hint="pickled .bin weights are not read; convert them to safetensors",
+        )
+    return files
+
+
+class WeightReader:
+    """Names, shapes and tensors of a folder, read one tensor at a time.
+
+    Args:
+        folder: a checkpoint folder.
+
+    Raises:
+        CheckpointError: a file that is no safetensors file, or a name that two files hold.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from safetensors import SafetensorError, safe_open
+        except ImportError as err:
+            raise MissingExtraError(
+                "safetensors", "model", needed_for="reading weights", cause=str(err)
+            ) from err
+        self.folder = folder
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._files: list[tuple[Any, list[str]]] = []
+        for path in weight_files(folder):
+            try:
+                handle = safe_open(path, framework="pt")
+            except (SafetensorError, OSError) as err:
+                raise CheckpointError(
+                    folder, f"{path.name} is damaged: {err}.", hint="copy the file again"
+                ) from err
+            names = list(handle.keys())
+            self._files.append((handle, names))
+            for name in names:
+                if name in self.shapes:
+                    raise CheckpointError(folder, f"two files hold the tensor {name}.")
+                self.shapes[name] = tuple(handle.get_slice(name).get_shape())
+        self._vit = self._separate_vit()
+
+    def _separate_vit(self) -> dict[str, Tensor]:
+        """The vision tower of ``oryx_vit.pth``, under published names, if the shards lack it."""
+        inside = any(name.startswith(RENAMES[0][0]) for name in self.shapes)
+        path = self.folder / VIT_FILE
+        if inside or not path.exists():
+            return {}
+        tensors = read_vit_file(path)
+        named = {RENAMES[0][0] + name: value for name, value in tensors.items()}
+        self.shapes.update({name: tuple(value.shape) for name, value in named.items()})
+        return named
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """(published name, tensor), one in memory at a time."""
+        for handle, names in self._files:
+            for name in names:
+                yield name, handle.get_tensor(name)
+        while self._vit:
+            yield self._vit.popitem()
+
+
+def read_vit_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a separate vision file that Oryx uses; the unused head is left out.
+
+    Raises:
+        CheckpointError: not a file of plain tensors (a pickle with code in it is never run).
+    """
+    import pickle
+
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as err:
+        # torch's message explains how to run the code in the file; ours must not.
+        raise CheckpointError(
+            path.parent,
+            f"{path.name} holds something other than plain tensors, or is damaged "
+            f"({type(err).__name__}); it was not run.",
+            hint="get the file again from where it was published",
+        ) from err
+    if not isinstance(value, dict) or not all(isinstance(v, Tensor) for v in value.values()):
+        raise CheckpointError(path.parent, f"{path.name} holds no dictionary of tensors.")
+    return {name: v for name, v in value.items() if not name.startswith(VIT_UNUSED)}
+
+
+def vision_config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> VisionConfig:
+    """Sizes of the vision tower, read from the tensors' own shapes.
+
+    The number of heads leaves no trace in a shape: it is read from ``tiny_vit.json`` or
+    ``oryx_vit`` in config.json where they are, else it is so400m's 16.
+
+    Raises:
+        CheckpointError: the folder holds no vision tower.
+    """
+    prefix = RENAMES[0][0]
+    vit = {
+        name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)
+    }
+    try:
+        _, positions, width = vit["pos_embed"]
+        patch = vit["patch_embed.proj.weight"][-1]
+        hidden = vit["blocks.0.mlp.fc1.weight"][0]
+    except (KeyError, ValueError, IndexError) as err:
+        raise CheckpointError(
+            folder,
+            "there is no vision tower.",
+            missing=[prefix + "pos_embed"],
+            hint=f"put {VIT_FILE} of THUdyh/Oryx-ViT into the folder",
+        ) from err
+    blocks = {int(name.split(".")[1]) for name in vit if name.startswith("blocks.")}
+    grid = round(positions**0.5)
+    heads = _heads(folder)
+    if grid * grid != positions or width % heads:
+        raise CheckpointError(
+            folder, f"a vision tower of width {width}, {positions} positions, {heads} heads."
+        )
+    return VisionConfig(width, max(blocks) + 1, heads, hidden, patch, grid)
+
+
+def _heads(folder: Path) -> int:
+    if (folder / "tiny_vit.json").exists():
+        return int(read_json(folder, "tiny_vit.json").get("heads", VisionConfig.heads))
+    own = read_json(folder, "config.json").get("oryx_vit", {})
+    return int(own.get("heads", VisionConfig.heads)) if isinstance(own, dict) else 16
+
+
+def _compare(folder: Path, model: nn.Module, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse a folder whose names or shapes differ from the model's in any way."""
+    wanted = {published_name(n): tuple(p.shape) for n, p in model.state_dict().items()}
+    tied = getattr(model.language.config, "tie_word_embeddings", False)  # type: ignore[union-attr]
+    missing = [name for name in wanted if name not in shapes]
+    if tied:
+        missing = [name for name in missing if name != "lm_head.weight"]
+    extra = [name for name in shapes if name not in wanted and not _derived(name)]
+    misshapen = [
+        f"{name} (expected {list(wanted[name])}, got {list(shape)})"
+        for name, shape in shapes.items()
+        if name in wanted and wanted[name] != shape
+    ]
+    if missing or extra or misshapen:
+        raise CheckpointError(
+            folder,
+            "its tensors are not those of the architecture in config.json.",
+            missing=sorted(missing),
+            extra=sorted(extra),
+            misshapen=sorted(misshapen),
+            hint="get the files again; none was loaded",
+        )
+
+
+def _derived(name: str) -> bool:
+    """Rotary tables that old savers wrote although they are computed."""
+    return name.endswith("rotary_emb.inv_freq")
+
+
+def load_model(
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    attention: str = "sdpa",
+) -> Oryx:
+    """Load a checkpoint folder.
+
+    Args:
+        folder: with config.json and *.safetensors as published.
+        device: where the weights go.
+        dtype: of all weights.
+        attention: the language model's attention in transformers' words.
+
+    Raises:
+        CheckpointError: incomplete, damaged or of another architecture.
+    """
+    folder = Path(folder)
+    config = read_json(folder, "config.json")
+    language = build_language_model(config, str(folder), attention)
+    reader = WeightReader(folder)
+    vision = vision_config(folder, reader.shapes)
+    with torch.device("meta"):
+        model = Oryx(vision, language, int(config["hidden_size"]))
+    _compare(folder, model, reader.shapes)
+    target = torch.device(device)
+    for name, tensor in reader.tensors():
+        if not _derived(name):
+            _assign(model, our_name(name), tensor, target, dtype)
+    if getattr(language.config, "tie_word_embeddings", False):
+        language.tie_weights()
+    materialise_buffers(language, target)
+    return model.eval().requires_grad_(False)
+
+
+def _assign(
+    model: nn.Module, name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype
+) -> None:
+    owner_path, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(owner_path)
+    # clone: a tensor that still points into the mapped file would fault pages in while answering.
+    value = tensor.to(device=device, dtype=dtype, copy=True)
+    setattr(owner, leaf, nn.Parameter(value, requires_grad=False))

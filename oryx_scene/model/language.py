@@ -1,0 +1,78 @@
+"""The language models: Qwen2 / Qwen2.5 and Llama (Yi) of transformers, driven by embeddings.
+
+Which one is decided by the checkpoint's `model_type`, never by its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from oryx_scene.errors import CheckpointError, MissingExtraError
+
+FAMILIES = {"oryx_qwen": "qwen2", "oryx_llama": "llama"}
+
+
+def _classes(family: str) -> tuple[Any, Any]:
+    try:
+        if family == "qwen2":
+            from transformers import Qwen2Config, Qwen2ForCausalLM
+
+            return Qwen2Config, Qwen2ForCausalLM
+        from transformers import LlamaConfig, LlamaForCausalLM
+    except ImportError as err:
+        raise MissingExtraError(
+            "transformers", "model", needed_for="the language model", cause=str(err)
+        ) from err
+    return LlamaConfig, LlamaForCausalLM
+
+
+def family_of(config: dict[str, Any], folder: str) -> str:
+    """ "qwen2" or "llama" for a checkpoint's config.json.
+
+    Raises:
+        CheckpointError: another architecture.
+    """
+    model_type = str(config.get("model_type", ""))
+    if model_type not in FAMILIES:
+        raise CheckpointError(
+            folder,
+            f"model_type '{model_type}' is not an Oryx model.",
+            hint=f"known are {', '.join(FAMILIES)}",
+        )
+    return FAMILIES[model_type]
+
+
+def language_config(config: dict[str, Any], folder: str) -> Any:
+    """The transformers configuration of the language part of a checkpoint's config.json."""
+    config_class, _ = _classes(family_of(config, folder))
+    known = set(inspect.signature(config_class.__init__).parameters)
+    # transformers 5 moved some keys into groups but still takes the old names.
+    known |= {"rope_theta", "rope_scaling", "max_window_layers", "use_sliding_window"}
+    skipped = {"self", "kwargs", "torch_dtype", "dtype", "architectures", "model_type"}
+    fields = {key: value for key, value in config.items() if key in known - skipped}
+    return config_class(**fields)
+
+
+def build_language_model(config: dict[str, Any], folder: str, attention: str = "sdpa") -> Any:
+    """An empty language model on the meta device; weights are assigned afterwards.
+
+    Raises:
+        CheckpointError: another architecture.
+        MissingExtraError: transformers is not installed.
+    """
+    _, model_class = _classes(family_of(config, folder))
+    settings = language_config(config, folder)
+    settings._attn_implementation = attention
+    with torch.device("meta"):
+        model: nn.Module = model_class(settings)
+    return model.eval()
+
+
+def materialise_buffers(model: Any, device: torch.device) -> None:
+    """Give the rotary tables, which no checkpoint stores, their values on ``device``."""
+    inner = model.model
+    inner.rotary_emb = type(inner.rotary_emb)(config=model.config).to(device)

@@ -1,0 +1,193 @@
+"""Sizes and token counts as pure integers: what the reference resize gives, and what it costs.
+
+The rules of the original code, kept exactly because the weights were trained with them: a picture
+is scaled only when its area leaves [min, max], then each side is floored to a multiple. Nothing
+here touches a pixel. (height, width) throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oryx_scene.answerer import Stride
+from oryx_scene.errors import BudgetError
+
+PATCH = 16
+# The reference enlarges pictures whose short side is below this before anything else.
+TINY_SIDE, TINY_TARGET = 32, 64
+
+
+@dataclass(frozen=True)
+class ResizeSettings:
+    """The reference's resize settings; the defaults are those of its evaluation scripts.
+
+    Attributes:
+        low_base, low_multiple: LOWRES_RESIZE, area side and multiple of the coarse view, pixels.
+        high_base, high_multiple: HIGHRES_BASE; base 0 = keep the area within [min, max].
+        video_base, video_multiple: VIDEO_RESIZE; video_long doubles the multiple.
+        max_side, min_side: MAXRES, MINRES, sides of the squares that bound an image's area.
+        video_max_side, video_min_side: VIDEO_MAXRES, VIDEO_MINRES.
+    """
+
+    low_base: int = 384
+    low_multiple: int = 32
+    high_base: int = 0
+    high_multiple: int = 32
+    video_base: int = 0
+    video_multiple: int = 64
+    max_side: int = 1536
+    min_side: int = 0
+    video_max_side: int = 480
+    video_min_side: int = 288
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> ResizeSettings:
+        """Read the settings as the reference writes them ("384x32"); absent keys keep defaults.
+
+        Raises:
+            BudgetError: a value that is no size.
+        """
+        default = cls()
+        low = _pair(env, "LOWRES_RESIZE", (default.low_base, default.low_multiple))
+        high = _pair(env, "HIGHRES_BASE", (default.high_base, default.high_multiple))
+        video = _pair(env, "VIDEO_RESIZE", (default.video_base, default.video_multiple))
+        return cls(
+            *low,
+            *high,
+            *video,
+            max_side=_whole(env, "MAXRES", default.max_side),
+            min_side=_whole(env, "MINRES", default.min_side),
+            video_max_side=_whole(env, "VIDEO_MAXRES", default.video_max_side),
+            video_min_side=_whole(env, "VIDEO_MINRES", default.video_min_side),
+        )
+
+
+def _whole(env: Mapping[str, str], key: str, default: int) -> int:
+    try:
+        return int(env.get(key, default))
+    except ValueError as err:
+        raise BudgetError(f"resize setting {key} is '{env[key]}', a number was expected.") from err
+
+
+def _pair(env: Mapping[str, str], key: str, default: tuple[int, int]) -> tuple[int, int]:
+    text = env.get(key)
+    if text is None:
+        return default
+    base, _, multiple = str(text).partition("x")
+    try:
+        return int(base), int(multiple)
+    except ValueError as err:
+        raise BudgetError(f"resize setting {key} is '{text}'; '384x32' was expected.") from err
+
+
+def _scaled(
+    height: int, width: int, multiple: int, base: int, bounds: tuple[int, int]
+) -> tuple[int, int]:
+    """One reference resize; the order of the float operations decides ties and is kept."""
+    area = height * width
+    low, high = bounds
+    if base:
+        scale = math.sqrt(base * base / area)
+    elif area > high * high:
+        scale = math.sqrt(high * high / area)
+    elif area < low * low:
+        scale = math.sqrt(low * low / area)
+    else:
+        scale = 1.0
+    size = (
+        int(height * scale / multiple) * multiple,
+        int(width * scale / multiple) * multiple,
+    )
+    if min(size) < multiple:
+        raise BudgetError(
+            f"a picture of {width}x{height} pixels has no side left after flooring to multiples "
+            f"of {multiple} (got {size[1]}x{size[0]}).",
+            hint="crop or pad the picture to a less extreme aspect ratio",
+        )
+    return size
+
+
+def enlarged_size(height: int, width: int) -> tuple[int, int]:
+    """Size after the reference's first step: a short side under 32 px becomes 64 px."""
+    short = min(height, width)
+    if short < 1:
+        raise BudgetError(f"a picture of {width}x{height} pixels is empty.")
+    if short >= TINY_SIDE:
+        return height, width
+    ratio = TINY_TARGET / short
+    return int(height * ratio), int(width * ratio)
+
+
+def high_size(height: int, width: int, settings: ResizeSettings) -> tuple[int, int]:
+    """Size of an image's fine view, from the size after :func:`enlarged_size`."""
+    bounds = (settings.min_side, settings.max_side)
+    return _scaled(height, width, settings.high_multiple, settings.high_base, bounds)
+
+
+def low_size(height: int, width: int, settings: ResizeSettings) -> tuple[int, int]:
+    """Size of the coarse view of an image whose FINE view is ``height`` x ``width``."""
+    bounds = (settings.min_side, settings.max_side)
+    return _scaled(height, width, settings.low_multiple, settings.low_base, bounds)
+
+
+def image_sizes(
+    height: int, width: int, settings: ResizeSettings
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(fine, coarse) sizes of a raw image of ``height`` x ``width``."""
+    fine = high_size(*enlarged_size(height, width), settings)
+    return fine, low_size(*fine, settings)
+
+
+def video_size(
+    height: int, width: int, stride: Stride, settings: ResizeSettings
+) -> tuple[int, int]:
+    """Size of a raw video frame; 16x needs sides that are multiples of twice as much."""
+    if min(height, width) < 1:
+        raise BudgetError(f"a picture of {width}x{height} pixels is empty.")
+    multiple = settings.video_multiple * (2 if stride is Stride.VIDEO_LONG else 1)
+    bounds = (settings.video_min_side, settings.video_max_side)
+    return _scaled(height, width, multiple, settings.video_base, bounds)
+
+
+def patch_grid(height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of 16 px patches.
+
+    Raises:
+        BudgetError: a side that is no multiple of 16.
+    """
+    if height < PATCH or width < PATCH or height % PATCH or width % PATCH:
+        raise BudgetError(f"a prepared picture must be a multiple of 16 px, got {width}x{height}.")
+    return height // PATCH, width // PATCH
+
+
+def pooled_grid(height: int, width: int, stride: Stride) -> tuple[int, int]:
+    """(rows, columns) of visual tokens after pooling.
+
+    Raises:
+        BudgetError: a side that does not divide by 16 * stride.
+    """
+    rows, columns = patch_grid(height, width)
+    if rows % stride or columns % stride:
+        raise BudgetError(
+            f"a picture of {width}x{height} pixels does not divide by {PATCH * stride} px, as "
+            f"{stride.compression}x compression needs.",
+            hint=f"resize to multiples of {PATCH * stride} px",
+        )
+    return rows // stride, columns // stride
+
+
+def image_tokens(high: tuple[int, int], low: tuple[int, int]) -> int:
+    """Visual tokens of one two-view image with the given prepared (height, width)."""
+    high_rows, high_columns = pooled_grid(*high, Stride.IMAGE)
+    low_rows, low_columns = pooled_grid(*low, Stride.IMAGE)
+    return low_rows * (low_columns + 1) + 1 + high_rows * (high_columns + 1) + 2
+
+
+def video_tokens(frames: int, height: int, width: int, stride: Stride) -> int:
+    """Visual tokens of one video of ``frames`` prepared frames of equal size."""
+    if frames < 1:
+        raise BudgetError("a video needs at least one frame.")
+    rows, columns = pooled_grid(height, width, stride)
+    return frames * (rows * (columns + 1) + 1) + 2
