@@ -1,7 +1,8 @@
 """`oryx-scene`: finds the command's module, parses, runs, and turns errors into one line.
 
 A command is a module in this package with ``HELP`` (one line), ``add_arguments(parser)`` and
-``run(args) -> int``; it imports what is heavy inside ``run``. Exit codes: 0 done, 1 the command ran
+``run(args) -> int``; it imports what is heavy inside ``run``. Only the module of the asked command
+is imported, all of them for the overview. Exit codes: 0 done, 1 the command ran
 and found something wrong, 2 bad input (one line with a hint on stderr), 130 interrupted.
 """
 
@@ -20,7 +21,6 @@ from oryx_scene.errors import OryxSceneError
 COMMANDS = (
     "ask",
     "marks",
-    "check",
     "conformance",
 )
 
@@ -33,7 +33,7 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"oryx-scene {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     wanted = next((word for word in argv if word in COMMANDS), None)
-    for name in COMMANDS:
+    for name in COMMANDS if wanted is None else (wanted,):
         module = importlib.import_module(f"oryx_scene.cli.{name}")
         sub = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
         if name == wanted:

@@ -216,13 +216,15 @@ def _heads(folder: Path) -> int:
     return int(own.get("heads", VisionConfig.heads)) if isinstance(own, dict) else 16
 
 
-def _compare(folder: Path, model: nn.Module, shapes: dict[str, tuple[int, ...]]) -> None:
+def _compare(folder: Path, model: Oryx, shapes: dict[str, tuple[int, ...]]) -> None:
     """Refuse a folder whose names or shapes differ from the model's in any way."""
     wanted = {published_name(n): tuple(p.shape) for n, p in model.state_dict().items()}
-    tied = getattr(model.language.config, "tie_word_embeddings", False)  # type: ignore[union-attr]
+    tied = getattr(model.language.config, "tie_word_embeddings", False)
     missing = [name for name in wanted if name not in shapes]
     if tied:
         missing = [name for name in missing if name != "lm_head.weight"]
+    if not model.compressor_trained:
+        missing = [name for name in missing if not name.startswith(RENAMES[1][0])]
     extra = [name for name in shapes if name not in wanted and not _derived(name)]
     misshapen = [
         f"{name} (expected {list(wanted[name])}, got {list(shape)})"
@@ -238,6 +240,26 @@ def _compare(folder: Path, model: nn.Module, shapes: dict[str, tuple[int, ...]])
             misshapen=sorted(misshapen),
             hint="get the files again; none was loaded",
         )
+
+
+def _has_compressor(
+    folder: Path, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> bool:
+    """Whether the folder brings a compressor; `*-Image` checkpoints name none and need none at 1x.
+
+    Raises:
+        CheckpointError: a resampler or projector of another kind.
+    """
+    projector = config.get("mm_projector_type")
+    if projector != "simple_mlp_twoview":
+        raise CheckpointError(
+            folder, f"mm_projector_type '{projector}' is not simple_mlp_twoview."
+        )
+    kind = config.get("mm_resampler_type")
+    if kind not in ("dynamic_compressor", None):
+        raise CheckpointError(folder, f"mm_resampler_type '{kind}' is not dynamic_compressor.")
+    inside = any(name.startswith(RENAMES[1][0]) for name in shapes)
+    return kind is not None or inside
 
 
 def _derived(name: str) -> bool:
@@ -270,6 +292,7 @@ def load_model(
     vision = vision_config(folder, reader.shapes)
     with torch.device("meta"):
         model = Oryx(vision, language, int(config["hidden_size"]))
+    model.compressor_trained = _has_compressor(folder, config, reader.shapes)
     _compare(folder, model, reader.shapes)
     target = torch.device(device)
     for name, tensor in reader.tensors():
@@ -278,6 +301,8 @@ def load_model(
     if getattr(language.config, "tie_word_embeddings", False):
         language.tie_weights()
     materialise_buffers(language, target)
+    if not model.compressor_trained:
+        model.compressor.to_empty(device=target)
     return model.eval().requires_grad_(False)
 
 

@@ -36,6 +36,9 @@ class DynamicCompressor(nn.Module):
         Returns:
             (B, rows / stride, columns / stride, width).
         """
+        if stride == 1:
+            # One key: its weight is exactly 1 whatever the projections say.
+            return features + features
         batch, rows, columns, width = features.shape
         cells = features.view(batch, rows // stride, stride, columns // stride, stride, width)
         cells = cells.permute(0, 1, 3, 2, 4, 5).flatten(3, 4)  # (B, h, w, stride^2, width)
@@ -49,7 +52,5 @@ class DynamicCompressor(nn.Module):
 
 def _average(features: Tensor, stride: int) -> Tensor:
     """Mean over stride x stride cells, in the kernel that the reference uses (same rounding)."""
-    if stride == 1:
-        return features
     pooled = F.avg_pool2d(features.permute(0, 3, 1, 2), kernel_size=stride, stride=stride)
     return pooled.permute(0, 2, 3, 1)

@@ -36,6 +36,8 @@ class Oryx(nn.Module):
         self.compressor = DynamicCompressor(vision.width)
         self.projector = Projector(vision.width, hidden_size)
         self.language: Any = language
+        # False for checkpoints tuned on single images only: they can be shown pictures at 1x.
+        self.compressor_trained = True
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +59,12 @@ class Oryx(nn.Module):
         Returns:
             (rows, columns, width) per picture, after pooling.
         """
+        if not self.compressor_trained and any(stride != Stride.IMAGE for stride in strides):
+            raise EngineError(
+                "this checkpoint brings no compressor (mm_resampler_type is null): it can be shown "
+                "pictures at 1x only.",
+                hint="ask with compression 1, or use a checkpoint trained on video",
+            )
         patch = self.vision.config.patch
         inputs = [picture.to(self.device, self.dtype) for picture in pictures]
         features = self.vision(inputs)

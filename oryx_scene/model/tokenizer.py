@@ -1,0 +1,156 @@
+"""Text to ids and back: the chat template around a prompt, image slots, and user text made safe.
+
+User text is encoded with special tokens split, so that `<image>` or `<|im_end|>` in a question are
+ordinary letters: text can never forge a slot or end its own turn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from oryx_scene.answerer import Prompt
+from oryx_scene.errors import CheckpointError, MissingExtraError
+from oryx_scene.model.splice import PLACEHOLDER
+
+IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+
+
+class TextTokenizer(Protocol):
+    """What the model side needs of a tokenizer.
+
+    ``slot_newline``: whether a newline follows every image slot, as the Qwen prompts were trained.
+    """
+
+    slot_newline: bool
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of ``text``, in which no special token is recognised."""
+        ...
+
+    def special_id(self, token: str) -> int:
+        """Id of a control token."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ``ids`` without control tokens; an unfinished character ends in U+FFFD."""
+        ...
+
+
+class HubTokenizer:
+    """A transformers tokenizer of a checkpoint folder.
+
+    Args:
+        folder: with the tokenizer's files; the network is never asked.
+        family: "qwen2" or "llama".
+
+    Raises:
+        CheckpointError: no tokenizer there, or one without the chat control tokens.
+    """
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self.slot_newline = family == "qwen2"
+        self._sentencepiece = family == "llama"
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as err:
+            raise MissingExtraError(
+                "transformers", "model", needed_for="the tokenizer", cause=str(err)
+            ) from err
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise CheckpointError(
+                folder,
+                f"its tokenizer cannot be loaded ({' '.join(str(err).split())[:200]}).",
+                hint="the folder needs the tokenizer files as published",
+            ) from err
+        vocabulary = self._tokenizer.get_vocab()
+        missing = [token for token in (IM_START, IM_END) if token not in vocabulary]
+        if missing:
+            raise CheckpointError(
+                folder, "its tokenizer lacks chat control tokens.", missing=missing
+            )
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of ``text``, in which no special token is recognised."""
+        if not self._sentencepiece:
+            return self._encode(text)
+        # SentencePiece puts a blank before the first word of whatever it is given; the pieces of a
+        # prompt are not first words, so a newline goes ahead and is taken off again.
+        anchor, whole = self._encode("\n"), self._encode("\n" + text)
+        if whole[: len(anchor)] == anchor:
+            return whole[len(anchor) :]
+        return self._encode(text)
+
+    def _encode(self, text: str) -> list[int]:
+        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(ids["input_ids"])
+
+    def special_id(self, token: str) -> int:
+        """Id of a control token."""
+        return int(self._tokenizer.convert_tokens_to_ids(token))
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ``ids`` without control tokens."""
+        text: str = self._tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+class CharTokenizer:
+    """The toy tokenizer of the golden vectors: id = ord(char), control tokens by family."""
+
+    def __init__(self, family: str) -> None:
+        self.slot_newline = family == "qwen2"
+        start, end = (190, 191) if family == "qwen2" else (6, 7)
+        self._special = {IM_START: start, IM_END: end, "<|endoftext|>": 192}
+
+    def encode_plain(self, text: str) -> list[int]:
+        """One id per character."""
+        return [ord(character) for character in text]
+
+    def special_id(self, token: str) -> int:
+        """Id of a control token."""
+        return self._special[token]
+
+    def decode(self, ids: list[int]) -> str:
+        """Characters of ``ids``."""
+        return "".join(chr(token) for token in ids if token not in self._special.values())
+
+
+def chat_ids(
+    tokenizer: TextTokenizer, system: str, user: list[str | None], answer: str = ""
+) -> list[int]:
+    """Ids of one chat turn.
+
+    Args:
+        tokenizer: of the model.
+        system: system text.
+        user: pieces of the user turn; None stands for an image slot.
+        answer: text that the answer begins with.
+
+    Returns:
+        ids with ``PLACEHOLDER`` per slot, ending where the answer goes on.
+    """
+    start, end = tokenizer.special_id(IM_START), tokenizer.special_id(IM_END)
+    newline = tokenizer.encode_plain("\n")
+    ids = [start, *tokenizer.encode_plain("system"), *newline]
+    ids += [*tokenizer.encode_plain(system), end, *newline]
+    ids += [start, *tokenizer.encode_plain("user"), *newline]
+    slot = [PLACEHOLDER, *(newline if tokenizer.slot_newline else ())]
+    for piece in user:
+        ids += slot if piece is None else tokenizer.encode_plain(piece)
+    ids += [end, *newline, start, *tokenizer.encode_plain("assistant"), *newline]
+    return ids + (tokenizer.encode_plain(answer) if answer else [])
+
+
+def prompt_ids(tokenizer: TextTokenizer, prompt: Prompt) -> list[int]:
+    """Ids of a :class:`Prompt`, ``PLACEHOLDER`` per visual item."""
+    pieces: list[str | None] = [
+        part if isinstance(part, str) else None for part in prompt.scene
+    ]
+    return chat_ids(tokenizer, prompt.system, [*pieces, prompt.question], prompt.answer_prefix)
