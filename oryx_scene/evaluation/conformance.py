@@ -186,6 +186,7 @@ class _Run:
         self, name: str, stride: Stride, low: Tensor, highs: list[Tensor], slots: list[Tensor]
     ) -> Iterator[StageResult]:
         model = self.model
+        low, highs = _to_patches(low), [_to_patches(one) for one in highs]
         moved = [one.to(model.device, model.dtype) for one in (low, *highs)]
         embedded, grids = model.vision.embed(moved[1:2])
         yield from self.feature(f"{name}.vit.high.embed_plus_pos", embedded[None])
@@ -313,6 +314,12 @@ class _Run:
         for name in rest:
             detail = "this tensor is not known to the format"
             yield StageResult(self.case.name, name, False, float("inf"), 0.0, detail)
+
+
+def _to_patches(pixels: Tensor) -> Tensor:
+    """Pad with zeros right and below up to whole patches, as the reference's packed path does."""
+    height, width = pixels.shape[1:]
+    return torch.nn.functional.pad(pixels, (0, -width % 16, 0, -height % 16))
 
 
 def _after_end(ids: NDArray[Any], end: int, pad: int) -> NDArray[Any]:

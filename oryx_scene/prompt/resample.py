@@ -15,11 +15,15 @@ from oryx_scene.answerer import Stride
 from oryx_scene.frames import RgbImage
 from oryx_scene.prompt.sizes import (
     ResizeSettings,
+    SizeStep,
     enlarged_size,
-    high_size,
-    low_size,
-    video_size,
+    high_step,
+    low_step,
+    video_step,
 )
+
+# What PAD2STRIDE fills with.
+REFERENCE_PADDING = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +41,18 @@ def resize(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
     return np.array(picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def coarse_view(high: RgbImage, size: tuple[int, int]) -> RgbImage:
-    """The coarse view is resized from the fine one, never from the raw picture."""
-    return resize(high, size)
+def apply_step(rgb: RgbImage, step: SizeStep) -> RgbImage:
+    """Resize, or pad around the centre, as ``step`` says."""
+    if not step.padded:
+        return resize(rgb, step.size)
+    out = np.full((step.height, step.width, 3), REFERENCE_PADDING, dtype=np.uint8)
+    top, left = (step.height - rgb.shape[0]) // 2, (step.width - rgb.shape[1]) // 2
+    out[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb
+    return out
 
 
 def prepare_image(rgb: RgbImage, settings: ResizeSettings) -> TwoViews:
-    """Both views of a raw image.
+    """Both views of a raw image; the coarse one is made from the fine one.
 
     Raises:
         BudgetError: the picture has no side left after flooring.
@@ -52,10 +61,9 @@ def prepare_image(rgb: RgbImage, settings: ResizeSettings) -> TwoViews:
     enlarged = enlarged_size(*size)
     if enlarged != size:
         rgb = resize(rgb, enlarged)
-    fine = high_size(*enlarged, settings)
-    coarse = low_size(*fine, settings)
-    high = resize(rgb, fine)
-    return TwoViews(high, coarse_view(high, coarse))
+    fine = high_step(*enlarged, settings)
+    high = apply_step(rgb, fine)
+    return TwoViews(high, apply_step(high, low_step(*fine.size, settings)))
 
 
 def prepare_video_frame(rgb: RgbImage, stride: Stride, settings: ResizeSettings) -> RgbImage:
@@ -64,4 +72,4 @@ def prepare_video_frame(rgb: RgbImage, stride: Stride, settings: ResizeSettings)
     Raises:
         BudgetError: the picture has no side left after flooring.
     """
-    return resize(rgb, video_size(rgb.shape[0], rgb.shape[1], stride, settings))
+    return apply_step(rgb, video_step(rgb.shape[0], rgb.shape[1], stride, settings))

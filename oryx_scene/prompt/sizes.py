@@ -29,6 +29,9 @@ class ResizeSettings:
         video_base, video_multiple: VIDEO_RESIZE; video_long doubles the multiple.
         max_side, min_side: MAXRES, MINRES, sides of the squares that bound an image's area.
         video_max_side, video_min_side: VIDEO_MAXRES, VIDEO_MINRES.
+        pad: PAD2STRIDE, a picture that needs no scaling is padded up instead of floored.
+        low_square: without LOWRES_RESIZE the coarse view is 384x384, aspect ratio lost.
+        high_kept: without HIGHRES_BASE the fine view keeps the raw size.
     """
 
     low_base: int = 384
@@ -41,10 +44,16 @@ class ResizeSettings:
     min_side: int = 0
     video_max_side: int = 480
     video_min_side: int = 288
+    pad: bool = False
+    low_square: bool = False
+    high_kept: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> ResizeSettings:
-        """Read the settings as the reference writes them ("384x32"); absent keys keep defaults.
+        """Read the settings as the reference writes them ("384x32").
+
+        An absent LOWRES_RESIZE, HIGHRES_BASE or PAD2STRIDE means what it means there; other absent
+        keys keep the defaults above.
 
         Raises:
             BudgetError: a value that is no size.
@@ -61,7 +70,25 @@ class ResizeSettings:
             min_side=_whole(env, "MINRES", default.min_side),
             video_max_side=_whole(env, "VIDEO_MAXRES", default.video_max_side),
             video_min_side=_whole(env, "VIDEO_MINRES", default.video_min_side),
+            # The reference tests presence, not value.
+            pad="PAD2STRIDE" in env,
+            low_square="LOWRES_RESIZE" not in env,
+            high_kept="HIGHRES_BASE" not in env,
         )
+
+
+@dataclass(frozen=True)
+class SizeStep:
+    """One reference resize: the new size, and whether it is reached by padding."""
+
+    height: int
+    width: int
+    padded: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
 
 
 def _whole(env: Mapping[str, str], key: str, default: int) -> int:
@@ -82,31 +109,36 @@ def _pair(env: Mapping[str, str], key: str, default: tuple[int, int]) -> tuple[i
         raise BudgetError(f"resize setting {key} is '{text}'; '384x32' was expected.") from err
 
 
-def _scaled(
-    height: int, width: int, multiple: int, base: int, bounds: tuple[int, int]
-) -> tuple[int, int]:
-    """One reference resize; the order of the float operations decides ties and is kept."""
+def _scale(height: int, width: int, base: int, bounds: tuple[int, int]) -> float | None:
+    """The reference's scale, None where the area already lies within the bounds."""
     area = height * width
     low, high = bounds
+    # The order of the float operations decides ties and is kept.
     if base:
-        scale = math.sqrt(base * base / area)
-    elif area > high * high:
-        scale = math.sqrt(high * high / area)
-    elif area < low * low:
-        scale = math.sqrt(low * low / area)
-    else:
-        scale = 1.0
-    size = (
-        int(height * scale / multiple) * multiple,
-        int(width * scale / multiple) * multiple,
-    )
-    if min(size) < multiple:
+        return math.sqrt(base * base / area)
+    if area > high * high:
+        return math.sqrt(high * high / area)
+    if area < low * low:
+        return math.sqrt(low * low / area)
+    return None
+
+
+def _scaled(
+    height: int, width: int, multiple: int, base: int, bounds: tuple[int, int], pad: bool
+) -> SizeStep:
+    scale = _scale(height, width, base, bounds)
+    if scale is None and pad:
+        return SizeStep(-(-height // multiple) * multiple, -(-width // multiple) * multiple, True)
+    factor = 1.0 if scale is None else scale
+    rows = int(height * factor / multiple) * multiple
+    columns = int(width * factor / multiple) * multiple
+    if min(rows, columns) < multiple:
         raise BudgetError(
             f"a picture of {width}x{height} pixels has no side left after flooring to multiples "
-            f"of {multiple} (got {size[1]}x{size[0]}).",
+            f"of {multiple} (got {columns}x{rows}).",
             hint="crop or pad the picture to a less extreme aspect ratio",
         )
-    return size
+    return SizeStep(rows, columns)
 
 
 def enlarged_size(height: int, width: int) -> tuple[int, int]:
@@ -120,35 +152,51 @@ def enlarged_size(height: int, width: int) -> tuple[int, int]:
     return int(height * ratio), int(width * ratio)
 
 
-def high_size(height: int, width: int, settings: ResizeSettings) -> tuple[int, int]:
-    """Size of an image's fine view, from the size after :func:`enlarged_size`."""
+def high_step(height: int, width: int, settings: ResizeSettings) -> SizeStep:
+    """An image's fine view, from the size after :func:`enlarged_size`."""
+    if settings.high_kept:
+        return SizeStep(height, width)
     bounds = (settings.min_side, settings.max_side)
-    return _scaled(height, width, settings.high_multiple, settings.high_base, bounds)
+    return _scaled(
+        height, width, settings.high_multiple, settings.high_base, bounds, settings.pad
+    )
+
+
+def low_step(height: int, width: int, settings: ResizeSettings) -> SizeStep:
+    """The coarse view of an image whose FINE view is ``height`` x ``width``."""
+    if settings.low_square:
+        return SizeStep(384, 384)
+    bounds = (settings.min_side, settings.max_side)
+    return _scaled(height, width, settings.low_multiple, settings.low_base, bounds, settings.pad)
 
 
 def low_size(height: int, width: int, settings: ResizeSettings) -> tuple[int, int]:
-    """Size of the coarse view of an image whose FINE view is ``height`` x ``width``."""
-    bounds = (settings.min_side, settings.max_side)
-    return _scaled(height, width, settings.low_multiple, settings.low_base, bounds)
+    """(height, width) of :func:`low_step`."""
+    return low_step(height, width, settings).size
 
 
 def image_sizes(
     height: int, width: int, settings: ResizeSettings
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """(fine, coarse) sizes of a raw image of ``height`` x ``width``."""
-    fine = high_size(*enlarged_size(height, width), settings)
-    return fine, low_size(*fine, settings)
+    fine = high_step(*enlarged_size(height, width), settings)
+    return fine.size, low_size(*fine.size, settings)
+
+
+def video_step(height: int, width: int, stride: Stride, settings: ResizeSettings) -> SizeStep:
+    """A raw video frame; 16x needs sides that are multiples of twice as much."""
+    if min(height, width) < 1:
+        raise BudgetError(f"a picture of {width}x{height} pixels is empty.")
+    multiple = settings.video_multiple * (2 if stride is Stride.VIDEO_LONG else 1)
+    bounds = (settings.video_min_side, settings.video_max_side)
+    return _scaled(height, width, multiple, settings.video_base, bounds, settings.pad)
 
 
 def video_size(
     height: int, width: int, stride: Stride, settings: ResizeSettings
 ) -> tuple[int, int]:
-    """Size of a raw video frame; 16x needs sides that are multiples of twice as much."""
-    if min(height, width) < 1:
-        raise BudgetError(f"a picture of {width}x{height} pixels is empty.")
-    multiple = settings.video_multiple * (2 if stride is Stride.VIDEO_LONG else 1)
-    bounds = (settings.video_min_side, settings.video_max_side)
-    return _scaled(height, width, multiple, settings.video_base, bounds)
+    """(height, width) of :func:`video_step`."""
+    return video_step(height, width, stride, settings).size
 
 
 def patch_grid(height: int, width: int) -> tuple[int, int]:
