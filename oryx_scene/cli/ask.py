@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
     from oryx_scene.errors import ConfigError
     from oryx_scene.frames import Question
-    from oryx_scene.model.engine import load_answerer
+    from oryx_scene.model.load import load_answerer
     from oryx_scene.pipeline import ScenePipeline
     from oryx_scene.prompt.wording import check_question
 
@@ -100,14 +100,15 @@ def _ask_one(
 ) -> SceneAnswer:
     if quiet:
         return pipeline.ask(scene, question, limits)
+    from oryx_scene.cli.output import printable
     from oryx_scene.prompt.stream import VisibleText
 
-    print(f"Q: {question.text}")
+    print(f"Q: {printable(question.text)}")
     if not pipeline.answerer.card.trained:
         print("A (random model): ", end="", flush=True)
     else:
         print("A: ", end="", flush=True)
-    visible = VisibleText(lambda piece: print(piece, end="", flush=True))
+    visible = VisibleText(lambda piece: print(printable(piece), end="", flush=True))
     answer = pipeline.ask(scene, question, limits, visible.feed)
     visible.finish()
     print()

@@ -16,6 +16,11 @@ from oryx_scene.scene import Scene
 MARKS_SCHEMA = "oryx_scene/marks/1"
 
 
+def printable(text: str) -> str:
+    """``text`` without control characters, which could steer the terminal."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "\ufffd" for c in text)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` whole or not at all (temporary file beside it, then rename).
 

@@ -72,6 +72,24 @@ class TokenSequence:
         """Tokens in the cache."""
         return int(self.cache.get_seq_length())
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of keys and values in the cache."""
+        config = self._language.config
+        heads = config.num_key_value_heads
+        width = getattr(config, "head_dim", None) or (
+            config.hidden_size // config.num_attention_heads
+        )
+        each: int = self._language.lm_head.weight.element_size()
+        return 2 * self.length * config.num_hidden_layers * heads * width * each
+
+    def cut(self, length: int) -> None:
+        """Forget every token after the first ``length``."""
+        surplus = self.length - length
+        if surplus > 0:
+            # A negative count removes from the end in every release of transformers.
+            self.cache.crop(-surplus)
+
     def prefill(self, embeds: Tensor, watch: StopWatch) -> Tensor:
         """Append (n, hidden_size) embeddings; logits (vocabulary,) after the last one."""
         hidden = embeds[:0]

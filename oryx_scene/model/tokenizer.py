@@ -43,12 +43,14 @@ class HubTokenizer:
     Args:
         folder: with the tokenizer's files; the network is never asked.
         family: "qwen2" or "llama".
+        config: the language model's transformers configuration; keeps transformers from guessing
+            the class by the checkpoint's own model_type, which it does not know.
 
     Raises:
         CheckpointError: no tokenizer there, or one without the chat control tokens.
     """
 
-    def __init__(self, folder: Path, family: str) -> None:
+    def __init__(self, folder: Path, family: str, config: Any = None) -> None:
         self.slot_newline = family == "qwen2"
         self._sentencepiece = family == "llama"
         try:
@@ -59,7 +61,7 @@ class HubTokenizer:
             ) from err
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
+                str(folder), config=config, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise CheckpointError(
@@ -122,19 +124,16 @@ class CharTokenizer:
         return "".join(chr(token) for token in ids if token not in self._special.values())
 
 
-def chat_ids(
-    tokenizer: TextTokenizer, system: str, user: list[str | None], answer: str = ""
-) -> list[int]:
-    """Ids of one chat turn.
+def opening_ids(tokenizer: TextTokenizer, system: str, user: list[str | None]) -> list[int]:
+    """Ids of the system turn and of the begin of the user turn.
 
     Args:
         tokenizer: of the model.
         system: system text.
         user: pieces of the user turn; None stands for an image slot.
-        answer: text that the answer begins with.
 
     Returns:
-        ids with ``PLACEHOLDER`` per slot, ending where the answer goes on.
+        ids with ``PLACEHOLDER`` per slot; the user turn is still open.
     """
     start, end = tokenizer.special_id(IM_START), tokenizer.special_id(IM_END)
     newline = tokenizer.encode_plain("\n")
@@ -144,13 +143,31 @@ def chat_ids(
     slot = [PLACEHOLDER, *(newline if tokenizer.slot_newline else ())]
     for piece in user:
         ids += slot if piece is None else tokenizer.encode_plain(piece)
+    return ids
+
+
+def closing_ids(tokenizer: TextTokenizer, question: str, answer: str = "") -> list[int]:
+    """Ids from the question on: it ends the user turn and opens the answer with ``answer``."""
+    newline = tokenizer.encode_plain("\n")
+    start, end = tokenizer.special_id(IM_START), tokenizer.special_id(IM_END)
+    ids = tokenizer.encode_plain(question) if question else []
     ids += [end, *newline, start, *tokenizer.encode_plain("assistant"), *newline]
     return ids + (tokenizer.encode_plain(answer) if answer else [])
 
 
-def prompt_ids(tokenizer: TextTokenizer, prompt: Prompt) -> list[int]:
-    """Ids of a :class:`Prompt`, ``PLACEHOLDER`` per visual item."""
-    pieces: list[str | None] = [
-        part if isinstance(part, str) else None for part in prompt.scene
-    ]
-    return chat_ids(tokenizer, prompt.system, [*pieces, prompt.question], prompt.answer_prefix)
+def chat_ids(tokenizer: TextTokenizer, system: str, user: list[str | None]) -> list[int]:
+    """Ids of one whole chat turn, ``PLACEHOLDER`` per slot, ending where the answer begins."""
+    return opening_ids(tokenizer, system, user) + closing_ids(tokenizer, "")
+
+
+def split_prompt_ids(tokenizer: TextTokenizer, prompt: Prompt) -> tuple[list[int], list[int]]:
+    """Ids of a prompt, cut where the part that all questions of a scene share ends.
+
+    Returns:
+        (scene ids with ``PLACEHOLDER`` per visual item, ids from the question on).
+    """
+    pieces: list[str | None] = [part if isinstance(part, str) else None for part in prompt.scene]
+    return (
+        opening_ids(tokenizer, prompt.system, pieces),
+        closing_ids(tokenizer, prompt.question, prompt.answer_prefix),
+    )

@@ -1,0 +1,155 @@
+"""From what a user calls a model to an engine that answers.
+
+`default` is the checkpoint in this package, `random` a tiny untrained one, a folder is loaded as it
+is, and only a hub id ("owner/name") that is no folder ever reaches the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from oryx_scene.answerer import ModelCard
+from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
+from oryx_scene.model.attention import choose_backend
+from oryx_scene.model.checkpoint import DTYPES, load_model, read_json
+from oryx_scene.model.device import check_device
+from oryx_scene.model.engine import Engine, EngineConfig, Stops
+from oryx_scene.model.language import family_of
+from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.random_model import write_random_checkpoint
+from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
+
+DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints" / "default"
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+
+
+def load_answerer(
+    model: str = "default",
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    config: EngineConfig | None = None,
+) -> Engine:
+    """Load a model by the name a user gives it.
+
+    Args:
+        model: "default", "random", a checkpoint folder, or a hub id.
+        device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
+        dtype: "float32", "bfloat16", "float16"; None takes float32 on CPU, bfloat16 on CUDA.
+        config: memory limits of the engine.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or damaged.
+        ConfigError: no such device or dtype.
+        MissingExtraError: a package that loading needs is not installed.
+    """
+    place = check_device(device)
+    name = dtype or ("float32" if place.type == "cpu" else "bfloat16")
+    if name not in DTYPES:
+        raise ConfigError(f"dtype '{name}' is not known.", hint=f"one of {', '.join(DTYPES)}")
+    if model == "random":
+        with tempfile.TemporaryDirectory(prefix="oryx-scene-random-") as folder:
+            return _engine(write_random_checkpoint(Path(folder)), model, place, name, config)
+    return _engine(find_folder(model), model, place, name, config)
+
+
+def find_folder(model: str) -> Path:
+    """The checkpoint folder that ``model`` means; downloads only for a hub id.
+
+    Raises:
+        CheckpointError: nothing of that name.
+        MissingExtraError: a hub id without the extra that downloads.
+    """
+    if model == "default":
+        if not (DEFAULT_FOLDER / "config.json").exists():
+            raise CheckpointError(
+                DEFAULT_FOLDER,
+                "this version of the package brings no default checkpoint.",
+                hint="give --model a checkpoint folder, or --model random to try the way",
+            )
+        return DEFAULT_FOLDER
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if not HUB_ID.match(model) or folder.exists():
+        raise CheckpointError(
+            model, "no such folder.", hint="a checkpoint folder, a hub id, 'default' or 'random'"
+        )
+    return _download(model)
+
+
+def _download(hub_id: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError as err:
+        raise MissingExtraError(
+            "huggingface_hub", "hub", needed_for=f"downloading {hub_id}", cause=str(err)
+        ) from err
+    try:
+        patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "oryx_vit.pth"]
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
+    except (HfHubHTTPError, OSError, ValueError) as err:
+        raise CheckpointError(
+            hub_id,
+            f"it is no folder here and cannot be downloaded ({type(err).__name__}).",
+            hint="check the name and the network, or download it elsewhere and give the folder",
+        ) from err
+
+
+def _engine(
+    folder: Path, name: str, device: torch.device, dtype: str, config: EngineConfig | None
+) -> Engine:
+    described = read_json(folder, "config.json")
+    family = family_of(described, str(folder))
+    model = load_model(folder, device=device, dtype=DTYPES[dtype])
+    tokenizer = HubTokenizer(folder, family, model.language.config)
+    own = described.get("oryx_scene", {})
+    card = ModelCard(
+        name=str(own.get("name", name)),
+        revision=_revision(folder),
+        dtype=dtype,
+        device=str(device),
+        context_length=int(described.get("max_position_embeddings", 32768)),
+        trained=bool(own.get("trained", True)),
+        synthetic_only=bool(own.get("synthetic_only", False)),
+        attention=_attention(model),
+    )
+    return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
+
+
+def _attention(model: Oryx) -> str:
+    width = model.vision.config.width // model.vision.config.heads
+    return choose_backend(model.device.type, model.dtype, width)
+
+
+def _revision(folder: Path) -> str:
+    """A short hash over the checkpoint's file names, sizes and config: what was loaded."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name}:{path.stat().st_size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(2**20))
+    return digest.hexdigest()[:12]
+
+
+def stops_of(folder: Path, tokenizer: TextTokenizer) -> Stops:
+    """Stop ids and repetition penalty of a checkpoint.
+
+    The end of a chat turn always stops: the Yi checkpoint's own file does not name it.
+    """
+    settings: dict[str, Any] = {}
+    if (folder / "generation_config.json").exists():
+        settings = read_json(folder, "generation_config.json")
+    eos = settings.get("eos_token_id")
+    ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    return Stops(
+        frozenset([*map(int, ids), tokenizer.special_id(IM_END)]),
+        float(settings.get("repetition_penalty", 1.0)),
+    )
