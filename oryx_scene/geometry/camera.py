@@ -1,0 +1,305 @@
+"""Pinhole cameras with distortion: projecting, unprojecting, and K after scaling or cropping.
+
+Optical frame: z forward, x right, y down (REP-103). Pixel centres are at integers. A point behind
+the camera, or so far off axis that the distortion polynomial folds back, becomes NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from oryx_scene.errors import CalibrationError
+from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
+
+# Unknown spellings met in real recordings -> the names of sensor_msgs.
+_MODEL_NAMES = {
+    "": "none",
+    "none": "none",
+    "plumb_bob": "plumb_bob",
+    "radtan": "plumb_bob",
+    "radial_tangential": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+    "modified_brown_conrady": "plumb_bob",
+    "rational_polynomial": "rational_polynomial",
+    "rational": "rational_polynomial",
+    "equidistant": "equidistant",
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "kannala_brandt4": "equidistant",
+}
+_COEFFICIENTS = {
+    "none": (0,),
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
+
+
+def canonical_distortion_model(name: str, camera: str, D: Sequence[float] = ()) -> str:
+    """The sensor_msgs name of a distortion model.
+
+    Spellings of drivers ("Brown Conrady") are understood; a model whose coefficients are all zero
+    is "none" whatever it is called (but for a fisheye).
+
+    Raises:
+        CalibrationError: a model that is not handled, by name.
+    """
+    key = "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
+    known = _MODEL_NAMES.get(key)
+    # A fisheye without coefficients still is no pinhole.
+    if known != "equidistant" and not np.any(D):
+        return "none"
+    if known is not None:
+        return known
+    raise CalibrationError(
+        camera,
+        f"the distortion model '{name}' is not handled.",
+        hint="plumb_bob, rational_polynomial or equidistant; or give a rig file (--rig)",
+    )
+
+
+def check_intrinsics(intrinsics: Intrinsics, name: str) -> Intrinsics:
+    """Return ``intrinsics`` with float64 arrays, refusing what cannot be a camera.
+
+    Raises:
+        CalibrationError: wrong shape, not finite, focal length or size not positive.
+    """
+    K = np.asarray(intrinsics.K, dtype=np.float64)
+    D = np.asarray(intrinsics.D, dtype=np.float64).ravel()
+    if K.shape != (3, 3) or not np.isfinite(K).all() or not np.isfinite(D).all():
+        raise CalibrationError(name, "K must be 3x3 and, like D, finite.")
+    if K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise CalibrationError(
+            name,
+            f"the focal lengths must be positive, got fx {K[0, 0]:g}, fy {K[1, 1]:g}.",
+            hint="an uncalibrated driver publishes zeros: give a rig file (--rig)",
+        )
+    if intrinsics.height < 1 or intrinsics.width < 1:
+        size = f"{intrinsics.width}x{intrinsics.height}"
+        raise CalibrationError(name, f"the image size {size} of its K is empty.")
+    if not np.allclose(K[2], (0, 0, 1)) or K[1, 0] != 0:
+        raise CalibrationError(name, f"K is not upper triangular with last row 0 0 1: {K}.")
+    model = canonical_distortion_model(intrinsics.distortion_model, name, D.tolist())
+    if model == "none":
+        D = np.zeros(0)
+    elif D.size not in _COEFFICIENTS[model]:
+        wanted = " or ".join(map(str, _COEFFICIENTS[model]))
+        raise CalibrationError(name, f"{model} has {wanted} coefficients, got {D.size}.")
+    return dataclasses.replace(intrinsics, K=K, D=D, distortion_model=model)
+
+
+def doubts(intrinsics: Intrinsics) -> tuple[str, ...]:
+    """What looks odd about valid intrinsics, one sentence each."""
+    K, found = intrinsics.K, []
+    if not 0.9 < K[0, 0] / K[1, 1] < 1.1:
+        found.append(f"fx {K[0, 0]:.1f} and fy {K[1, 1]:.1f} differ by more than 10 %")
+    for axis, centre, size in (("cx", K[0, 2], intrinsics.width), ("cy", K[1, 2], intrinsics.height)):
+        if not 0.25 * size < centre < 0.75 * size:
+            found.append(f"{axis} {centre:.1f} is far from the middle of {size} px")
+    angle = 2 * np.degrees(np.arctan(intrinsics.width / (2 * K[0, 0])))
+    if intrinsics.distortion_model != "equidistant" and not 15 < angle < 150:
+        found.append(f"the horizontal angle of view would be {angle:.0f} degrees")
+    return tuple(found)
+
+
+def intrinsics_from_camera_info(
+    K: Sequence[float],
+    D: Sequence[float],
+    model: str,
+    height: int,
+    width: int,
+    name: str,
+    *,
+    binning: tuple[int, int] = (0, 0),
+    roi: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Intrinsics:
+    """Intrinsics of the image that belongs to a sensor_msgs/CameraInfo (REP-104).
+
+    Args:
+        K: 9 numbers, row by row, of the full sensor.
+        D, model: distortion as published.
+        height, width: full sensor size, pixels.
+        name: of the camera, for errors.
+        binning: (x, y); 0 means 1.
+        roi: (x_offset, y_offset, height, width) in full-sensor pixels; zeros mean all of it.
+
+    Raises:
+        CalibrationError: numbers that cannot be a camera.
+    """
+    if len(K) != 9:
+        raise CalibrationError(name, f"K has {len(K)} numbers, 9 were expected.")
+    found = Intrinsics(
+        np.array(K, dtype=np.float64).reshape(3, 3), height, width, model, np.array(D, dtype=float)
+    )
+    found = check_intrinsics(found, name)
+    left, top, roi_height, roi_width = roi
+    if roi_height and roi_width:
+        found = cropped(found, top, left, roi_height, roi_width)
+    bin_x, bin_y = (max(1, int(factor)) for factor in binning)
+    if (bin_x, bin_y) != (1, 1):
+        found = scaled_to(found, found.height // bin_y, found.width // bin_x)
+    return found
+
+
+def scaled_to(intrinsics: Intrinsics, height: int, width: int) -> Intrinsics:
+    """Intrinsics of the same picture resized to ``height`` x ``width``."""
+    su, sv = width / intrinsics.width, height / intrinsics.height
+    K = intrinsics.K.copy()
+    K[0, :2] *= su
+    K[1, 1] *= sv
+    K[0, 2] = (K[0, 2] + 0.5) * su - 0.5
+    K[1, 2] = (K[1, 2] + 0.5) * sv - 0.5
+    return dataclasses.replace(intrinsics, K=K, height=height, width=width)
+
+
+def cropped(intrinsics: Intrinsics, top: int, left: int, height: int, width: int) -> Intrinsics:
+    """Intrinsics of the part of the picture that begins at (top, left)."""
+    K = intrinsics.K.copy()
+    K[0, 2] -= left
+    K[1, 2] -= top
+    return dataclasses.replace(intrinsics, K=K, height=height, width=width)
+
+
+def _valid_radius(intrinsics: Intrinsics) -> float:
+    """Largest undistorted radius at which the radial polynomial still grows."""
+    D = np.zeros(8)
+    D[: min(8, intrinsics.D.size)] = intrinsics.D[:8]
+    k1, k2, k3, k4, k5, k6 = D[0], D[1], D[4], D[5], D[6], D[7]
+    r = np.linspace(0.0, 10.0, 2001)
+    r2 = r * r
+    bent = r * (1 + r2 * (k1 + r2 * (k2 + r2 * k3)))
+    bent /= 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    falling = np.flatnonzero(~(np.diff(bent) > 0))
+    return float(r[falling[0]]) if falling.size else float("inf")
+
+
+def project(intrinsics: Intrinsics, points: FloatArray) -> FloatArray:
+    """Points of the optical frame to pixels.
+
+    Args:
+        intrinsics: of the image.
+        points: (N, 3) metres.
+
+    Returns:
+        (N, 2) pixels (u, v); NaN behind the camera and where the distortion model ends.
+    """
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    z = points[:, 2]
+    ahead = z > 1e-6
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xy = np.where(ahead[:, None], points[:, :2] / z[:, None], np.nan)
+    uv = np.full((len(points), 2), np.nan)
+    if intrinsics.distortion_model == "none":
+        usable = ahead
+        uv[usable] = xy[usable] * np.diag(intrinsics.K)[:2] + intrinsics.K[:2, 2]
+        uv[usable, 0] += intrinsics.K[0, 1] * xy[usable, 1]
+        return uv
+    if intrinsics.distortion_model == "equidistant":
+        usable = ahead
+    else:
+        usable = ahead & (np.hypot(xy[:, 0], xy[:, 1]) < _valid_radius(intrinsics))
+    if usable.any():
+        rays = np.column_stack([xy[usable], np.ones(int(usable.sum()))])
+        uv[usable] = _cv_project(intrinsics, rays)
+    return uv
+
+
+def _cv_project(intrinsics: Intrinsics, rays: FloatArray) -> FloatArray:
+    zero = np.zeros(3)
+    if intrinsics.distortion_model == "equidistant":
+        out, _ = cv2.fisheye.projectPoints(
+            rays[:, None], zero, zero, intrinsics.K, intrinsics.D.reshape(4, 1)
+        )
+    else:
+        out, _ = cv2.projectPoints(rays[:, None], zero, zero, intrinsics.K, intrinsics.D)
+    found: FloatArray = np.asarray(out, dtype=np.float64).reshape(-1, 2)
+    return found
+
+
+def normalised_rays(intrinsics: Intrinsics, uv: FloatArray) -> FloatArray:
+    """(N, 2) x/z and y/z of the rays through pixels (N, 2); NaN where none is found."""
+    uv = np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+    K = intrinsics.K
+    if intrinsics.distortion_model == "none" or not len(uv):
+        y = (uv[:, 1] - K[1, 2]) / K[1, 1]
+        x = (uv[:, 0] - K[0, 2] - K[0, 1] * y) / K[0, 0]
+        return np.column_stack([x, y])
+    if intrinsics.distortion_model == "equidistant":
+        rays = cv2.fisheye.undistortPoints(uv[:, None], K, intrinsics.D.reshape(4, 1))
+    else:
+        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-12)
+        rays = cv2.undistortPointsIter(uv[:, None], K, intrinsics.D, None, None, stop)
+    found = np.asarray(rays, dtype=np.float64).reshape(-1, 2)
+    # The iteration does not converge where the polynomial folds back: keep what projects again.
+    again = _cv_project(intrinsics, np.column_stack([found, np.ones(len(found))]))
+    found[~(np.abs(again - uv).max(axis=1) < 0.5)] = np.nan
+    return found
+
+
+def unproject(intrinsics: Intrinsics, uv: FloatArray, depth: FloatArray) -> FloatArray:
+    """Pixels with depth to points of the optical frame.
+
+    Args:
+        intrinsics: of the image.
+        uv: (N, 2) pixels.
+        depth: (N,) metres along z.
+
+    Returns:
+        (N, 3) metres; NaN where the depth is.
+    """
+    rays = normalised_rays(intrinsics, uv)
+    z = np.asarray(depth, dtype=np.float64).reshape(-1)
+    return np.column_stack([rays * z[:, None], z])
+
+
+def depth_to_points(depth: DepthImage, intrinsics: Intrinsics, stride: int = 1) -> FloatArray:
+    """Points of the optical frame for every ``stride``-th pixel with a known depth: (N, 3)."""
+    v, u = np.mgrid[0 : depth.shape[0] : stride, 0 : depth.shape[1] : stride]
+    z = depth[::stride, ::stride].ravel()
+    known = np.isfinite(z) & (z > 0)
+    uv = np.column_stack([u.ravel()[known], v.ravel()[known]]).astype(np.float64)
+    return unproject(intrinsics, uv, z[known].astype(np.float64))
+
+
+def register_depth(
+    depth: DepthImage,
+    depth_intrinsics: Intrinsics,
+    T_color_depth: FloatArray,
+    color_intrinsics: Intrinsics,
+) -> DepthImage:
+    """Depth as the colour camera would have measured it.
+
+    Every depth pixel is moved into the colour camera and drawn there as large as it is seen; the
+    nearest surface wins. Where nothing falls the depth stays unknown.
+
+    Args:
+        depth: (h, w) float32 metres in the depth camera, NaN unknown.
+        depth_intrinsics: of ``depth``.
+        T_color_depth: takes points of the depth camera to the colour camera.
+        color_intrinsics: of the colour image.
+
+    Returns:
+        (H, W) float32 metres in the colour camera, NaN unknown.
+    """
+    points = depth_to_points(depth, depth_intrinsics)
+    moved = points @ T_color_depth[:3, :3].T + T_color_depth[:3, 3]
+    uv = project(color_intrinsics, moved)
+    height, width = color_intrinsics.height, color_intrinsics.width
+    seen = np.isfinite(uv).all(axis=1)
+    uv, z = uv[seen], moved[seen, 2]
+    out = np.full(height * width, np.inf)
+    # A depth pixel covers this many colour pixels when the colour camera looks more closely.
+    ratio = color_intrinsics.K[0, 0] / depth_intrinsics.K[0, 0]
+    reach = max(0, int(np.ceil((ratio - 1) / 2)))
+    base = np.floor(uv + 0.5).astype(np.int64)
+    for dv in range(-reach, reach + 1):
+        for du in range(-reach, reach + 1):
+            u, v = base[:, 0] + du, base[:, 1] + dv
+            inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+            np.minimum.at(out, v[inside] * width + u[inside], z[inside])
+    out[~np.isfinite(out)] = np.nan
+    return out.reshape(height, width).astype(np.float32)

@@ -1,0 +1,165 @@
+"""Rig files (calib/*.yaml): intrinsics and mounting of the cameras of one robot.
+
+Each camera is a ROS camera_info YAML block plus `T_base_camera`, which takes points of the camera's
+OPTICAL frame to the rig's base frame. Unknown keys are refused by their path. See
+docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from oryx_scene.errors import CalibrationError
+from oryx_scene.frames import FloatArray, Intrinsics
+from oryx_scene.geometry.camera import check_intrinsics
+from oryx_scene.geometry.transforms import (
+    check_transform,
+    from_translation_quaternion,
+    from_translation_rpy,
+)
+
+# Nothing on one robot is further from its base.
+MAX_OFFSET_M = 100.0
+_INFO_KEYS = {
+    "image_width",
+    "image_height",
+    "camera_name",
+    "camera_matrix",
+    "distortion_model",
+    "distortion_coefficients",
+    "rectification_matrix",
+    "projection_matrix",
+}
+_OWN_KEYS = {"frame_id", "T_base_camera", "topic", "depth_topic"}
+
+
+@dataclass(frozen=True, eq=False)
+class RigCamera:
+    """What a rig file says about one camera; None or "" where it says nothing.
+
+    Attributes:
+        intrinsics: of the image size given there.
+        T_base_camera: (4, 4) optical frame to base frame.
+        frame_id: optical frame that overrides the recorded one.
+        topic, depth_topic: which topics this camera is.
+    """
+
+    intrinsics: Intrinsics | None = None
+    T_base_camera: FloatArray | None = None
+    frame_id: str = ""
+    topic: str = ""
+    depth_topic: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """The cameras of one robot by our name for them."""
+
+    base_frame: str
+    cameras: dict[str, RigCamera]
+
+
+def load_rig(path: str | Path) -> Rig:
+    """Read a rig file.
+
+    Raises:
+        CalibrationError: not readable, an unknown key, or numbers that cannot be a camera.
+    """
+    name = str(path)
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as err:
+        raise CalibrationError(name, f"the rig file cannot be read: {err.strerror}.") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise CalibrationError(name, f"no YAML: {' '.join(str(err).split())}.") from err
+    top = _mapping(values, name)
+    _refuse_unknown(top, {"base_frame", "cameras"}, name)
+    cameras = _mapping(top.get("cameras"), f"{name}: cameras")
+    if not cameras:
+        raise CalibrationError(name, "the rig names no camera.")
+    return Rig(
+        str(top.get("base_frame", "base_link")),
+        {str(key): _camera(value, f"cameras.{key}") for key, value in cameras.items()},
+    )
+
+
+def _mapping(value: object, path: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise CalibrationError(path, f"named values were expected, got {type(value).__name__}.")
+    return value
+
+
+def _refuse_unknown(values: dict[Any, Any], known: set[str], path: str) -> None:
+    for key in values:
+        if key not in known:
+            raise CalibrationError(
+                path, f"unknown key '{key}'.", hint=f"known here: {', '.join(sorted(known))}"
+            )
+
+
+def _camera(value: object, path: str) -> RigCamera:
+    values = _mapping(value, path)
+    _refuse_unknown(values, _INFO_KEYS | _OWN_KEYS, path)
+    intrinsics = _intrinsics(values, path) if "camera_matrix" in values else None
+    pose = values.get("T_base_camera")
+    return RigCamera(
+        intrinsics,
+        None if pose is None else _pose(pose, f"{path}.T_base_camera"),
+        str(values.get("frame_id", "")),
+        str(values.get("topic", "")),
+        str(values.get("depth_topic", "")),
+    )
+
+
+def _numbers(value: object, count: int | None, path: str) -> list[float]:
+    """A list of numbers, or a ROS matrix block with rows, cols and data."""
+    if isinstance(value, dict):
+        _refuse_unknown(value, {"rows", "cols", "data"}, path)
+        value = value.get("data")
+    if not isinstance(value, list) or not all(isinstance(v, int | float) for v in value):
+        raise CalibrationError(path, f"a list of numbers was expected, got {value!r}.")
+    if count is not None and len(value) != count:
+        raise CalibrationError(path, f"{count} numbers were expected, got {len(value)}.")
+    return [float(v) for v in value]
+
+
+def _intrinsics(values: dict[Any, Any], path: str) -> Intrinsics:
+    K = np.array(_numbers(values["camera_matrix"], 9, f"{path}.camera_matrix")).reshape(3, 3)
+    D = _numbers(values.get("distortion_coefficients", []), None, f"{path}.distortion_coefficients")
+    size = []
+    for key in ("image_height", "image_width"):
+        if not isinstance(values.get(key), int):
+            raise CalibrationError(f"{path}.{key}", f"pixels expected, got {values.get(key)!r}.")
+        size.append(int(values[key]))
+    model = str(values.get("distortion_model", "plumb_bob" if D else "none"))
+    return check_intrinsics(Intrinsics(K, size[0], size[1], model, np.array(D)), path)
+
+
+def _pose(value: object, path: str) -> FloatArray:
+    """(4, 4) from a 16-number matrix, or xyz with quaternion_xyzw or rpy."""
+    if isinstance(value, list):
+        flat = [v for row in value for v in (row if isinstance(row, list) else [row])]
+        T = np.array(_numbers(flat, 16, path)).reshape(4, 4)
+    else:
+        values = _mapping(value, path)
+        _refuse_unknown(values, {"xyz", "quaternion_xyzw", "rpy"}, path)
+        xyz = _numbers(values.get("xyz"), 3, f"{path}.xyz")
+        if ("quaternion_xyzw" in values) == ("rpy" in values):
+            raise CalibrationError(path, "give either quaternion_xyzw or rpy (radians).")
+        if "rpy" in values:
+            T = from_translation_rpy(xyz, _numbers(values["rpy"], 3, f"{path}.rpy"))
+        else:
+            q = _numbers(values["quaternion_xyzw"], 4, f"{path}.quaternion_xyzw")
+            T = from_translation_quaternion(xyz, q)
+    T = check_transform(T, path)
+    offset = float(np.linalg.norm(T[:3, 3]))
+    if offset > MAX_OFFSET_M:
+        raise CalibrationError(
+            path, f"the camera would be {offset:.0f} m from its base.", hint="metres, not mm"
+        )
+    return T
