@@ -18,9 +18,9 @@ from oryx_scene.capture.choose import choose_views
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import NoFramesError
 from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
+from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
-from oryx_scene.marks.finder import MarksConfig, find_marks
-from oryx_scene.marks.snap import snap_disc
+from oryx_scene.marks.finder import find_marks
 from oryx_scene.prompt.budget import BudgetPlan, plan_budget
 from oryx_scene.prompt.placement import Placement
 from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
@@ -54,6 +54,7 @@ class Scene:
         prompt: the scene part of the prompt.
         timings_s: "views", "marks", "prepare" on the steady clock.
         warnings: one sentence each.
+        synthetic: the frames come from a synthetic world.
     """
 
     scene_id: str
@@ -66,6 +67,7 @@ class Scene:
     prompt: tuple[str | VisualItem, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    synthetic: bool = False
 
     @property
     def frame_id(self) -> str:
@@ -122,8 +124,7 @@ def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
 def place_discs(
     marks: MarkSet, views: ViewSet, plan: BudgetPlan
 ) -> tuple[tuple[Disc, ...], ...]:
-    """Discs of every view in prepared pixels, snapped to the model's token cells where possible."""
-    cell = 16 * int(plan.stride)
+    """Discs of every view in prepared pixels."""
     discs: list[tuple[Disc, ...]] = []
     for index, placement in enumerate(plan.placements):
         radius = disc_radius(placement.width, int(plan.stride))
@@ -157,3 +158,93 @@ def scene_prompt(
     lines = [views_text(cameras), marks_text(marks.marks)]
     parts.append("".join(f"{line}\n" for line in lines if line))
     return tuple(parts)
+
+
+NO_MODEL = ModelCard("none", "", "", "", context_length=32768)
+
+
+def freeze_scene(
+    frames: Sequence[Frame],
+    now_ns: int,
+    config: PipelineConfig,
+    card: ModelCard,
+    *,
+    find_marks: MarkFinder = find_marks_fresh,
+    question: str = "",
+    warnings: Sequence[str] = (),
+    synthetic: bool = False,
+) -> Scene:
+    """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
+    clock = _Laps()
+    views = order_views(frames, config.views.count)
+    sizes = [(frame.height, frame.width) for frame in views.frames]
+    plan = plan_budget(
+        sizes, config.budget, context_length=card.context_length, reserved_tokens=TEXT_TOKENS
+    )
+    clock.lap("views")
+    marks = MarkSet()
+    if config.marks.enabled:
+        marks = find_marks(views, _marks_config(plan, config), question)
+    clock.lap("marks")
+    discs = place_discs(marks, views, plan)
+    prepared = tuple(
+        _prepare(frame.rgb, placement, own, config)
+        for frame, placement, own in zip(views.frames, plan.placements, discs, strict=True)
+    )
+    prompt = scene_prompt(views, marks, plan, prepared)
+    clock.lap("prepare")
+    return Scene(
+        scene_id=_scene_id(views, prepared, prompt),
+        views=views,
+        frozen_ns=now_ns,
+        marks=marks,
+        plan=plan,
+        prepared=prepared,
+        discs=discs,
+        prompt=prompt,
+        timings_s=clock.laps,
+        warnings=tuple(dict.fromkeys((*warnings, *views.warnings, *marks.warnings))),
+        synthetic=synthetic,
+    )
+
+
+class _Laps:
+    """Seconds between stages on the steady clock."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def _marks_config(plan: BudgetPlan, config: PipelineConfig) -> MarksConfig:
+    """Limits of the mark finder; discs as large as they will be drawn, in received pixels."""
+    radii = tuple(
+        disc_radius(placement.width, int(plan.stride)) / min(placement.scale_u, placement.scale_v)
+        for placement in plan.placements
+    )
+    return MarksConfig(max_marks=config.marks.max_marks, disc_radii=radii)
+
+
+def _prepare(
+    rgb: RgbImage, placement: Placement, discs: Sequence[Disc], config: PipelineConfig
+) -> RgbImage:
+    picture = move_to_placement(rgb, placement)
+    if not config.pictures:
+        picture = np.full_like(picture, PADDING_VALUE)
+    return draw_marks(picture, discs)
+
+
+def _scene_id(
+    views: ViewSet, prepared: Sequence[RgbImage], prompt: Sequence[str | VisualItem]
+) -> str:
+    digest = hashlib.sha256()
+    for frame in views.frames:
+        digest.update(f"{frame.camera}/{frame.stamp_ns}/{frame.sha256}".encode())
+    for part in prompt:
+        digest.update((part if isinstance(part, str) else "|".join(part.keys)).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,66 @@
+"""Drawing marks: filled red discs with white digits, after the resize, the same bytes every time.
+
+The look is that of Coarse Correspondences (arXiv 2408.00754), which the published models have seen:
+diameter about 5 % of the picture's width, and never smaller than one visual token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from oryx_scene.frames import RgbImage
+
+RED = (226, 26, 28)
+WHITE = (255, 255, 255)
+WIDTH_SHARE = 0.05
+PATCH = 16
+# Subpixel bits of OpenCV's drawing functions.
+_SHIFT = 4
+
+
+@dataclass(frozen=True)
+class Disc:
+    """One mark to draw: its number, centre and radius in pixels of the picture it is drawn on."""
+
+    number: int
+    u: float
+    v: float
+    radius: float
+
+
+def disc_radius(width: int, stride: int) -> float:
+    """Radius of the discs on a prepared picture of ``width`` pixels.
+
+    Args:
+        width: of the prepared picture, pixels.
+        stride: pooling of the compressor; a visual token covers 16 * stride pixels.
+    """
+    return max(WIDTH_SHARE * width, PATCH * stride) / 2.0
+
+
+def draw_marks(image: RgbImage, discs: Sequence[Disc]) -> RgbImage:
+    """A copy of ``image`` (H, W, 3 uint8) with the discs drawn, lowest number last (on top)."""
+    canvas = np.ascontiguousarray(image).copy()
+    for disc in sorted(discs, key=lambda item: -item.number):
+        _draw(canvas, disc)
+    return canvas
+
+
+def _draw(canvas: RgbImage, disc: Disc) -> None:
+    scale = 1 << _SHIFT
+    centre = (round(disc.u * scale), round(disc.v * scale))
+    radius = round(disc.radius * scale)
+    cv2.circle(canvas, centre, radius, RED, -1, cv2.LINE_AA, _SHIFT)
+    text = str(disc.number)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    # The digits fill the disc: their diagonal is 1.5 radii.
+    thickness = max(1, round(disc.radius / 6))
+    (width, height), _ = cv2.getTextSize(text, font, 1.0, 1)
+    size = 1.45 * disc.radius / float(np.hypot(width, height))
+    (width, height), _ = cv2.getTextSize(text, font, size, thickness)
+    origin = (round(disc.u - width / 2), round(disc.v + height / 2))
+    cv2.putText(canvas, text, origin, font, size, WHITE, thickness, cv2.LINE_AA)
