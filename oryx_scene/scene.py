@@ -6,6 +6,7 @@ model but its card, and nothing reads the source's clock: "now" is handed in.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -118,7 +119,18 @@ def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
         for frame in chosen
         for text in frame.warnings
     )
-    return ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings)
+    return _with_own_frame(ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings))
+
+
+def _with_own_frame(views: ViewSet) -> ViewSet:
+    """One view with depth and no pose still has places: in its own optical frame."""
+    frame = views.frames[0]
+    posed = frame.T_fixed_camera is not None
+    if len(views.frames) > 1 or posed or frame.depth is None or frame.intrinsics is None:
+        return views
+    own = dataclasses.replace(frame, T_fixed_camera=np.eye(4), fixed_frame=frame.frame_id)
+    text = f"no pose: places are given in the camera's own frame '{frame.frame_id}'"
+    return dataclasses.replace(views, frames=(own,), warnings=(*views.warnings, text))
 
 
 def place_discs(

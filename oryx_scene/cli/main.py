@@ -21,6 +21,7 @@ from oryx_scene.errors import OryxSceneError
 COMMANDS = (
     "ask",
     "marks",
+    "check",
     "convert",
     "conformance",
 )

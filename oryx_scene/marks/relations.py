@@ -1,7 +1,8 @@
 """Measured relations between marks, stated only where they exceed their own uncertainty.
 
-Left, right, in front and behind are stated from a viewpoint; above and below need to know which way
-is up, which is +z of the fixed frame (REP-103).
+Left, right, in front and behind are stated from a viewpoint. Above, below and on are stated only
+where +z of the fixed frame is up (REP-103), which upright cameras tell: the world of a SLAM run may
+lie on its side.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ def measure_relations(marks: Sequence[Mark], frames: Sequence[Frame]) -> tuple[R
     """
     placed = [mark for mark in marks if mark.position is not None]
     viewpoint = _viewpoint(frames)
+    upright = z_is_up(frames)
     relations: list[Relation] = []
     for mark in placed:
         relations += _own(mark, viewpoint)
     for a, b in itertools.combinations(placed, 2):
         relations += _between(a, b, viewpoint)
+        if upright:
+            relations += _vertical(a, b)
     relations += _nearest(placed)
     return tuple(relations)
 
@@ -80,10 +84,22 @@ def _between(a: Mark, b: Mark, viewpoint: Frame | None) -> list[Relation]:
         reference = f"view:{viewpoint.camera}"
         found += _pair(a, b, difference[0], least, reference, Predicate.LEFT_OF, Predicate.RIGHT_OF)
         found += _pair(a, b, difference[2], least, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND)
-    height = pa[2] - pb[2]
-    found += _pair(a, b, height, least, a.frame_id, Predicate.BELOW, Predicate.ABOVE)
-    found += _on(a, b) + _on(b, a)
     return found
+
+
+def z_is_up(frames: Sequence[Frame]) -> bool:
+    """Whether the cameras, on average, stand upright in the fixed frame (within 45 degrees)."""
+    ups = [-frame.T_fixed_camera[2, 1] for frame in frames if frame.T_fixed_camera is not None]
+    return bool(ups) and float(np.mean(ups)) > np.cos(np.pi / 4)
+
+
+def _vertical(a: Mark, b: Mark) -> list[Relation]:
+    assert a.position is not None and b.position is not None
+    std = float(np.hypot(a.position_std, b.position_std))
+    height = a.position[2] - b.position[2]
+    least = max(LEAST_M, SIGMAS * std)
+    found = _pair(a, b, height, least, a.frame_id, Predicate.BELOW, Predicate.ABOVE)
+    return found + _on(a, b) + _on(b, a)
 
 
 def _pair(
