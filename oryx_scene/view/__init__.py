@@ -1,1 +1,1 @@
-"""Pictures for people: Open3D, headless rendering, reports. Open3D is imported in one module only."""
+"""Pictures for people: windows, headless rendering, reports. One module imports Open3D."""
