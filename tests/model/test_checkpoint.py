@@ -1,0 +1,174 @@
+"""Published folders load as they are; anything else is an error that names the tensors."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from oryx_scene.errors import CheckpointError  # noqa: E402
+from oryx_scene.model.checkpoint import load_model  # noqa: E402
+from oryx_scene.model.load import find_folder, load_answerer, stops_of  # noqa: E402
+from oryx_scene.model.tokenizer import CharTokenizer  # noqa: E402
+
+QWEN = Path(__file__).parent.parent / "golden" / "first" / "models" / "qwen_a"
+VIT = "model.vision_tower.vision_tower."
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Path(shutil.copytree(QWEN, tmp_path / "model"))
+
+
+def change(folder, edit):
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def edit_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def same(a, b):
+    return all(torch.equal(a.state_dict()[name], b.state_dict()[name]) for name in a.state_dict())
+
+
+def test_vision_tower_from_its_own_file(folder):
+    change(folder, lambda t: [t.pop(name) for name in list(t) if name.startswith(VIT)])
+    assert same(load_model(folder), load_model(QWEN))
+
+
+def test_no_vision_tower_anywhere(folder):
+    change(folder, lambda t: [t.pop(name) for name in list(t) if name.startswith(VIT)])
+    (folder / "oryx_vit.pth").unlink()
+    with pytest.raises(CheckpointError, match="no vision tower"):
+        load_model(folder)
+
+
+def test_an_unknown_tensor_in_the_vision_file(folder):
+    change(folder, lambda t: [t.pop(name) for name in list(t) if name.startswith(VIT)])
+    vit = torch.load(folder / "oryx_vit.pth", weights_only=True)
+    torch.save({**vit, "surprise.weight": torch.zeros(3)}, folder / "oryx_vit.pth")
+    with pytest.raises(CheckpointError, match=r"surprise\.weight") as caught:
+        load_model(folder)
+    assert caught.value.extra == (VIT + "surprise.weight",)
+
+
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.mm_projector.image_sep", VIT + "pos_embed"])
+def test_a_missing_tensor_is_named(folder, name):
+    change(folder, lambda tensors: tensors.pop(name))
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert name in str(caught.value)
+
+
+def test_extra_and_misshapen_tensors_are_named(folder):
+    def edit(tensors):
+        tensors["model.layers.7.mlp.up_proj.weight"] = torch.zeros(2, 2)
+        tensors["lm_head.weight"] = torch.zeros(3, 64)
+
+    change(folder, edit)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert caught.value.extra == ("model.layers.7.mlp.up_proj.weight",)
+    assert "lm_head.weight (expected [200, 64], got [3, 64])" in caught.value.misshapen[0]
+
+
+def test_sharded_with_an_index_and_in_bf16(folder):
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    weight_map = {}
+    for part, own in enumerate((names[::2], names[1::2])):
+        file = f"model-{part}.safetensors"
+        save_file({n: tensors[n].to(torch.bfloat16) for n in own}, folder / file)
+        weight_map.update(dict.fromkeys(own, file))
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    loaded = load_model(folder, dtype=torch.bfloat16)
+    assert same(loaded, load_model(QWEN, dtype=torch.bfloat16))
+    (folder / "model-1.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model-1\.safetensors"):
+        load_model(folder)
+
+
+def test_image_checkpoints_without_a_compressor(folder):
+    edit_config(folder, mm_resampler_type=None)
+    assert same(load_model(folder), load_model(QWEN))
+    change(folder, lambda t: [t.pop(n) for n in list(t) if "vision_resampler" in n])
+    model = load_model(folder)
+    from oryx_scene.answerer import Stride
+    from oryx_scene.errors import EngineError
+
+    picture = torch.zeros(3, 64, 64)
+    assert model.encode([picture], [Stride.IMAGE])[0].shape == (4, 4, 64)
+    with pytest.raises(EngineError, match="1x only"):
+        model.encode([picture], [Stride.VIDEO])
+
+
+def test_a_qwen_model_needs_no_7b_in_its_name(folder):
+    renamed = folder.rename(folder.parent / "Oryx-1.5-32B")
+    assert load_model(renamed).language.config.model_type == "qwen2"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"model_type": "llava"}, "llava"),
+        ({"mm_projector_type": "linear"}, "linear"),
+        ({"mm_resampler_type": "qformer"}, "qformer"),
+    ],
+)
+def test_other_architectures_are_refused_by_name(folder, values, said):
+    edit_config(folder, **values)
+    with pytest.raises(CheckpointError, match=said):
+        load_model(folder)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("bomb_went_off", "w"))
+
+
+def test_a_pickle_with_code_in_it_is_not_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    change(folder, lambda t: [t.pop(name) for name in list(t) if name.startswith(VIT)])
+    (folder / "oryx_vit.pth").write_bytes(pickle.dumps({"pos_embed": Bomb()}))
+    with pytest.raises(CheckpointError, match="was not run"):
+        load_model(folder)
+    assert not (folder / "bomb_went_off").exists()
+
+
+def test_damaged_and_missing_files(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(folder)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="no \\*.safetensors"):
+        load_model(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="config.json"):
+        load_model(folder)
+
+
+def test_names_that_are_no_model(tmp_path):
+    with pytest.raises(CheckpointError, match="no such folder"):
+        find_folder(str(tmp_path / "nothing" / "here" / "at all"))
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        load_answerer(str(QWEN), device="cpu")
+
+
+def test_the_end_of_a_turn_always_stops(folder):
+    (folder / "generation_config.json").write_text(
+        json.dumps({"eos_token_id": [2], "repetition_penalty": 1.05})
+    )
+    stops = stops_of(folder, CharTokenizer("llama"))
+    assert stops.ids == {2, 7}
+    assert stops.repetition_penalty == 1.05
