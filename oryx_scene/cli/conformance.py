@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", type=Path, help="folder of golden cases (docs/conformance.md)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16", "float16")
-    )
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--all", action="store_true", help="print every stage, not only misses")
 
@@ -53,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_case(name: str, results: list[StageResult], everything: bool) -> None:
     misses = [result for result in results if not result.ok]
-    worst = max(
-        (r.difference / r.limit for r in results if r.limit and r.ok), default=0.0
-    )
+    worst = max((r.difference / r.limit for r in results if r.limit and r.ok), default=0.0)
     verdict = "ok" if not misses else f"{len(misses)} MISSES"
     print(
         f"{name:<36} {len(results):>3} comparisons  {verdict:<10} "

@@ -27,6 +27,7 @@ from oryx_scene.model.sampling import TokenChooser
 from oryx_scene.model.splice import pad_rows, splice
 from oryx_scene.prompt.sizes import image_tokens, video_tokens
 
+
 # The original's own two attention kernels differ by 2.6e-5 in logits; a weight that is off by
 # 0.1 % moves them by 1.6e-3 or more.
 @dataclass(frozen=True)
@@ -149,9 +150,7 @@ class _Run:
                 padded, theirs = np.where(mask, padded, 0), np.where(mask, theirs, 0)
         yield self.exact("input_ids", padded, theirs)
 
-    def _item(
-        self, index: int, slots: list[Tensor], lows: list[Tensor]
-    ) -> Iterator[StageResult]:
+    def _item(self, index: int, slots: list[Tensor], lows: list[Tensor]) -> Iterator[StageResult]:
         item, name = self.case.items[index], f"item{index}"
         prepared = prepare(item, self.case.settings)
         for tag, picture in prepared.items():
@@ -261,9 +260,7 @@ class _Run:
         if last is not None:
             whole = mask[:, -1]
             keep = whole.cpu().numpy()
-            yield self.close(
-                "logits_last", logits[:, -1][whole], last[keep], self.tolerance.logits
-            )
+            yield self.close("logits_last", logits[:, -1][whole], last[keep], self.tolerance.logits)
 
     def _batched_logits(self, batch: Tensor, mask: Tensor) -> Tensor:
         positions = (mask.long().cumsum(1) - 1).clamp_min(0)

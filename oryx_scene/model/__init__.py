@@ -1,1 +1,1 @@
-"""The Oryx model in torch: vision tower, compressor, projector, language model, checkpoints and the engine."""
+"""The Oryx model in torch: vision tower, compressor, projector, language model and engine."""

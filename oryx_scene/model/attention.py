@@ -29,9 +29,7 @@ def reference_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int])
     """
     outputs = []
     scale = q.shape[-1] ** -0.5
-    for one_q, one_k, one_v in zip(
-        *(x.split(list(lengths)) for x in (q, k, v)), strict=True
-    ):
+    for one_q, one_k, one_v in zip(*(x.split(list(lengths)) for x in (q, k, v)), strict=True):
         scores = torch.einsum("qhd,khd->hqk", one_q, one_k).float() * scale
         weights = scores.softmax(dim=-1).to(one_v.dtype)
         outputs.append(torch.einsum("hqk,khd->qhd", weights, one_v))
@@ -86,7 +84,8 @@ def varlen_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
 
     ends = _cu_seqlens(lengths, q.device)
     longest = max(lengths)
-    out: Tensor = varlen_attn(q, k, v, ends, ends, longest, longest)
+    out = varlen_attn(q, k, v, ends, ends, longest, longest)
+    assert isinstance(out, Tensor)
     return out
 
 

@@ -186,7 +186,9 @@ def vision_config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> VisionCon
     """
     prefix = RENAMES[0][0]
     vit = {
-        name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)
+        name.removeprefix(prefix): shape
+        for name, shape in shapes.items()
+        if name.startswith(prefix)
     }
     try:
         _, positions, width = vit["pos_embed"]
@@ -252,9 +254,7 @@ def _has_compressor(
     """
     projector = config.get("mm_projector_type")
     if projector != "simple_mlp_twoview":
-        raise CheckpointError(
-            folder, f"mm_projector_type '{projector}' is not simple_mlp_twoview."
-        )
+        raise CheckpointError(folder, f"mm_projector_type '{projector}' is not simple_mlp_twoview.")
     kind = config.get("mm_resampler_type")
     if kind not in ("dynamic_compressor", None):
         raise CheckpointError(folder, f"mm_resampler_type '{kind}' is not dynamic_compressor.")

@@ -20,7 +20,7 @@ from oryx_scene.answerer import Limits
 PREFILL_CHUNK = 512
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - control flow, not a failure
     """A cancel or a deadline was noticed; ``reason`` is the stop reason of the answer."""
 
     def __init__(self, reason: str) -> None:
@@ -80,8 +80,8 @@ class TokenSequence:
         width = getattr(config, "head_dim", None) or (
             config.hidden_size // config.num_attention_heads
         )
-        each: int = self._language.lm_head.weight.element_size()
-        return 2 * self.length * config.num_hidden_layers * heads * width * each
+        each = self._language.lm_head.weight.element_size()
+        return int(2 * self.length * config.num_hidden_layers * heads * width * each)
 
     def cut(self, length: int) -> None:
         """Forget every token after the first ``length``."""

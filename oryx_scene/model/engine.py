@@ -157,12 +157,12 @@ class Engine:
 
     def prefill_scene(
         self, ids: Sequence[int], items: Sequence[VisualItem], watch: StopWatch
-    ) -> tuple[str, PrefilledScene, float]:
-        """The scene part in the language model: (key, scene, seconds of encoding)."""
+    ) -> tuple[PrefilledScene, float]:
+        """The scene part in the language model, and the seconds that encoding took."""
         key = scene_key(ids, items)
         kept = self.scenes.get(key)
         if kept is not None:
-            return key, kept, 0.0
+            return kept, 0.0
         started = time.perf_counter()
         slots = self.encode(items, watch)
         self._synchronise()
@@ -174,7 +174,7 @@ class Engine:
         visual = sum(slot.shape[0] for slot in slots)
         scene = PrefilledScene(sequence, sequence.length, visual, sequence.bytes)
         self.scenes.put(key, scene)
-        return key, scene, encode_s
+        return scene, encode_s
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.model.embed_text(ids.to(self.model.device))
@@ -256,7 +256,7 @@ class _Answer:
         reason = ""
         try:
             self.watch.check()
-            key, scene, encode_s = engine.prefill_scene(scene_ids, items, self.watch)
+            scene, encode_s = engine.prefill_scene(scene_ids, items, self.watch)
             self.timings["encode"] = encode_s
             self.visual_tokens = scene.visual_tokens
             self.prompt_tokens = scene.length + len(question_ids)

@@ -79,8 +79,8 @@ class Oryx(nn.Module):
         for index, (one, stride) in enumerate(zip(maps, strides, strict=True)):
             groups.setdefault((one.shape, int(stride)), []).append(index)
         out: list[Tensor] = [maps[0]] * len(maps)
-        for (_, stride), members in groups.items():
-            pooled = self.compressor(torch.cat([maps[index] for index in members]), stride)
+        for (_, side), members in groups.items():
+            pooled = self.compressor(torch.cat([maps[index] for index in members]), side)
             for index, one in zip(members, pooled.unbind(0), strict=True):
                 out[index] = one
         return out

@@ -85,7 +85,7 @@ def random_oryx(config: dict[str, Any], vision: VisionConfig, seed: int) -> Oryx
     model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
-        if name.endswith("norm.weight") or ".norm" in name and name.endswith("weight"):
+        if name.endswith("norm.weight") or (".norm" in name and name.endswith("weight")):
             parameter.data.fill_(1.0)
         elif name.endswith("bias"):
             parameter.data.zero_()

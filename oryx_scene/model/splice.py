@@ -12,7 +12,9 @@ from oryx_scene.errors import EngineError
 PLACEHOLDER = -200
 
 
-def splice(ids: Sequence[int], slots: Sequence[Tensor], embed: Callable[[Tensor], Tensor]) -> Tensor:
+def splice(
+    ids: Sequence[int], slots: Sequence[Tensor], embed: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Embeddings of one row.
 
     Args:

@@ -157,9 +157,7 @@ def high_step(height: int, width: int, settings: ResizeSettings) -> SizeStep:
     if settings.high_kept:
         return SizeStep(height, width)
     bounds = (settings.min_side, settings.max_side)
-    return _scaled(
-        height, width, settings.high_multiple, settings.high_base, bounds, settings.pad
-    )
+    return _scaled(height, width, settings.high_multiple, settings.high_base, bounds, settings.pad)
 
 
 def low_step(height: int, width: int, settings: ResizeSettings) -> SizeStep:

@@ -61,7 +61,9 @@ def test_an_unknown_tensor_in_the_vision_file(folder):
     assert caught.value.extra == (VIT + "surprise.weight",)
 
 
-@pytest.mark.parametrize("name", ["model.norm.weight", "model.mm_projector.image_sep", VIT + "pos_embed"])
+@pytest.mark.parametrize(
+    "name", ["model.norm.weight", "model.mm_projector.image_sep", VIT + "pos_embed"]
+)
 def test_a_missing_tensor_is_named(folder, name):
     change(folder, lambda tensors: tensors.pop(name))
     with pytest.raises(CheckpointError) as caught:
@@ -151,10 +153,10 @@ def test_damaged_and_missing_files(folder):
     with pytest.raises(CheckpointError, match="damaged"):
         load_model(folder)
     weights.unlink()
-    with pytest.raises(CheckpointError, match="no \\*.safetensors"):
+    with pytest.raises(CheckpointError, match=r"no \*\.safetensors"):
         load_model(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="config.json"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         load_model(folder)
 
 

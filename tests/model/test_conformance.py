@@ -1,4 +1,4 @@
-"""The original code's golden vectors, stage by stage: ids, bytes, pixels, features, logits, text."""
+"""The original code's golden vectors, stage by stage: ids, bytes, pixels, features, text."""
 
 import json
 import shutil
@@ -30,7 +30,9 @@ def test_every_stage_agrees(folder):
         assert f"item{index}.projector" in stages
         assert f"item{index}.tokens predicted" in stages
         assert any(stage.startswith(f"item{index}.pixel_sha256") for stage in stages), item
-    misses = [f"{r.stage}: {r.difference:.3g} > {r.limit:.3g} {r.detail}" for r in results if not r.ok]
+    misses = [
+        f"{r.stage}: {r.difference:.3g} > {r.limit:.3g} {r.detail}" for r in results if not r.ok
+    ]
     assert not misses
 
 
