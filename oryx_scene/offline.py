@@ -13,7 +13,6 @@ import numpy as np
 
 from oryx_scene.bags.source import FrameSource, FrameStub
 from oryx_scene.capture.choose import choose_views
-from oryx_scene.capture.freshness import require_fresh
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.frames import Frame
@@ -52,7 +51,9 @@ def _thin(stubs: Sequence[FrameStub], min_gap_s: float, most: int) -> list[Frame
     newest = kept[: len(last)] if len(last) < most else kept[:most]
     rest = kept[len(newest) :]
     room = most - len(newest)
-    picked = np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)) if room else []
+    picked: list[int] = (
+        np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)).tolist() if room else []
+    )
     return newest + [rest[index] for index in picked]
 
 
@@ -122,6 +123,3 @@ def newest_stamp(source: FrameSource) -> int:
     if not stamps:
         raise NoFramesError("the source holds no frame.", hint="see `oryx-scene check`")
     return max(stamps)
-
-
-__all__ = ["candidates_at", "frames_at", "newest_stamp", "require_fresh", "thumbnail"]

@@ -133,9 +133,7 @@ def _with_own_frame(views: ViewSet) -> ViewSet:
     return dataclasses.replace(views, frames=(own,), warnings=(*views.warnings, text))
 
 
-def place_discs(
-    marks: MarkSet, views: ViewSet, plan: BudgetPlan
-) -> tuple[tuple[Disc, ...], ...]:
+def place_discs(marks: MarkSet, views: ViewSet, plan: BudgetPlan) -> tuple[tuple[Disc, ...], ...]:
     """Discs of every view in prepared pixels."""
     discs: list[tuple[Disc, ...]] = []
     for index, placement in enumerate(plan.placements):

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- not run: (?P<why>.+?) -->\s*\n)?```python\n(?P<code>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<why>.+?) -->\s*\n)?```python\n(?P<code>.*?)```", re.DOTALL
+)
 
 
 def examples():

@@ -85,6 +85,8 @@ def test_the_model_never_loads_ros_or_open3d():
 
 
 def test_importing_the_package_loads_no_third_party_module():
-    code = "import sys, oryx_scene; print(*[m for m in ('numpy', 'cv2', 'yaml') if m in sys.modules])"
+    code = (
+        "import sys, oryx_scene; print(*[m for m in ('numpy', 'cv2', 'yaml') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

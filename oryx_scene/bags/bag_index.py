@@ -71,16 +71,18 @@ def open_bag(path: Path) -> Any:
     Raises:
         SourceError: not a bag, damaged, or empty.
     """
-    from rosbags.highlevel import AnyReader, AnyReaderError
+    from rosbags.highlevel import AnyReader
     from rosbags.typesys import Stores, get_typestore
 
     try:
         paths = _bag_files(path)
         reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
-    except (*_damage_errors(), AnyReaderError, AssertionError) as err:
+    except _damage_errors() as err:
         text = " ".join(str(err).split()) or type(err).__name__
-        raise SourceError(path, f"the bag cannot be read ({text}).", hint=_repair_hint(path)) from err
+        raise SourceError(
+            path, f"the bag cannot be read ({text}).", hint=_repair_hint(path)
+        ) from err
     return reader
 
 
@@ -96,10 +98,13 @@ def _bag_files(path: Path) -> list[Path]:
 
 
 def _damage_errors() -> tuple[type[Exception], ...]:
-    """What the bag libraries raise on damaged files besides their own error."""
+    """What the bag libraries raise on damaged files."""
     import apsw
+    from rosbags.highlevel import AnyReaderError
 
     return (
+        AnyReaderError,
+        AssertionError,
         apsw.Error,
         OSError,
         ValueError,
@@ -125,15 +130,13 @@ def _repair_hint(path: Path) -> str:
 def raw_messages(
     reader: Any, path: Path, warnings: list[str], **window: Any
 ) -> Iterator[tuple[Any, int, bytes]]:
-    """Messages of a reader; damage in the middle ends them with a warning instead of a traceback."""
-    from rosbags.highlevel import AnyReaderError
-
+    """Messages of a reader; damage in the middle ends them with a warning."""
     count = 0
     try:
         for item in reader.messages(**window):
             count += 1
             yield item
-    except (*_damage_errors(), AnyReaderError, AssertionError) as err:
+    except _damage_errors() as err:
         text = " ".join(str(err).split()) or type(err).__name__
         warnings.append(f"{path.name}: reading stopped at damage after {count} messages ({text})")
 
@@ -180,18 +183,14 @@ def _take(index: BagIndex, reader: Any, connection: Any, log_ns: int, data: byte
 
 
 def _deserialise(index: BagIndex, reader: Any, connection: Any, data: bytes) -> Any:
-    from rosbags.highlevel import AnyReaderError
-
     try:
         return reader.deserialize(data, connection.msgtype)
-    except (AnyReaderError, *_damage_errors()) as err:
+    except _damage_errors() as err:
         index.warnings.append(f"{connection.topic}: a message cannot be read ({err})")
         return None
 
 
-def _take_image(
-    index: BagIndex, reader: Any, connection: Any, log_ns: int, data: bytes
-) -> None:
+def _take_image(index: BagIndex, reader: Any, connection: Any, log_ns: int, data: bytes) -> None:
     topic = connection.topic
     found = index.images.get(topic)
     if found is None:

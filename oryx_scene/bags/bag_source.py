@@ -7,7 +7,6 @@ the two cameras are known; what is not known is left out with a warning, never a
 from __future__ import annotations
 
 import bisect
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,12 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.bags.bag_index import BagIndex, ImageTopic, index_bag, open_bag, raw_messages
-from oryx_scene.bags.messages import decode_depth_message, decode_image_message, info_to_intrinsics
+from oryx_scene.bags.messages import (
+    decode_depth_message,
+    decode_image_message,
+    info_to_intrinsics,
+    payload_sha256,
+)
 from oryx_scene.bags.source import FrameStub
 from oryx_scene.bags.topics import (
     base_topic,
@@ -209,7 +213,7 @@ class BagSource:
             stamp_ns=stub.stamp_ns,
             frame_id=frame_id,
             rgb=rgb,
-            sha256=hashlib.sha256(np.ascontiguousarray(message.data)).hexdigest(),
+            sha256=payload_sha256(message),
             topic=stub.topic,
             encoding=str(getattr(message, "encoding", "") or getattr(message, "format", "")),
             depth=depth,
@@ -308,7 +312,7 @@ class BagSource:
         try:
             message = self._message(topics.depth, serial, stub.camera)
             depth = decode_depth_message(stub.camera, message)
-            digest = hashlib.sha256(np.ascontiguousarray(message.data)).hexdigest()
+            digest = payload_sha256(message)
             return self._registered(stub, topics, depth, intrinsics, size, warnings), digest
         except OryxSceneError as err:
             warnings.append(f"depth left out: {err.message}")
@@ -388,5 +392,3 @@ def _stream_extrinsics(index: BagIndex, image_topic: str) -> FloatArray | None:
     stream = base_topic(image_topic).removesuffix("/data").removesuffix("/image")
     found: FloatArray | None = index.extrinsics.get(f"{stream}/tf/0")
     return found
-
-

@@ -1,10 +1,11 @@
-"""What a source holds, what is missing, and what to do about it: the data behind `oryx-scene check`.
+"""What a source holds, what is missing, and what to do about it: the data of `oryx-scene check`.
 
 Nothing is printed here. A problem prevents answers or 3D places; a note does not.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,7 @@ def check_source(source: FrameSource, path: str | Path) -> dict[str, Any]:
     by_camera: dict[str, list[FrameStub]] = {name: [] for name in source.cameras}
     for stub in source.stubs():
         by_camera[stub.camera].append(stub)
-    cameras = [
-        _camera(source, name, by_camera[name], findings) for name in sorted(by_camera)
-    ]
+    cameras = [_camera(source, name, by_camera[name], findings) for name in sorted(by_camera)]
     _compare_clocks(by_camera, findings)
     skew = _skew(by_camera)
     if skew is not None and skew > 0.05:
@@ -89,10 +88,13 @@ def _camera(
         "rate_hz": 1.0 / typical if typical > 0 else None,
         "longest_gap_s": float(gaps.max()) if gaps.size else None,
     }
-    if gaps.size > 2 and typical > 0 and gaps.max() > GAP_FACTOR * typical:
-        many = int((gaps > GAP_FACTOR * typical).sum())
-        what = f"{name}: {many} gaps, the longest {gaps.max():.2f} s at {1 / typical:.1f} Hz"
-        findings.append(Finding("note", what, "frames were dropped, or the camera was recorded slowly"))
+    longest = float(gaps.max()) if gaps.size else 0.0
+    if gaps.size > 2 and typical > 0 and longest > GAP_FACTOR * typical:
+        many = int(np.count_nonzero(gaps > np.float64(GAP_FACTOR * typical)))
+        what = f"{name}: {many} gaps, the longest {longest:.2f} s at {1 / typical:.1f} Hz"
+        findings.append(
+            Finding("note", what, "frames were dropped, or the camera was recorded slowly")
+        )
     _check_stamps(name, stubs, findings)
     first = _load(source, name, stubs[0], findings)
     if first is not None:
@@ -107,7 +109,7 @@ def _camera(
 
 def _check_stamps(name: str, stubs: list[FrameStub], findings: list[Finding]) -> None:
     recorded = sorted(stubs, key=lambda stub: stub.serial)
-    back = sum(a.stamp_ns > b.stamp_ns for a, b in zip(recorded, recorded[1:], strict=False))
+    back = sum(a.stamp_ns > b.stamp_ns for a, b in itertools.pairwise(recorded))
     if back:
         what = f"{name}: {back} stamps go backwards"
         findings.append(Finding("note", what, "the clock jumped, or the bag was looped"))
@@ -117,9 +119,7 @@ def _check_stamps(name: str, stubs: list[FrameStub], findings: list[Finding]) ->
         findings.append(Finding("note", what, "the driver stamps with a coarse clock"))
 
 
-def _load(
-    source: FrameSource, name: str, stub: FrameStub, findings: list[Finding]
-) -> Frame | None:
+def _load(source: FrameSource, name: str, stub: FrameStub, findings: list[Finding]) -> Frame | None:
     try:
         return source.load(stub)
     except OryxSceneError as err:

@@ -6,6 +6,7 @@ topic are decoded by the same code.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from oryx_scene.bags.compressed import decode_compressed_depth, decode_compressed_image
@@ -71,3 +72,8 @@ def info_to_intrinsics(message: Any, name: str) -> Intrinsics:
         binning=(int(message.binning_x), int(message.binning_y)),
         roi=(int(roi.x_offset), int(roi.y_offset), int(roi.height), int(roi.width)),
     )
+
+
+def payload_sha256(message: Any) -> str:
+    """Hex digest of a message's data field, as received."""
+    return hashlib.sha256(memoryview(message.data).cast("B")).hexdigest()

@@ -82,9 +82,7 @@ class PictureSource:
         yield from decode_all(self, start_ns, end_ns)
 
 
-def decode_all(
-    source: PictureSource, start_ns: int | None, end_ns: int | None
-) -> Iterator[Frame]:
+def decode_all(source: PictureSource, start_ns: int | None, end_ns: int | None) -> Iterator[Frame]:
     """Frames of a source in order; a broken one is left out with a warning of the source."""
     for stub in source.stubs():
         if start_ns is not None and stub.stamp_ns < start_ns:

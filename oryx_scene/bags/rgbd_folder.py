@@ -70,7 +70,7 @@ class RgbdFolder:
         return K
 
     def _list(self, camera: str) -> list[FrameStub]:
-        stubs = []
+        stubs: list[FrameStub] = []
         for file in sorted(self._folders[camera].glob("frame-*.color.png")):
             digits = file.name.removeprefix("frame-").split(".")[0]
             if digits.isdigit():

@@ -64,7 +64,11 @@ def choose_views_reported(
     else:
         rest = [index for index in order if index not in kept]
         room = count - len(kept)
-        picked = np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)) if room else []
+        picked: list[int] = (
+            np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)).tolist()
+            if room
+            else []
+        )
         chosen, report = kept | {rest[i] for i in picked}, CoverageReport("uniform")
     return tuple(index for index in order if index in chosen), report
 

@@ -51,9 +51,7 @@ def config_from_args(args: argparse.Namespace) -> PipelineConfig:
             config, budget=dataclasses.replace(config.budget, compression=args.compression)
         )
     if args.no_marks:
-        config = dataclasses.replace(
-            config, marks=dataclasses.replace(config.marks, enabled=False)
-        )
+        config = dataclasses.replace(config, marks=dataclasses.replace(config.marks, enabled=False))
     if args.fixed_frame is not None:
         config = dataclasses.replace(config, fixed_frame=args.fixed_frame)
     return config
@@ -99,9 +97,9 @@ def progress_bar(stubs: Sequence[FrameStub]) -> Iterable[FrameStub]:
     """Show progress on a terminal only."""
     from tqdm import tqdm
 
-    return tqdm(
-        stubs, desc="reading", unit="frame", disable=not sys.stderr.isatty(), leave=False
-    )
+    quiet = not sys.stderr.isatty()
+    bar: Iterable[FrameStub] = tqdm(stubs, "reading", unit="frame", disable=quiet, leave=False)
+    return bar
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,10 @@
-"""What commands write: the JSON of a scene, marked pictures, and files that never end half-written."""
+"""What commands write: the JSON of a scene, marked pictures, files that never end half-written."""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
-        os.replace(part, path)
+        part.replace(path)
     except OSError as err:
         hint = "choose another --out"
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -94,8 +93,6 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 def write_scene_pictures(scene: Scene, folder: Path, described: dict[str, Any]) -> None:
     """Write the pictures that the model sees, and marks.json beside them."""
-    for index, (frame, picture) in enumerate(
-        zip(scene.views.frames, scene.prepared, strict=True)
-    ):
+    for index, (frame, picture) in enumerate(zip(scene.views.frames, scene.prepared, strict=True)):
         write_bytes(folder / f"view_{index:02d}_{frame.camera}.png", png_bytes(picture))
     write_json(folder / "marks.json", described)

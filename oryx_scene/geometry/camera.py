@@ -97,7 +97,10 @@ def doubts(intrinsics: Intrinsics) -> tuple[str, ...]:
     K, found = intrinsics.K, []
     if not 0.9 < K[0, 0] / K[1, 1] < 1.1:
         found.append(f"fx {K[0, 0]:.1f} and fy {K[1, 1]:.1f} differ by more than 10 %")
-    for axis, centre, size in (("cx", K[0, 2], intrinsics.width), ("cy", K[1, 2], intrinsics.height)):
+    for axis, centre, size in (
+        ("cx", K[0, 2], intrinsics.width),
+        ("cy", K[1, 2], intrinsics.height),
+    ):
         if not 0.25 * size < centre < 0.75 * size:
             found.append(f"{axis} {centre:.1f} is far from the middle of {size} px")
     angle = 2 * np.degrees(np.arctan(intrinsics.width / (2 * K[0, 0])))
@@ -231,13 +234,20 @@ def normalised_rays(intrinsics: Intrinsics, uv: FloatArray) -> FloatArray:
     if intrinsics.distortion_model == "equidistant":
         rays = cv2.fisheye.undistortPoints(uv[:, None], K, intrinsics.D.reshape(4, 1))
     else:
-        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-12)
-        rays = cv2.undistortPointsIter(uv[:, None], K, intrinsics.D, None, None, stop)
-    found = np.asarray(rays, dtype=np.float64).reshape(-1, 2)
-    # The iteration does not converge where the polynomial folds back: keep what projects again.
-    again = _cv_project(intrinsics, np.column_stack([found, np.ones(len(found))]))
-    found[~(np.abs(again - uv).max(axis=1) < 0.5)] = np.nan
-    return found
+        rays = cv2.undistortPoints(uv[:, None], K, intrinsics.D)
+    return _refined(intrinsics, uv, np.array(rays, dtype=np.float64).reshape(-1, 2))
+
+
+def _refined(intrinsics: Intrinsics, uv: FloatArray, rays: FloatArray) -> FloatArray:
+    """Rays moved until they project onto their pixels; NaN where the polynomial folds back."""
+    focal = np.diag(intrinsics.K)[:2]
+    for _ in range(20):
+        off = uv - _cv_project(intrinsics, np.column_stack([rays, np.ones(len(rays))]))
+        if not np.nanmax(np.abs(off)) > 1e-7:
+            break
+        rays = rays + off / focal
+    rays[~(np.abs(off).max(axis=1) < 0.1)] = np.nan
+    return rays
 
 
 def unproject(intrinsics: Intrinsics, uv: FloatArray, depth: FloatArray) -> FloatArray:

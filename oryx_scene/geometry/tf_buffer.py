@@ -1,7 +1,7 @@
 """A small buffer of transforms on integer nanoseconds: static and dynamic, interpolated.
 
-Never extrapolates: outside an edge's samples the answer is an error with the gap in seconds, because
-a pose of another moment is a wrong pose. Never reads a clock.
+Never extrapolates: outside an edge's samples the answer is an error with the gap in seconds,
+because a pose of another moment is a wrong pose. Never reads a clock.
 """
 
 from __future__ import annotations

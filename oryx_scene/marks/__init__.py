@@ -1,1 +1,1 @@
-"""Coarse correspondence: the same number on the same object in every view, and what is measured between marks."""
+"""Coarse correspondence: the same number on the same object in every view, and its relations."""

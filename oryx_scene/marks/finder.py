@@ -26,9 +26,7 @@ NO_DEPTH_WARNING = (
 )
 
 
-def find_marks(
-    views: ViewSet, config: MarksConfig | None = None, *, question: str = ""
-) -> MarkSet:
+def find_marks(views: ViewSet, config: MarksConfig | None = None, *, question: str = "") -> MarkSet:
     """Number the objects of a view set.
 
     Args:
@@ -174,4 +172,6 @@ def _mark(
 def names_in(question: str, labels: list[str]) -> list[str]:
     """Labels that a question names, as whole words, in the order given."""
     lowered = question.lower()
-    return [name for name in labels if name and re.search(rf"\b{re.escape(name.lower())}\b", lowered)]
+    return [
+        name for name in labels if name and re.search(rf"\b{re.escape(name.lower())}\b", lowered)
+    ]

@@ -48,16 +48,15 @@ def _viewpoint(frames: Sequence[Frame]) -> Frame | None:
 
 def _seen_from(mark: Mark, frame: Frame) -> FloatArray:
     assert frame.T_fixed_camera is not None
-    return transform_points(invert(frame.T_fixed_camera), np.array([mark.position]))[0]
+    point: FloatArray = transform_points(invert(frame.T_fixed_camera), np.array([mark.position]))[0]
+    return point
 
 
 def _own(mark: Mark, viewpoint: Frame | None) -> list[Relation]:
     found = []
     if mark.size is not None:
         largest = max(mark.size)
-        found.append(
-            Relation(mark.number, Predicate.SIZE, None, mark.frame_id, largest, "m", 0.03)
-        )
+        found.append(Relation(mark.number, Predicate.SIZE, None, mark.frame_id, largest, "m", 0.03))
     if viewpoint is not None:
         x, _, z = point = _seen_from(mark, viewpoint)
         reference = f"view:{viewpoint.camera}"
@@ -83,7 +82,9 @@ def _between(a: Mark, b: Mark, viewpoint: Frame | None) -> list[Relation]:
         difference = _seen_from(a, viewpoint) - _seen_from(b, viewpoint)
         reference = f"view:{viewpoint.camera}"
         found += _pair(a, b, difference[0], least, reference, Predicate.LEFT_OF, Predicate.RIGHT_OF)
-        found += _pair(a, b, difference[2], least, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND)
+        found += _pair(
+            a, b, difference[2], least, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND
+        )
     return found
 
 

@@ -43,9 +43,7 @@ def find_planes(grid: VoxelGrid, share: float) -> NDArray[np.bool_]:
     return on_plane
 
 
-def _best_plane(
-    points: FloatArray, rng: np.random.Generator
-) -> tuple[FloatArray, float] | None:
+def _best_plane(points: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float] | None:
     """Normal and offset of the plane with most points, refined by least squares."""
     sample = points if len(points) < 4000 else points[rng.choice(len(points), 4000, replace=False)]
     triples = rng.integers(0, len(sample), (RANSAC_TRIES, 3))

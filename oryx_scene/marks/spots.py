@@ -30,7 +30,8 @@ class Spot:
 def _disc_kernel(radius: float) -> NDArray[np.float32]:
     reach = max(1, int(np.ceil(radius)))
     v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return (u * u + v * v <= radius * radius).astype(np.float32)
+    disc: NDArray[np.float32] = (u * u + v * v <= radius * radius).astype(np.float32)
+    return disc
 
 
 def allowed_centres(
@@ -46,9 +47,7 @@ def allowed_centres(
     return np.asarray(free)
 
 
-def find_spot(
-    mask: NDArray[np.bool_], radius: float, allowed: NDArray[np.bool_]
-) -> Spot | None:
+def find_spot(mask: NDArray[np.bool_], radius: float, allowed: NDArray[np.bool_]) -> Spot | None:
     """The best place on an object, None where no allowed centre lies on it.
 
     The innermost place if the disc hides little enough there, else the place that hides least.

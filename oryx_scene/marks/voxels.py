@@ -159,6 +159,8 @@ def _flying(z: FloatArray) -> NDArray[np.bool_]:
     """Pixels on a depth edge: sensors mix front and back there, which glues objects together."""
     filled = np.where(np.isfinite(z), z, 0.0).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
-    spread = cv2.dilate(filled, kernel) - cv2.erode(np.where(filled > 0, filled, 99.0).astype(np.float32), kernel)
+    spread = cv2.dilate(filled, kernel) - cv2.erode(
+        np.where(filled > 0, filled, 99.0).astype(np.float32), kernel
+    )
     edge: NDArray[np.bool_] = spread > np.maximum(0.05, 0.05 * filled)
     return edge

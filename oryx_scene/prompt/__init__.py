@@ -1,1 +1,1 @@
-"""From views and a question to what the model sees: budget, resize, wording, and reading the answer back."""
+"""From views and a question to what the model sees, and back: budget, resize, wording, parsing."""

@@ -114,8 +114,7 @@ def _plan(
         settings = ResizeSettings()
         lows = tuple(low_size(p.height, p.width, settings) for p in placements)
         tokens = sum(
-            image_tokens((p.height, p.width), low)
-            for p, low in zip(placements, lows, strict=True)
+            image_tokens((p.height, p.width), low) for p, low in zip(placements, lows, strict=True)
         )
     else:
         tokens = sum(

@@ -45,8 +45,7 @@ def viewpoint_of(question: str, views: ViewSet) -> int:
     ]
     if said:
         return max(said, key=lambda item: (item[0], -item[1]))[1]
-    newest = max(range(len(names)), key=lambda index: (views.frames[index].stamp_ns, -index))
-    return newest
+    return max(range(len(names)), key=lambda index: (views.frames[index].stamp_ns, -index))
 
 
 def points_in_view(

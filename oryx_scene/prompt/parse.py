@@ -76,7 +76,7 @@ def named_numbers(text: str) -> tuple[int, ...]:
 
 
 def read_verdict(text: str) -> str:
-    """"yes", "no" or "unsure" from how ``text`` begins, "" where it says none of them."""
+    """ "yes", "no" or "unsure" from how ``text`` begins, "" where it says none of them."""
     if _UNSURE.search(text):
         return "unsure"
     if _YES.match(text):

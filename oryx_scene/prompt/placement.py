@@ -74,9 +74,7 @@ class Placement:
     def describe(self) -> str:
         """One phrase for tables and warnings."""
         how = "padded" if self.padded else f"stretched {100 * self.stretch:.1f} %"
-        return (
-            f"{self.source_width}x{self.source_height} -> {self.width}x{self.height} ({how})"
-        )
+        return f"{self.source_width}x{self.source_height} -> {self.width}x{self.height} ({how})"
 
 
 def _floor_to(value: float, multiple: int) -> int:

@@ -30,7 +30,7 @@ class QuestionKind(str, Enum):
 _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
     (
         QuestionKind.DISTANCE,
-        r"how far|how close|distance|nearest|nearer|closest|closer|farthest|furthest|metres?|meters?",
+        r"how far|how close|distance|nearest|nearer|closest|closer|farthest|furthest|met(?:er|re)s?",
     ),
     (
         QuestionKind.DIRECTION,
@@ -136,9 +136,7 @@ def position_facts(marks: Sequence[Mark]) -> str:
     return f"Measured places in {placed[0].frame_id or 'the map'}, metres: {listed}."
 
 
-def direction_facts(
-    seen: Sequence[tuple[int, tuple[float, float, float]]], viewpoint: str
-) -> str:
+def direction_facts(seen: Sequence[tuple[int, tuple[float, float, float]]], viewpoint: str) -> str:
     """Places as seen from a camera.
 
     Args:
@@ -158,9 +156,7 @@ def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "")
     """Measured distances; object 0 stands for the viewpoint."""
     if not pairs:
         return ""
-    listed = "; ".join(
-        f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs
-    )
+    listed = "; ".join(f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs)
     return f"Measured distances, metres: {listed}."
 
 

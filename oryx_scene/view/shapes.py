@@ -6,7 +6,7 @@ all show the same thing. No drawing here, and no Open3D.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -237,30 +237,51 @@ def _marks(
     return labels, boxes, warnings
 
 
-def _relations(
-    relations: Iterable[Relation], labels: dict[int, MarkLabel]
-) -> tuple[list[Segments], list[TextLabel]]:
-    """One line per pair of marks, with what is stated about it; measured words come first."""
+@dataclass(frozen=True)
+class RelationLine:
+    """What is known between two marks; ``stated`` when the model said any of it."""
+
+    first: int
+    second: int
+    words: str
+    stated: bool
+
+
+def relation_lines(relations: Iterable[Relation], placed: Container[int]) -> list[RelationLine]:
+    """One line per pair of marks that both have a place; a measured distance comes first.
+
+    Left, right, in front and behind hold for one viewpoint only: in a picture of the whole scene
+    they are written out only where the model stated them.
+    """
     words: dict[tuple[int, int], list[str]] = {}
     stated: set[tuple[int, int]] = set()
     for relation in relations:
-        if relation.object is None or not {relation.subject, relation.object} <= set(labels):
+        other = relation.object
+        if other is None or relation.subject not in placed or other not in placed:
             continue
-        pair = (min(relation.subject, relation.object), max(relation.subject, relation.object))
+        pair = (min(relation.subject, other), max(relation.subject, other))
         found = words.setdefault(pair, [])
         if relation.source == "model":
             stated.add(pair)
         if relation.predicate is Predicate.DISTANCE and np.isfinite(relation.value):
             found.insert(0, f"{relation.value:.2f} {relation.unit}".strip())
         elif relation.source == "model" or relation.predicate is Predicate.ON:
-            found.append(f"{relation.subject} {relation.predicate.value} {relation.object}")
+            found.append(f"{relation.subject} {relation.predicate.value} {other}")
+    return [
+        RelationLine(*pair, ", ".join(found[:2]), pair in stated) for pair, found in words.items()
+    ]
+
+
+def _relations(
+    relations: Iterable[Relation], labels: dict[int, MarkLabel]
+) -> tuple[list[Segments], list[TextLabel]]:
     segments, texts = [], []
-    for pair, found in words.items():
-        color = STATED_COLOR if pair in stated else RELATION_COLOR
-        ends = np.array([[labels[pair[0]].position, labels[pair[1]].position]])
+    for line in relation_lines(relations, labels):
+        color = STATED_COLOR if line.stated else RELATION_COLOR
+        ends = np.array([[labels[line.first].position, labels[line.second].position]])
         segments.append(Segments("relations", ends, color, 1.5))
-        if found:
-            texts.append(TextLabel("relations", ", ".join(found[:2]), ends[0].mean(axis=0), color))
+        if line.words:
+            texts.append(TextLabel("relations", line.words, ends[0].mean(axis=0), color))
     return segments, texts
 
 
