@@ -32,6 +32,9 @@ RELATION_COLOR: Color = (250, 200, 40)
 STATED_COLOR: Color = (255, 120, 220)
 PATH_COLOR: Color = (60, 200, 90)
 
+# Up to this many lines between marks can be told apart in one picture.
+_FEW_LINES = 6
+
 # Corner pairs of a box whose corners are numbered by the bits x, y, z.
 _BOX_EDGES = tuple((a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a & bit)
 
@@ -247,14 +250,18 @@ class RelationLine:
     stated: bool
 
 
-def relation_lines(relations: Iterable[Relation], placed: Container[int]) -> list[RelationLine]:
+def relation_lines(
+    relations: Iterable[Relation], placed: Container[int], named: Container[int] = ()
+) -> list[RelationLine]:
     """One line per pair of marks that both have a place; a measured distance comes first.
 
     Left, right, in front and behind hold for one viewpoint only: in a picture of the whole scene
-    they are written out only where the model stated them.
+    they are written out only where the model stated them. Of the distances between all pairs, only
+    those to the nearest mark and between named marks are shown, once there are more than a few.
     """
     words: dict[tuple[int, int], list[str]] = {}
     stated: set[tuple[int, int]] = set()
+    telling: set[tuple[int, int]] = set()
     for relation in relations:
         other = relation.object
         if other is None or relation.subject not in placed or other not in placed:
@@ -263,20 +270,27 @@ def relation_lines(relations: Iterable[Relation], placed: Container[int]) -> lis
         found = words.setdefault(pair, [])
         if relation.source == "model":
             stated.add(pair)
+        if relation.predicate in (Predicate.NEAREST, Predicate.ON) or (
+            relation.subject in named and other in named
+        ):
+            telling.add(pair)
         if relation.predicate is Predicate.DISTANCE and np.isfinite(relation.value):
             found.insert(0, f"{relation.value:.2f} {relation.unit}".strip())
         elif relation.source == "model" or relation.predicate is Predicate.ON:
             found.append(f"{relation.subject} {relation.predicate.value} {other}")
+    few = len(words) <= _FEW_LINES
     return [
-        RelationLine(*pair, ", ".join(found[:2]), pair in stated) for pair, found in words.items()
+        RelationLine(*pair, ", ".join(found[:2]), pair in stated)
+        for pair, found in words.items()
+        if few or pair in stated or pair in telling
     ]
 
 
 def _relations(
-    relations: Iterable[Relation], labels: dict[int, MarkLabel]
+    relations: Iterable[Relation], labels: dict[int, MarkLabel], named: Container[int]
 ) -> tuple[list[Segments], list[TextLabel]]:
     segments, texts = [], []
-    for line in relation_lines(relations, labels):
+    for line in relation_lines(relations, labels, named):
         color = STATED_COLOR if line.stated else RELATION_COLOR
         ends = np.array([[labels[line.first].position, labels[line.second].position]])
         segments.append(Segments("relations", ends, color, 1.5))
@@ -302,8 +316,9 @@ def build_geometry(
     """
     posed = [c for c in snapshot.cameras if c.K is not None and c.T_fixed_camera is not None]
     frusta, pictures, names = _cameras(snapshot, posed)
-    labels, boxes, warnings = _marks(marks, set(named))
-    lines, words = _relations(relations, labels)
+    strong = set(named)
+    labels, boxes, warnings = _marks(marks, strong)
+    lines, words = _relations(relations, labels, strong)
     segments = [*frusta, *boxes, *lines]
     if len(snapshot.path) > 1:
         ends = np.stack([snapshot.path[:-1], snapshot.path[1:]], axis=1)
