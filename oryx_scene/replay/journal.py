@@ -1,0 +1,191 @@
+"""The folder of a replay: a manifest, one JSON line per answer, one snapshot per scene.
+
+A line is on disk before the next question is asked, and a torn last line is cut off, so that a
+replay that was stopped at any moment goes on without losing or repeating an answer. Two processes
+cannot write one folder.
+
+    DIR/replay.json          what was asked of what, with which model
+    DIR/answers.jsonl        {"key", "at_ns", "question_id", "scene", "answer" or "error"} a line
+    DIR/scenes/<scene>.npz   what the scene looked like
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from oryx_scene.cli.output import write_json
+from oryx_scene.errors import OutputError, SourceError
+from oryx_scene.view.snapshot import Snapshot
+from oryx_scene.view.snapshot_file import load_snapshot, save_snapshot
+
+SCHEMA = "oryx_scene/replay/1"
+MANIFEST, ANSWERS, SCENES = "replay.json", "answers.jsonl", "scenes"
+
+
+def is_replay_folder(path: Path) -> bool:
+    """Whether ``path`` was written by a replay."""
+    return (path / MANIFEST).is_file() and (path / ANSWERS).is_file()
+
+
+def answer_key(at_ns: int, question_id: str) -> str:
+    """What makes an answer one that has been given already."""
+    return f"{at_ns}/{question_id}"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a replay's folder.
+
+    Raises:
+        SourceError: missing, damaged, or of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise SourceError(folder, f"no readable {MANIFEST} ({err}).") from err
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise SourceError(folder, f"{MANIFEST} is not of version {SCHEMA}.")
+    return manifest
+
+
+def _whole_lines(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(offset behind the line, record) of each line; stops before a torn last one."""
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        try:
+            record = json.loads(data[start:end])
+            record["key"]
+        except (ValueError, KeyError, TypeError) as err:
+            if data.find(b"\n", end + 1) < 0:
+                return  # the last line: torn by the interruption
+            raise SourceError(
+                path,
+                f"line at byte {start} is damaged.",
+                hint="choose another --out; this folder was changed by something else",
+            ) from err
+        start = end + 1
+        yield start, record
+
+
+def read_answers(folder: Path) -> list[dict[str, Any]]:
+    """All records of a replay's folder, in the order in which they were written.
+
+    Raises:
+        SourceError: no such file, or damaged before its last line.
+    """
+    path = folder / ANSWERS
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise SourceError(path, err.strerror or str(err)) from err
+    return [record for _, record in _whole_lines(data, path)]
+
+
+def read_scene(folder: Path, scene: str) -> Snapshot:
+    """The snapshot of one scene.
+
+    Raises:
+        SourceError: missing or damaged.
+    """
+    return load_snapshot(folder / SCENES / f"{scene}.npz")
+
+
+class Journal:
+    """Writes a replay's folder; use as a context manager.
+
+    Args:
+        folder: made if missing; continued if it holds the same replay.
+        manifest: plain values; those under "asked" decide whether a replay is the same.
+
+    Raises:
+        OutputError: another replay's folder, not writable, or in use by another process.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self._file = self._open()
+        try:
+            self._lock()
+            self._check_same(manifest)
+            self.records = self._repair()
+            self.manifest = {"schema": SCHEMA, **manifest}
+            write_json(folder / MANIFEST, self.manifest)
+        except BaseException:
+            self._file.close()
+            raise
+        self.done = {record["key"] for record in self.records}
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _open(self) -> IO[bytes]:
+        try:
+            (self.folder / SCENES).mkdir(parents=True, exist_ok=True)
+            return (self.folder / ANSWERS).open("a+b")
+        except OSError as err:
+            raise OutputError(self.folder, err.strerror or str(err)) from err
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise OutputError(
+                self.folder, "another replay is writing here.", hint="wait, or choose another --out"
+            ) from err
+
+    def _check_same(self, manifest: dict[str, Any]) -> None:
+        if not (self.folder / MANIFEST).exists():
+            return
+        before = read_manifest(self.folder).get("asked", {})
+        asked = manifest["asked"]
+        differing = sorted(
+            name for name in {*before, *asked} if before.get(name) != asked.get(name)
+        )
+        if differing:
+            raise OutputError(
+                self.folder,
+                f"it holds another replay (different: {', '.join(differing)}).",
+                hint="choose another --out, or repeat the first command to go on with it",
+            )
+
+    def _repair(self) -> list[dict[str, Any]]:
+        self._file.seek(0)
+        lines = list(_whole_lines(self._file.read(), self.folder / ANSWERS))
+        self._file.truncate(lines[-1][0] if lines else 0)
+        self._file.seek(0, os.SEEK_END)
+        return [record for _, record in lines]
+
+    def write_scene(self, scene: str, snapshot: Snapshot) -> None:
+        """Keep what a scene looked like; must come before its answers."""
+        save_snapshot(self.folder / SCENES / f"{scene}.npz", snapshot)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record; it is on disk when this returns.
+
+        Raises:
+            OutputError: the disk is full or the folder is gone.
+        """
+        line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        try:
+            self._file.write(line.encode("utf-8") + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as err:
+            full = err.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = "free some space and repeat the command: it goes on here" if full else ""
+            raise OutputError(self.folder, err.strerror or str(err), hint=hint) from err
+        self.records.append(record)
+        self.done.add(record["key"])
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Add the figures of the finished run to the manifest."""
+        self.manifest = {**self.manifest, "summary": summary}
+        write_json(self.folder / MANIFEST, self.manifest)

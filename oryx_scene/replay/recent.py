@@ -1,0 +1,91 @@
+"""A source that remembers the frames it decoded last: neighbouring moments share most of them.
+
+Bounded by bytes, least recently used first out. Also remembers where cameras were, for the path.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from oryx_scene.bags.source import FrameSource, FrameStub
+from oryx_scene.frames import FloatArray, Frame
+
+_Key = tuple[str, str, int]
+
+
+def _key(stub: FrameStub) -> _Key:
+    return stub.camera, stub.topic, stub.serial
+
+
+def _bytes(frame: Frame) -> int:
+    return frame.rgb.nbytes + (0 if frame.depth is None else frame.depth.nbytes)
+
+
+class RecentFrames:
+    """A FrameSource in front of another one.
+
+    Args:
+        source: where frames come from.
+        max_bytes: bound on the pixels kept.
+    """
+
+    def __init__(self, source: FrameSource, max_bytes: int = 256 * 2**20) -> None:
+        self._source = source
+        self._max_bytes = max_bytes
+        self._frames: OrderedDict[_Key, Frame] = OrderedDict()
+        self._held = 0
+        self._places: dict[str, dict[int, FloatArray]] = {}
+        self._stubs: Sequence[FrameStub] | None = None
+        self.frames_read = 0
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras."""
+        return self._source.cameras
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of the source behind."""
+        return self._source.warnings
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the frames were rendered."""
+        return self._source.synthetic
+
+    def stubs(self) -> Sequence[FrameStub]:
+        """All frames, listed once."""
+        if self._stubs is None:
+            self._stubs = self._source.stubs()
+        return self._stubs
+
+    def load(self, stub: FrameStub) -> Frame:
+        """Decode one frame, or hand out the one decoded before."""
+        key = _key(stub)
+        if key in self._frames:
+            self._frames.move_to_end(key)
+            return self._frames[key]
+        frame = self._source.load(stub)
+        self.frames_read += 1
+        if frame.T_fixed_camera is not None:
+            own = self._places.setdefault(frame.camera, {})
+            own[frame.stamp_ns] = frame.T_fixed_camera[:3, 3].copy()
+        self._frames[key] = frame
+        self._held += _bytes(frame)
+        while self._held > self._max_bytes and len(self._frames) > 1:
+            _, old = self._frames.popitem(last=False)
+            self._held -= _bytes(old)
+        return frame
+
+    def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
+        """Of the source behind, not kept."""
+        return self._source.frames(start_ns, end_ns)
+
+    def path_until(self, camera: str, stamp_ns: int) -> FloatArray:
+        """(P, 3) places of ``camera`` in the frames read so far up to ``stamp_ns``, in order."""
+        own = self._places.get(camera, {})
+        places = [own[stamp] for stamp in sorted(own) if stamp <= stamp_ns]
+        return np.array(places).reshape(-1, 3)
