@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 make_venv
-install_extras model,view,train,dev
+install_extras model,dev
 say "Style and types"
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .

@@ -1,60 +1,36 @@
 """Loading a published checkpoint folder as it is, strictly and with little memory.
 
 Tensor names are those of the published shards. Every tensor is accounted for: a missing, extra or
-misshapen one is an error that lists the names. Pickles are only ever read with `weights_only=True`
-(the separate vision tower is published as `oryx_vit.pth`). Nothing here touches the network.
+misshapen one is an error that lists the names. Reading the bytes is `weights`' business. Nothing
+here touches the network.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from oryx_scene.errors import CheckpointError, MissingExtraError
+from oryx_scene.errors import CheckpointError
 from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.vision import VisionConfig
+from oryx_scene.model.weights import VIT_FILE, VIT_PREFIX, WeightReader, read_json
 
 # Published name -> ours; the first fitting prefix wins.
 RENAMES = (
-    ("model.vision_tower.vision_tower.", "vision."),
+    (VIT_PREFIX, "vision."),
     ("model.vision_resampler.", "compressor."),
     ("model.mm_projector.", "projector."),
     ("", "language."),
 )
-VIT_FILE = "oryx_vit.pth"
-# The separate vision file still carries SigLIP's final norm and pooling head, which Oryx drops.
-VIT_UNUSED = ("norm.", "attn_pool.")
 DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """One JSON object of a checkpoint folder.
-
-    Raises:
-        CheckpointError: absent, unreadable or no object.
-    """
-    path = folder / name
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise CheckpointError(
-            folder, f"there is no {name}.", hint="give the folder as it was published"
-        ) from err
-    except (OSError, ValueError) as err:
-        raise CheckpointError(folder, f"{name} cannot be read: {err}.") from err
-    if not isinstance(value, dict):
-        raise CheckpointError(folder, f"{name} holds no JSON object.")
-    return value
 
 
 def our_name(published: str) -> str:
@@ -73,108 +49,6 @@ def published_name(ours: str) -> str:
     raise AssertionError(ours)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, from its index where there is one.
-
-    Raises:
-        CheckpointError: none, or one that the index names is not there.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        names = sorted(set(read_json(folder, index.name).get("weight_map", {}).values()))
-        files = [folder / str(name) for name in names]
-        gone = [path.name for path in files if not path.exists()]
-        if gone or not files:
-            raise CheckpointError(folder, "the index names files that are not there.", missing=gone)
-        return files
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise CheckpointError(
-            folder,
-            "there are no *.safetensors files.",
-            hint="pickled .bin weights are not read; convert them to safetensors",
-        )
-    return files
-
-
-class WeightReader:
-    """Names, shapes and tensors of a folder, read one tensor at a time.
-
-    Args:
-        folder: a checkpoint folder.
-
-    Raises:
-        CheckpointError: a file that is no safetensors file, or a name that two files hold.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from safetensors import SafetensorError, safe_open
-        except ImportError as err:
-            raise MissingExtraError(
-                "safetensors", "model", needed_for="reading weights", cause=str(err)
-            ) from err
-        self.folder = folder
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self._files: list[tuple[Any, list[str]]] = []
-        for path in weight_files(folder):
-            try:
-                handle = safe_open(path, framework="pt")
-            except (SafetensorError, OSError) as err:
-                raise CheckpointError(
-                    folder, f"{path.name} is damaged: {err}.", hint="copy the file again"
-                ) from err
-            names = list(handle.keys())
-            self._files.append((handle, names))
-            for name in names:
-                if name in self.shapes:
-                    raise CheckpointError(folder, f"two files hold the tensor {name}.")
-                self.shapes[name] = tuple(handle.get_slice(name).get_shape())
-        self._vit = self._separate_vit()
-
-    def _separate_vit(self) -> dict[str, Tensor]:
-        """The vision tower of ``oryx_vit.pth``, under published names, if the shards lack it."""
-        inside = any(name.startswith(RENAMES[0][0]) for name in self.shapes)
-        path = self.folder / VIT_FILE
-        if inside or not path.exists():
-            return {}
-        tensors = read_vit_file(path)
-        named = {RENAMES[0][0] + name: value for name, value in tensors.items()}
-        self.shapes.update({name: tuple(value.shape) for name, value in named.items()})
-        return named
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """(published name, tensor), one in memory at a time."""
-        for handle, names in self._files:
-            for name in names:
-                yield name, handle.get_tensor(name)
-        while self._vit:
-            yield self._vit.popitem()
-
-
-def read_vit_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a separate vision file that Oryx uses; the unused head is left out.
-
-    Raises:
-        CheckpointError: not a file of plain tensors (a pickle with code in it is never run).
-    """
-    import pickle
-
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as err:
-        # torch's message explains how to run the code in the file; ours must not.
-        raise CheckpointError(
-            path.parent,
-            f"{path.name} holds something other than plain tensors, or is damaged "
-            f"({type(err).__name__}); it was not run.",
-            hint="get the file again from where it was published",
-        ) from err
-    if not isinstance(value, dict) or not all(isinstance(v, Tensor) for v in value.values()):
-        raise CheckpointError(path.parent, f"{path.name} holds no dictionary of tensors.")
-    return {name: v for name, v in value.items() if not name.startswith(VIT_UNUSED)}
-
-
 def vision_config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> VisionConfig:
     """Sizes of the vision tower, read from the tensors' own shapes.
 
@@ -184,7 +58,7 @@ def vision_config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> VisionCon
     Raises:
         CheckpointError: the folder holds no vision tower.
     """
-    prefix = RENAMES[0][0]
+    prefix = VIT_PREFIX
     vit = {
         name.removeprefix(prefix): shape
         for name, shape in shapes.items()

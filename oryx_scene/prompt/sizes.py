@@ -52,8 +52,8 @@ class ResizeSettings:
     def from_env(cls, env: Mapping[str, str]) -> ResizeSettings:
         """Read the settings as the reference writes them ("384x32").
 
-        An absent LOWRES_RESIZE, HIGHRES_BASE or PAD2STRIDE means what it means there; other absent
-        keys keep the defaults above.
+        An absent key means what it means there, oddities included: without VIDEO_MAXRES the bound
+        is 1536, and without VIDEO_MINRES it is MINRES that falls back to 0.
 
         Raises:
             BudgetError: a value that is no size.
@@ -67,8 +67,8 @@ class ResizeSettings:
             *high,
             *video,
             max_side=_whole(env, "MAXRES", default.max_side),
-            min_side=_whole(env, "MINRES", default.min_side),
-            video_max_side=_whole(env, "VIDEO_MAXRES", default.video_max_side),
+            min_side=_whole(env, "MINRES", 0) if "VIDEO_MINRES" in env else 0,
+            video_max_side=_whole(env, "VIDEO_MAXRES", 1536),
             video_min_side=_whole(env, "VIDEO_MINRES", default.video_min_side),
             # The reference tests presence, not value.
             pad="PAD2STRIDE" in env,

@@ -30,7 +30,7 @@ class QuestionKind(str, Enum):
 _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
     (
         QuestionKind.DISTANCE,
-        r"how far|how close|distance|nearest|nearer|closest|closer|farthest|furthest|met(?:er|re)s?",
+        r"how far|how close|distance|near(?:est|er)|close(?:st|r)|f[au]rthest|met(?:er|re)s?",
     ),
     (
         QuestionKind.DIRECTION,
