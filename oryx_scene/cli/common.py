@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where frames come from and how views are chosen."""
     parser.add_argument("source", help="bag (rosbag2, ROS 1), posed RGB-D folder, or pictures")
-    parser.add_argument("--cameras", nargs="+", default=(), metavar="NAME", help="only these")
     parser.add_argument(
         "--at",
         metavar="TIME",
         help="moment asked about: seconds after the first frame, or @SECONDS since the epoch "
         "(default: the newest frame)",
     )
+    add_view_arguments(parser)
+
+
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how views are chosen, placed and marked; for commands with moments of their own."""
+    parser.add_argument("--cameras", nargs="+", default=(), metavar="NAME", help="only these")
     parser.add_argument("--views", type=int, metavar="N", help="most views (default 8)")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="calibration YAML (see calib/)")
     parser.add_argument("--fixed-frame", metavar="FRAME", help="frame of all places (default map)")
