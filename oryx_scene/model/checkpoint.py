@@ -7,6 +7,7 @@ here touches the network.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -49,47 +50,40 @@ def published_name(ours: str) -> str:
     raise AssertionError(ours)
 
 
-def vision_config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> VisionConfig:
-    """Sizes of the vision tower, read from the tensors' own shapes.
+def vision_config(folder: Path, config: dict[str, Any]) -> VisionConfig:
+    """Sizes of the vision tower: those that the folder states, else the published so400m's.
 
-    The number of heads leaves no trace in a shape: it is read from ``tiny_vit.json`` or
-    ``oryx_vit`` in config.json where they are, else it is so400m's 16.
+    The original code has them built in, so that its config.json is silent. Nothing is guessed from
+    shapes: the number of heads leaves no trace in them, and a lost last block would go unseen.
+    Stated are they in ``tiny_vit.json`` or under ``oryx_vit`` in config.json.
 
     Raises:
-        CheckpointError: the folder holds no vision tower.
+        CheckpointError: stated sizes that cannot be.
     """
-    prefix = VIT_PREFIX
-    vit = {
-        name.removeprefix(prefix): shape
-        for name, shape in shapes.items()
-        if name.startswith(prefix)
-    }
-    try:
-        _, positions, width = vit["pos_embed"]
-        patch = vit["patch_embed.proj.weight"][-1]
-        hidden = vit["blocks.0.mlp.fc1.weight"][0]
-    except (KeyError, ValueError, IndexError) as err:
-        raise CheckpointError(
-            folder,
-            "there is no vision tower.",
-            missing=[prefix + "pos_embed"],
-            hint=f"put {VIT_FILE} of THUdyh/Oryx-ViT into the folder",
-        ) from err
-    blocks = {int(name.split(".")[1]) for name in vit if name.startswith("blocks.")}
-    grid = round(positions**0.5)
-    heads = _heads(folder)
-    if grid * grid != positions or width % heads:
-        raise CheckpointError(
-            folder, f"a vision tower of width {width}, {positions} positions, {heads} heads."
-        )
-    return VisionConfig(width, max(blocks) + 1, heads, hidden, patch, grid)
-
-
-def _heads(folder: Path) -> int:
+    stated = config.get("oryx_vit")
     if (folder / "tiny_vit.json").exists():
-        return int(read_json(folder, "tiny_vit.json").get("heads", VisionConfig.heads))
-    own = read_json(folder, "config.json").get("oryx_vit", {})
-    return int(own.get("heads", VisionConfig.heads)) if isinstance(own, dict) else 16
+        stated = read_json(folder, "tiny_vit.json")
+    if stated is None:
+        return VisionConfig()
+    try:
+        sizes = {ours: int(stated[key]) for ours, key in _size_keys(stated)}
+        found = VisionConfig(**sizes)
+        if min(sizes.values()) < 1 or found.width % found.heads:
+            raise ValueError(f"width {found.width} for {found.heads} heads")
+    except (KeyError, TypeError, ValueError) as err:
+        raise CheckpointError(
+            folder, f"the stated sizes of the vision tower cannot be ({type(err).__name__}: {err})."
+        ) from err
+    return found
+
+
+def _size_keys(stated: dict[str, Any]) -> list[tuple[str, str]]:
+    """(our field, the file's key): the golden models use the original code's words."""
+    other = {"patch": "patch_size", "position_grid": "pos_grid"}
+    return [
+        (field.name, field.name if field.name in stated else other.get(field.name, field.name))
+        for field in dataclasses.fields(VisionConfig)
+    ]
 
 
 def _compare(folder: Path, model: Oryx, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -107,6 +101,13 @@ def _compare(folder: Path, model: Oryx, shapes: dict[str, tuple[int, ...]]) -> N
         for name, shape in shapes.items()
         if name in wanted and wanted[name] != shape
     ]
+    if not any(name.startswith(VIT_PREFIX) for name in shapes):
+        raise CheckpointError(
+            folder,
+            "there is no vision tower.",
+            missing=[VIT_PREFIX + "*"],
+            hint=f"put {VIT_FILE} of THUdyh/Oryx-ViT into the folder",
+        )
     if missing or extra or misshapen:
         raise CheckpointError(
             folder,
@@ -163,28 +164,23 @@ def load_model(
     config = read_json(folder, "config.json")
     language = build_language_model(config, str(folder), attention)
     reader = WeightReader(folder)
-    vision = vision_config(folder, reader.shapes)
+    vision = vision_config(folder, config)
     with torch.device("meta"):
-        model = Oryx(vision, language, int(config["hidden_size"]))
+        model = Oryx(vision, language, int(language.config.hidden_size))
     model.compressor_trained = _has_compressor(folder, config, reader.shapes)
     _compare(folder, model, reader.shapes)
     target = torch.device(device)
-    for name, tensor in reader.tensors():
+    for name in reader.names():
         if not _derived(name):
-            _assign(model, our_name(name), tensor, target, dtype)
+            _assign(model, our_name(name), reader.read(name, target, dtype))
     if getattr(language.config, "tie_word_embeddings", False):
-        language.tie_weights()
+        language.lm_head.weight = language.get_input_embeddings().weight
     materialise_buffers(language, target)
     if not model.compressor_trained:
         model.compressor.to_empty(device=target)
     return model.eval().requires_grad_(False)
 
 
-def _assign(
-    model: nn.Module, name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype
-) -> None:
-    owner_path, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(owner_path)
-    # clone: a tensor that still points into the mapped file would fault pages in while answering.
-    value = tensor.to(device=device, dtype=dtype, copy=True)
-    setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
+def _assign(model: nn.Module, name: str, value: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))

@@ -53,6 +53,9 @@ def language_config(config: dict[str, Any], folder: str) -> Any:
     # transformers 5 moved some keys into groups but still takes the old names.
     known |= {"rope_theta", "rope_scaling", "max_window_layers", "use_sliding_window"}
     skipped = {"self", "kwargs", "torch_dtype", "dtype", "architectures", "model_type"}
+    if config_class.model_type == "qwen2":
+        # The original's Qwen branch drops it; only its Llama branch scales positions.
+        skipped.add("rope_scaling")
     fields = {key: value for key, value in config.items() if key in known - skipped}
     return config_class(**fields)
 
@@ -65,10 +68,17 @@ def build_language_model(config: dict[str, Any], folder: str, attention: str = "
         MissingExtraError: transformers is not installed.
     """
     _, model_class = _classes(family_of(config, folder))
-    settings = language_config(config, folder)
-    settings._attn_implementation = attention
-    with torch.device("meta"):
-        model: nn.Module = model_class(settings)
+    try:
+        settings = language_config(config, folder)
+        settings._attn_implementation = attention
+        with torch.device("meta"):
+            model: nn.Module = model_class(settings)
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RuntimeError) as err:
+        raise CheckpointError(
+            folder,
+            f"config.json describes no language model ({' '.join(str(err).split())[:200]}).",
+            hint="get config.json again from where it was published",
+        ) from err
     return model.eval()
 
 

@@ -17,13 +17,14 @@ import torch
 from oryx_scene.answerer import ModelCard
 from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
 from oryx_scene.model.attention import choose_backend
-from oryx_scene.model.checkpoint import DTYPES, load_model, read_json
+from oryx_scene.model.checkpoint import DTYPES, load_model
 from oryx_scene.model.device import check_device
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import family_of
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.random_model import write_random_checkpoint
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
+from oryx_scene.model.weights import read_json
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints" / "default"
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")

@@ -6,6 +6,7 @@ The tokenizer knows bytes only, so that any text survives the way there and back
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def tiny_config(model_type: str = "oryx_qwen") -> dict[str, Any]:
         "tokenizer_model_max_length": 32768,
         "tokenizer_padding_side": "right",
         "torch_dtype": "float32",
-        "oryx_vit": {"heads": VISION.heads},
+        "oryx_vit": dataclasses.asdict(VISION),
         "oryx_scene": {"trained": False, "name": "random"},
     }
 
@@ -85,14 +86,12 @@ def random_oryx(config: dict[str, Any], vision: VisionConfig, seed: int) -> Oryx
     model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
-        if name.endswith("norm.weight") or (".norm" in name and name.endswith("weight")):
+        if "norm" in name and name.endswith("weight"):
             parameter.data.fill_(1.0)
         elif name.endswith("bias"):
             parameter.data.zero_()
         else:
             parameter.data.normal_(0.0, 0.05, generator=generator)
-        if "layernorm.weight" in name:
-            parameter.data.fill_(1.0)
     return model.eval().requires_grad_(False)
 
 
