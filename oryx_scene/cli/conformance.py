@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oryx_scene.evaluation.conformance import StageResult
+    from oryx_scene.evaluation.conformance_compare import StageResult
 
 HELP = "Compare the model's arithmetic with golden vectors of the original code, stage by stage."
 SCHEMA = "oryx_scene/conformance/1"

@@ -18,6 +18,7 @@ from oryx_scene.errors import SourceError
 from oryx_scene.frames import RgbImage
 from oryx_scene.model.splice import PLACEHOLDER
 from oryx_scene.model.tokenizer import CharTokenizer, chat_ids
+from oryx_scene.model.weights import read_json
 from oryx_scene.prompt.resample import TwoViews, prepare_image, prepare_video_frame
 from oryx_scene.prompt.sizes import ResizeSettings
 
@@ -47,6 +48,7 @@ class Case:
     prompts: tuple[str, ...]
     prompt_style: str
     padding_side: str
+    longest_row: int | None
     stop_eos_id: int | None
     described: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
@@ -90,15 +92,17 @@ def load_case(folder: Path) -> Case:
         described = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "tensors.safetensors")
         items = tuple(_item(folder, one) for one in described["items"])
+        model = _model_folder(folder, str(described["model"]))
         return Case(
             name=str(described["case"]),
             folder=folder,
-            model_folder=_model_folder(folder, str(described["model"])),
+            model_folder=model,
             settings=ResizeSettings.from_env(described["env"]),
             items=items,
             prompts=tuple(described["prompts"]),
             prompt_style=str(described["prompt_style"]),
             padding_side=str(described.get("tokenizer_padding_side", "right")),
+            longest_row=read_json(model, "config.json").get("tokenizer_model_max_length"),
             stop_eos_id=described.get("stop_eos_id"),
             described=described,
             tensors=tensors,
@@ -137,7 +141,8 @@ def case_ids(case: Case, family: str) -> list[list[int]]:
         tokenizer.slot_newline = False
         texts = case.described.get("prompt_text")
         if texts:
-            return [_template_ids(tokenizer, text) for text in texts]
+            rows = [texts] if isinstance(texts, str) else texts
+            return [_template_ids(tokenizer, text) for text in rows]
     return [chat_ids(tokenizer, SYSTEM, _pieces(prompt)) for prompt in case.prompts]
 
 
