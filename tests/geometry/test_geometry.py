@@ -1,0 +1,203 @@
+"""Laws of transforms, cameras and the transform buffer."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oryx_scene.errors import CalibrationError, TransformError
+from oryx_scene.frames import Intrinsics
+from oryx_scene.geometry.camera import (
+    canonical_distortion_model,
+    check_intrinsics,
+    cropped,
+    project,
+    register_depth,
+    scaled_to,
+    unproject,
+)
+from oryx_scene.geometry.rig import load_rig
+from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene.geometry.transforms import (
+    from_translation_quaternion,
+    interpolate,
+    invert,
+    rotation_to_quaternion,
+    transform_points,
+)
+
+K = np.array([[500.0, 0, 320.0], [0, 510.0, 240.0], [0, 0, 1]])
+MODELS = {
+    "none": (),
+    "plumb_bob": (-0.28, 0.07, 0.001, -0.0005, 0.0),
+    "rational_polynomial": (0.1, -0.05, 0.0005, 0.001, 0.01, 0.12, -0.04, 0.005),
+    "equidistant": (0.02, -0.01, 0.003, -0.001),
+}
+NUMBERS = st.floats(-1, 1)
+QUATERNIONS = st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS).filter(
+    lambda q: sum(v * v for v in q) > 0.01
+)
+POSES = st.tuples(st.tuples(NUMBERS, NUMBERS, NUMBERS), QUATERNIONS).map(
+    lambda tq: from_translation_quaternion(*tq)
+)
+
+
+def camera(model="none"):
+    return check_intrinsics(Intrinsics(K, 480, 640, model, np.array(MODELS[model])), "test")
+
+
+@given(POSES, POSES)
+def test_inverse_and_composition(a, b):
+    assert np.allclose(invert(a) @ a, np.eye(4), atol=1e-9)
+    points = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]])
+    both = transform_points(a @ b, points)
+    assert np.allclose(both, transform_points(a, transform_points(b, points)), atol=1e-9)
+
+
+@given(POSES)
+def test_quaternions_there_and_back(T):
+    q = rotation_to_quaternion(T[:3, :3])
+    assert np.allclose(from_translation_quaternion(T[:3, 3], q), T, atol=1e-9)
+
+
+@given(POSES, POSES)
+def test_interpolation_ends_and_stays_rigid(a, b):
+    assert np.allclose(interpolate(a, b, 0.0), a, atol=1e-7)
+    assert np.allclose(interpolate(a, b, 1.0), b, atol=1e-7)
+    R = interpolate(a, b, 0.3)[:3, :3]
+    assert np.allclose(R @ R.T, np.eye(3), atol=1e-9)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(list(MODELS)), st.floats(60, 580), st.floats(60, 420), st.floats(0.2, 9.0))
+def test_unprojecting_undoes_projecting(model, u, v, depth):
+    uv = np.array([[u, v]])
+    points = unproject(camera(model), uv, np.array([depth]))
+    assert points[0, 2] == depth
+    assert np.allclose(project(camera(model), points), uv, atol=1e-3)
+
+
+def test_nothing_behind_the_camera_and_nothing_folded_back():
+    assert np.isnan(project(camera(), np.array([[0.0, 0.0, -1.0]]))).all()
+    # 1 - 0.28 r^2 falls again beyond r = 1.09: a ray at r = 1.8 would come back into the picture.
+    folding = Intrinsics(K, 480, 640, "plumb_bob", np.array([-0.28, 0.0, 0.0, 0.0, 0.0]))
+    assert np.isnan(project(folding, np.array([[1.8, 0.0, 1.0]]))).all()
+    assert np.isfinite(project(folding, np.array([[1.0, 0.0, 1.0]]))).all()
+
+
+def test_scaling_and_cropping_move_pixels_and_K_alike():
+    point = np.array([[0.3, -0.2, 2.0]])
+    u, v = project(camera(), point)[0]
+    half = project(scaled_to(camera(), 240, 320), point)[0]
+    assert half == pytest.approx(((u + 0.5) / 2 - 0.5, (v + 0.5) / 2 - 0.5))
+    assert project(cropped(camera(), 30, 40, 200, 300), point)[0] == pytest.approx((u - 40, v - 30))
+
+
+@pytest.mark.parametrize("bad", [-500.0, 0.0, np.nan])
+def test_impossible_intrinsics_are_refused(bad):
+    K_bad = K.copy()
+    K_bad[1, 1] = bad
+    with pytest.raises(CalibrationError, match="front"):
+        check_intrinsics(Intrinsics(K_bad, 480, 640), "front")
+
+
+def test_spellings_of_distortion_models():
+    assert canonical_distortion_model("Brown Conrady", "c", [0.1]) == "plumb_bob"
+    assert canonical_distortion_model("Whatever", "c", [0.0, 0.0]) == "none"
+    assert canonical_distortion_model("fisheye", "c", [0.0]) == "equidistant"
+    with pytest.raises(CalibrationError, match="Whatever"):
+        canonical_distortion_model("Whatever", "c", [0.1])
+
+
+def test_depth_is_registered_with_the_nearest_surface_in_front():
+    depth_camera = Intrinsics(np.array([[100.0, 0, 50], [0, 100.0, 40], [0, 0, 1]]), 80, 100)
+    depth = np.full((80, 100), 2.0, dtype=np.float32)
+    depth[30:50, 40:60] = 1.0
+    T = np.eye(4)
+    T[0, 3] = -0.1
+    seen = register_depth(depth, depth_camera, T, depth_camera)
+    # 0.1 m is 10 px at 1 m and 5 px at 2 m: the box moves further than the wall behind it.
+    assert seen[40, 32] == pytest.approx(1.0)
+    assert seen[40, 48] == pytest.approx(1.0)
+    assert seen[40, 27] == pytest.approx(2.0)
+    assert np.isnan(seen[40, 52])
+    assert np.isnan(seen[:, 96:]).all()
+
+
+def buffer():
+    found = TransformBuffer()
+    moved = np.eye(4)
+    moved[0, 3] = 1.0
+    found.add("map", "base", 10**9, np.eye(4))
+    found.add("map", "base", 2 * 10**9, moved)
+    up = np.eye(4)
+    up[2, 3] = 0.5
+    found.add_static("base", "cam", up)
+    return found
+
+
+def test_lookup_chains_and_interpolates():
+    found = buffer()
+    T = found.lookup("map", "cam", 1_250_000_000)
+    assert T[:3, 3] == pytest.approx((0.25, 0, 0.5))
+    assert np.allclose(found.lookup("cam", "map", 1_250_000_000), invert(T))
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "stamp", "said"),
+    [
+        ("map", "cam", 9 * 10**8, "from 0.100 s later"),
+        ("map", "cam", 21 * 10**8, "until 0.100 s earlier"),
+        ("map", "nose", 10**9, "'nose' is not known"),
+    ],
+)
+def test_never_extrapolates(target, source, stamp, said):
+    with pytest.raises(TransformError, match=said):
+        buffer().lookup(target, source, stamp)
+
+
+def test_loops_and_separate_trees():
+    found = buffer()
+    with pytest.raises(TransformError, match="loop"):
+        found.add("cam", "map", 1, np.eye(4))
+    found.add_static("island", "palm", np.eye(4))
+    with pytest.raises(TransformError, match="different trees"):
+        found.lookup("map", "palm", 10**9)
+
+
+def test_history_is_bounded():
+    found = TransformBuffer(history_s=1.0)
+    for index in range(5000):
+        found.add("map", "base", index * 10**7, np.eye(4))
+    first, last = found.coverage("map", "base")
+    assert last == 4999 * 10**7
+    assert last - first < 4 * 10**9
+
+
+def test_chains_equal_pytransform3d_at_the_samples():
+    manager = pytest.importorskip("pytransform3d.transform_manager").TransformManager()
+    rng = np.random.default_rng(0)
+    found = TransformBuffer()
+    frames = ["map", "odom", "base", "mast", "cam"]
+    for parent, child in itertools.pairwise(frames):
+        T = from_translation_quaternion(rng.normal(size=3), rng.normal(size=4))
+        found.add(parent, child, 10**9, T)
+        manager.add_transform(child, parent, T)
+    ours = found.lookup("odom", "cam", 10**9)
+    assert np.allclose(ours, manager.get_transform("cam", "odom"), atol=1e-12)
+
+
+def test_the_example_rig_looks_where_it_says(tmp_path):
+    path = Path(__file__).parent.parent.parent / "calib" / "example_rig.yaml"
+    rig = load_rig(path)
+    looks = {name: cam.T_base_camera[:3, 2].round(6).tolist() for name, cam in rig.cameras.items()}
+    assert looks == {"front": [1, 0, 0], "left": [0, 1, 0], "back": [-1, 0, 0], "right": [0, -1, 0]}
+    for cam in rig.cameras.values():
+        assert cam.T_base_camera[:3, 1] == pytest.approx((0, 0, -1))
+    bent = tmp_path / "rig.yaml"
+    bent.write_text(path.read_text().replace("T_base_camera: {", "T_camera_base: {", 1))
+    with pytest.raises(CalibrationError, match=r"cameras\.front.*T_camera_base"):
+        load_rig(bent)
