@@ -1,0 +1,223 @@
+"""Runs a schedule of questions over a recording through a ScenePipeline, into a journal.
+
+Nothing is decoded for a moment whose answers are all in the journal. A moment that cannot be
+answered (no frame, stale frames, too many views) gets its error as a record and the replay goes on;
+only a failing disk or model loading stops it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oryx_scene.answer_json import answer_to_dict
+from oryx_scene.answerer import Limits
+from oryx_scene.errors import OryxSceneError, OutputError
+from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.offline import frames_at
+from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.replay.journal import Journal, answer_key
+from oryx_scene.replay.questions import AskedQuestion, Moment
+from oryx_scene.replay.recent import RecentFrames
+from oryx_scene.scene import Scene
+from oryx_scene.view.snapshot import Snapshot, take_snapshot
+
+# A replay keeps many scenes: coarser and smaller than a single picture needs.
+SNAPSHOT_VOXEL_M = 0.03
+SNAPSHOT_POINTS = 60_000
+
+OnRecord = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Clock:
+    """Seconds spent per stage on the steady clock: read, freeze, ask, snapshot, write."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, since: float) -> float:
+        """Book the time from ``since`` to now on ``stage``; returns now."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
+        return now
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Figures of one run.
+
+    Attributes:
+        asked: questions answered in this run; ``kept`` were in the journal already.
+        failed: records of this run that hold an error.
+        recorded_s: span of the recording that this run went over.
+        wall_s: what it took, loading of the model not included.
+        stages_s: seconds per stage.
+        frames_read: decoded in this run.
+    """
+
+    asked: int
+    kept: int
+    failed: int
+    recorded_s: float
+    wall_s: float
+    stages_s: dict[str, float]
+    frames_read: int
+
+    @property
+    def real_time_factor(self) -> float:
+        """Recorded over wall time; above 1 is faster than real time. NaN without any span."""
+        return self.recorded_s / self.wall_s if self.recorded_s > 0 else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        factor = self.real_time_factor
+        return {
+            "asked": self.asked,
+            "kept": self.kept,
+            "failed": self.failed,
+            "recorded_s": self.recorded_s,
+            "wall_s": self.wall_s,
+            "real_time_factor": None if math.isnan(factor) else factor,
+            "stages_s": self.stages_s,
+            "frames_read": self.frames_read,
+        }
+
+
+class Replay:
+    """One replay.
+
+    Args:
+        source: the recording.
+        pipeline: what answers.
+        entries: the questions.
+        journal: where records go, and what has been answered already.
+        limits: of every generation.
+    """
+
+    def __init__(
+        self,
+        source: RecentFrames,
+        pipeline: ScenePipeline,
+        entries: Sequence[AskedQuestion],
+        journal: Journal,
+        limits: Limits | None = None,
+    ) -> None:
+        self._source = source
+        self._pipeline = pipeline
+        self._entries = entries
+        self._journal = journal
+        self._limits = limits or Limits()
+        self._clock = Clock()
+        # Frozen together: the marks of a scene may not depend on which of its questions are left.
+        self._texts = " ".join(entry.question.text for entry in entries)
+
+    def pending(self, schedule: Sequence[Moment]) -> list[Moment]:
+        """The part of ``schedule`` that the journal lacks."""
+        left = []
+        for moment in schedule:
+            open_questions = tuple(
+                index
+                for index in moment.questions
+                if answer_key(moment.at_ns, self._entries[index].name) not in self._journal.done
+            )
+            if open_questions:
+                left.append(Moment(moment.at_ns, open_questions))
+        return left
+
+    def run(self, schedule: Sequence[Moment], on_record: OnRecord | None = None) -> ReplayResult:
+        """Answer what is pending, in time order; ``on_record`` sees every new record.
+
+        Raises:
+            OutputError: a record cannot be written.
+        """
+        left = self.pending(schedule)
+        total = sum(len(moment.questions) for moment in schedule)
+        asked = sum(len(moment.questions) for moment in left)
+        started, failed = time.perf_counter(), 0
+        for moment in left:
+            for record in self._moment(moment):
+                failed += "error" in record
+                if on_record is not None:
+                    on_record(record)
+        return ReplayResult(
+            asked=asked,
+            kept=total - asked,
+            failed=failed,
+            recorded_s=self._span_s(schedule, left),
+            wall_s=time.perf_counter() - started,
+            stages_s=dict(self._clock.stages),
+            frames_read=self._source.frames_read,
+        )
+
+    def _span_s(self, schedule: Sequence[Moment], left: Sequence[Moment]) -> float:
+        """From the moment before the first pending one (or the first frame) to the last."""
+        if not left:
+            return 0.0
+        before = [moment.at_ns for moment in schedule if moment.at_ns < left[0].at_ns]
+        first = before[-1] if before else self._source.stubs()[0].stamp_ns
+        return (left[-1].at_ns - first) / 1e9
+
+    def _moment(self, moment: Moment) -> list[dict[str, Any]]:
+        since = time.perf_counter()
+        try:
+            frames, warnings = frames_at(self._source, moment.at_ns, self._pipeline.config.views)
+            since = self._clock.add("read", since)
+            scene = self._pipeline.freeze(
+                frames,
+                moment.at_ns,
+                question=self._texts,
+                warnings=(*self._source.warnings, *warnings),
+                synthetic=self._source.synthetic,
+            )
+        except OutputError:
+            raise
+        except OryxSceneError as err:
+            return [self._keep(moment, index, _error(err)) for index in moment.questions]
+        since = self._clock.add("freeze", since)
+        self._journal.write_scene(scene.scene_id, self._snapshot(scene))
+        self._clock.add("snapshot", since)
+        return [self._keep(moment, index, self._ask(scene, index)) for index in moment.questions]
+
+    def _ask(self, scene: Scene, index: int) -> dict[str, Any]:
+        since = time.perf_counter()
+        try:
+            answer = self._pipeline.ask(scene, self._entries[index].question, self._limits)
+        except OryxSceneError as err:
+            return {**_error(err), "scene": scene.scene_id}
+        finally:
+            self._clock.add("ask", since)
+        return {"scene": scene.scene_id, "answer": answer_to_dict(answer)}
+
+    def _keep(self, moment: Moment, index: int, result: dict[str, Any]) -> dict[str, Any]:
+        since = time.perf_counter()
+        entry = self._entries[index]
+        record = {
+            "key": answer_key(moment.at_ns, entry.name),
+            "at_ns": moment.at_ns,
+            "question_id": entry.name,
+            "question": entry.question.text,
+            **result,
+        }
+        self._journal.append(record)
+        self._clock.add("write", since)
+        return record
+
+    def _snapshot(self, scene: Scene) -> Snapshot:
+        frames = scene.views.frames
+        return take_snapshot(
+            frames,
+            path=self._path(frames, scene.frozen_ns),
+            voxel_m=SNAPSHOT_VOXEL_M,
+            max_points=SNAPSHOT_POINTS,
+        )
+
+    def _path(self, frames: Sequence[Frame], now_ns: int) -> FloatArray:
+        newest = max(frames, key=lambda frame: frame.stamp_ns)
+        return self._source.path_until(newest.camera, now_ns)
+
+
+def _error(err: OryxSceneError) -> dict[str, Any]:
+    return {"error": {"type": type(err).__name__, "message": err.message, "hint": err.hint}}
