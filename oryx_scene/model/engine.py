@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +25,9 @@ from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
 from oryx_scene.model.sampling import TokenChooser
 from oryx_scene.model.scene_cache import PrefilledScene, SceneCache, scene_key
+from oryx_scene.model.slots import count_visual_tokens, views_of
 from oryx_scene.model.splice import splice
 from oryx_scene.model.tokenizer import TextTokenizer, split_prompt_ids
-from oryx_scene.prompt.resample import resize
-from oryx_scene.prompt.sizes import pooled_grid
 
 
 @dataclass(frozen=True)
@@ -110,20 +108,31 @@ class Engine:
             with torch.inference_mode():
                 return _Answer(self, prompt, limits, on_text).run()
         except torch.OutOfMemoryError as err:
-            self.features.clear()
-            self.scenes.clear()
+            self.forget()
             raise EngineError(
                 "the device ran out of memory; cached scenes were dropped.",
                 hint="ask with fewer views or a stronger compression",
             ) from err
+        except RuntimeError as err:
+            # What a failed kernel left in a cache cannot be trusted.
+            self.forget()
+            raise EngineError(
+                f"the model failed ({' '.join(str(err).split())[:200]}); caches were dropped.",
+                hint="ask again; if it stays, run oryx-scene conformance on this device",
+            ) from err
         finally:
             self._busy.release()
+
+    def forget(self) -> None:
+        """Drop every encoded picture and prefilled scene."""
+        self.features.clear()
+        self.scenes.clear()
 
     # -- stages ---------------------------------------------------------------------------------
 
     def encode(self, items: Sequence[VisualItem], watch: StopWatch) -> list[Tensor]:
         """Visual tokens of every item; pictures not seen before go through the tower together."""
-        wanted = [view for item in items for view in _views_of(item)]
+        wanted = [view for item in items for view in views_of(item)]
         found: dict[int, Tensor] = {}
         for index, view in enumerate(wanted):
             kept = self.features.get(view.key, view.grid) if view.key else None
@@ -168,6 +177,11 @@ class Engine:
         self._synchronise()
         encode_s = time.perf_counter() - started
         embeds = splice(ids, slots, self._embed)
+        expected = len(ids) - len(items) + count_visual_tokens(items)
+        if embeds.shape[0] != expected:
+            raise EngineError(
+                f"the scene came out as {embeds.shape[0]} tokens, {expected} were predicted."
+            )
         sequence = TokenSequence(self.model.language)
         sequence.prefill(embeds, watch)
         self.prefills += 1
@@ -197,37 +211,6 @@ class Engine:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """One picture on its way to the tower; ``low_size`` is set for coarse views."""
-
-    image: Any
-    stride: Stride
-    key: str
-    low_size: tuple[int, int] | None = None
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        height, width = self.low_size or self.image.shape[:2]
-        return pooled_grid(int(height), int(width), self.stride)
-
-    def pixels(self) -> Any:
-        return self.image if self.low_size is None else resize(self.image, self.low_size)
-
-
-def _views_of(item: VisualItem) -> list[_View]:
-    keys = item.keys or ("",) * len(item.images)
-    views = []
-    for image, key in zip(item.images, keys, strict=True):
-        own = f"{key}/{int(item.stride)}" if key else ""
-        views.append(_View(image, item.stride, own))
-        if item.stride is Stride.IMAGE:
-            assert item.low_size is not None
-            low = f"{own}/{item.low_size}" if key else ""
-            views.append(_View(image, item.stride, low, item.low_size))
-    return views
-
-
 class _Answer:
     """One call of :meth:`Engine.generate`."""
 
@@ -248,20 +231,23 @@ class _Answer:
         self.timings: dict[str, float] = {}
         self.prompt_tokens = 0
         self.visual_tokens = 0
+        self.warnings: list[str] = []
 
     def run(self) -> Generation:
         engine = self.engine
         scene_ids, question_ids = split_prompt_ids(engine._tokenizer, self.prompt)
         items = [part for part in self.prompt.scene if isinstance(part, VisualItem)]
+        self.visual_tokens = count_visual_tokens(items)
+        text_tokens = len(scene_ids) - len(items) + len(question_ids)
+        self.prompt_tokens = text_tokens + self.visual_tokens
+        room = self._room()
         reason = ""
         try:
             self.watch.check()
             scene, encode_s = engine.prefill_scene(scene_ids, items, self.watch)
             self.timings["encode"] = encode_s
-            self.visual_tokens = scene.visual_tokens
-            self.prompt_tokens = scene.length + len(question_ids)
             try:
-                reason = self._decode(scene, question_ids)
+                reason = self._decode(scene, question_ids, room)
             finally:
                 # Whatever happened, the next question finds the scene as it was.
                 scene.sequence.cut(scene.length)
@@ -277,9 +263,25 @@ class _Answer:
             tokens_sha256=_ids_hash([*scene_ids, *question_ids]),
             timings_s=self.timings,
             counters=engine.counters(),
+            warnings=tuple(self.warnings),
         )
 
-    def _decode(self, scene: PrefilledScene, question_ids: list[int]) -> str:
+    def _room(self) -> int:
+        """New tokens that the limits and the model's context allow."""
+        context = self.engine.card.context_length
+        room = context - self.prompt_tokens
+        if room < 1:
+            raise EngineError(
+                f"the prompt has {self.prompt_tokens} tokens, the model's context {context}.",
+                hint="ask with fewer views or a stronger compression",
+            )
+        if room < self.limits.max_new_tokens:
+            self.warnings.append(
+                f"The answer is limited to {room} tokens by the model's context of {context}."
+            )
+        return min(room, self.limits.max_new_tokens)
+
+    def _decode(self, scene: PrefilledScene, question_ids: list[int], room: int) -> str:
         engine, limits = self.engine, self.limits
         penalty = limits.repetition_penalty
         if penalty is None:
@@ -296,37 +298,28 @@ class _Answer:
             logits,
             chooser.choose,
             engine._stops.ids,
-            limits.max_new_tokens,
+            room,
             self.watch,
         )
         try:
-            for token, reason in pairs:
-                self._take(token, last=bool(reason))
+            for token, found in pairs:
+                reason = found
+                self._take(token)
         finally:
             self.timings["decode"] = time.perf_counter() - started
-            self._emit(final=True)
         return reason
 
-    def _take(self, token: int, *, last: bool) -> None:
+    def _take(self, token: int) -> None:
+        """Keep ``token`` and pass on its text; half a character waits for its other bytes."""
         self.produced.append(token)
-        if len(self.produced) == 1:
-            self.timings["first_token"] = self.watch.elapsed()
-        if not last:
-            self._emit(final=False)
-
-    def _emit(self, *, final: bool) -> None:
-        """Pass on new text; a character whose bytes have not all come yet is held back."""
+        self.timings.setdefault("first_token", self.watch.elapsed())
         ids = [token for token in self.produced if token not in self.engine._stops.ids]
-        text = self.engine._tokenizer.decode(ids)
-        if not final:
-            text = text.rstrip("\ufffd")
+        text = self.engine._tokenizer.decode(ids).rstrip("\ufffd")
         if len(text) > len(self.text) and text.startswith(self.text):
             fresh = text[len(self.text) :]
             self.text = text
             if self.on_text is not None:
                 self.on_text(fresh)
-        elif final:
-            self.text = text
 
 
 def _ids_hash(ids: Sequence[int]) -> str:

@@ -150,7 +150,12 @@ def stops_of(folder: Path, tokenizer: TextTokenizer) -> Stops:
         settings = read_json(folder, "generation_config.json")
     eos = settings.get("eos_token_id")
     ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    return Stops(
-        frozenset([*map(int, ids), tokenizer.special_id(IM_END)]),
-        float(settings.get("repetition_penalty", 1.0)),
-    )
+    try:
+        return Stops(
+            frozenset([*map(int, ids), tokenizer.special_id(IM_END)]),
+            float(settings.get("repetition_penalty") or 1.0),
+        )
+    except (TypeError, ValueError) as err:
+        raise CheckpointError(
+            folder, f"generation_config.json holds something other than numbers ({err})."
+        ) from err

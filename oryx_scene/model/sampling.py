@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from oryx_scene.answerer import Limits
+from oryx_scene.errors import ConfigError, EngineError
 
 
 class TokenChooser:
@@ -16,17 +19,30 @@ class TokenChooser:
         repetition_penalty: 1.0 = none; divides positive and multiplies negative logits of tokens
             already produced (Keskar et al. 2019, arXiv 1909.05858). The prompt does not count:
             the published models are driven by embeddings and never see its ids.
+
+    Raises:
+        ConfigError: a limit that is out of range.
     """
 
     def __init__(self, limits: Limits, repetition_penalty: float = 1.0) -> None:
+        _check_limits(limits, repetition_penalty)
         self._limits = limits
         self._penalty = repetition_penalty
         self._produced: list[int] = []
         self._generator = torch.Generator().manual_seed(limits.seed)
 
     def choose(self, logits: Tensor) -> int:
-        """The next token for (vocabulary,) logits; it is remembered for the penalty."""
+        """The next token for (vocabulary,) logits; it is remembered for the penalty.
+
+        Raises:
+            EngineError: logits that are not finite.
+        """
         scores = logits.detach().float().cpu()
+        if not bool(torch.isfinite(scores).all()):
+            raise EngineError(
+                "the model's logits are not finite.",
+                hint="use bfloat16 or float32; damaged weights look like this too",
+            )
         scores = self._penalised(scores)
         token = int(scores.argmax()) if self._limits.temperature == 0 else self._sample(scores)
         self._produced.append(token)
@@ -52,3 +68,17 @@ class TokenChooser:
         probabilities = probabilities.masked_fill(before >= self._limits.top_p, 0.0)
         index = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(tokens[index])
+
+
+def _check_limits(limits: Limits, repetition_penalty: float) -> None:
+    """Refuse limits that no generation can follow; comparisons are False for NaN."""
+    allowed = (
+        ("max_new_tokens", limits.max_new_tokens, limits.max_new_tokens >= 1, "at least 1"),
+        ("temperature", limits.temperature, 0 <= limits.temperature < math.inf, "0 or more"),
+        ("top_p", limits.top_p, 0 < limits.top_p <= 1, "above 0 and at most 1"),
+        ("top_k", limits.top_k, limits.top_k >= 0, "0 or more"),
+        ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < math.inf, "above 0"),
+    )
+    for name, value, fine, wanted in allowed:
+        if not fine:
+            raise ConfigError(f"{name} is {value}, it must be {wanted}.")
