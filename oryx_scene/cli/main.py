@@ -24,6 +24,7 @@ COMMANDS = (
     "check",
     "convert",
     "conformance",
+    "replay",
 )
 
 

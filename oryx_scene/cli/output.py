@@ -1,15 +1,12 @@
-"""What commands write: the JSON of a scene, marked pictures, files that never end half-written."""
+"""What commands write: the JSON of a scene, its marked pictures, a snapshot to look at later."""
 
 from __future__ import annotations
 
-import errno
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 from oryx_scene.answer_json import to_plain
-from oryx_scene.errors import OutputError
+from oryx_scene.files import png_bytes, write_bytes, write_json
 from oryx_scene.scene import Scene
 
 MARKS_SCHEMA = "oryx_scene/marks/1"
@@ -18,39 +15,6 @@ MARKS_SCHEMA = "oryx_scene/marks/1"
 def printable(text: str) -> str:
     """``text`` without control characters, which could steer the terminal."""
     return "".join(c if c in "\n\t" or c.isprintable() else "\ufffd" for c in text)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` whole or not at all (temporary file beside it, then rename).
-
-    Raises:
-        OutputError: full disk, no permission, or the folder cannot be made.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as err:
-        hint = "choose another --out"
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "free some space or choose another --out"
-        raise OutputError(path, err.strerror or str(err), hint=hint) from err
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented, key-sorted, strict JSON."""
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode("utf-8"))
-
-
-def png_bytes(image: Any) -> bytes:
-    """(H, W, 3) uint8 RGB as PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
@@ -92,7 +56,14 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 
 def write_scene_pictures(scene: Scene, folder: Path, described: dict[str, Any]) -> None:
-    """Write the pictures that the model sees, and marks.json beside them."""
+    """Write the pictures that the model sees, marks.json, and scene.npz for `oryx-scene view`."""
+    from oryx_scene.view.snapshot import take_snapshot
+    from oryx_scene.view.snapshot_file import save_snapshot
+
     for index, (frame, picture) in enumerate(zip(scene.views.frames, scene.prepared, strict=True)):
         write_bytes(folder / f"view_{index:02d}_{frame.camera}.png", png_bytes(picture))
     write_json(folder / "marks.json", described)
+    save_snapshot(folder / "scene.npz", take_snapshot(scene.views.frames))
+
+
+__all__ = ["printable", "scene_to_dict", "write_bytes", "write_json", "write_scene_pictures"]

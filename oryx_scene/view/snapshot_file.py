@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oryx_scene.cli.output import write_bytes
 from oryx_scene.errors import SourceError
+from oryx_scene.files import write_bytes
 from oryx_scene.frames import RgbImage
 from oryx_scene.view.cloud import FusedCloud
 from oryx_scene.view.snapshot import Snapshot, ViewCamera
