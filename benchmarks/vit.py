@@ -1,7 +1,7 @@
 """OryxViT on CPU: packed against one by one, padded, and transformers' SigLIP at equal sizes.
 
-Each round times every side once, in turn, after a warm-up; the median over the rounds counts. Prints
-a table and one last JSON line. Ratios are per patch; above 1 means that packed is faster.
+Each round times every side once, in turn, after a warm-up; the median over rounds counts. Prints a
+table and one last JSON line. Ratios are per patch; above 1 means that packed is faster.
 """
 
 from __future__ import annotations
