@@ -60,6 +60,16 @@ def language_config(config: dict[str, Any], folder: str) -> Any:
     return config_class(**fields)
 
 
+def _refusals() -> tuple[type[Exception], ...]:
+    """What the configuration classes of transformers 4 and 5 raise for values they cannot take."""
+    known = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RuntimeError)
+    try:
+        from huggingface_hub.errors import StrictDataclassError
+    except ImportError:
+        return known
+    return (*known, StrictDataclassError)
+
+
 def build_language_model(config: dict[str, Any], folder: str, attention: str = "sdpa") -> Any:
     """An empty language model on the meta device; weights are assigned afterwards.
 
@@ -73,7 +83,7 @@ def build_language_model(config: dict[str, Any], folder: str, attention: str = "
         settings._attn_implementation = attention
         with torch.device("meta"):
             model: nn.Module = model_class(settings)
-    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RuntimeError) as err:
+    except _refusals() as err:
         raise CheckpointError(
             folder,
             f"config.json describes no language model ({' '.join(str(err).split())[:200]}).",

@@ -75,6 +75,14 @@ class HubTokenizer:
             raise CheckpointError(
                 folder, "its tokenizer lacks chat control tokens.", missing=missing
             )
+        rows = getattr(config, "vocab_size", None)
+        if rows is not None and max(vocabulary.values()) >= rows:
+            raise CheckpointError(
+                folder,
+                f"its tokenizer has ids up to {max(vocabulary.values())}, larger than the model's "
+                f"vocabulary of {rows}.",
+                hint="tokenizer and weights belong to different models",
+            )
 
     def encode_plain(self, text: str) -> list[int]:
         """Ids of ``text``, in which no special token is recognised."""

@@ -14,6 +14,10 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from oryx_scene.errors import CheckpointError  # noqa: E402
 from oryx_scene.model.checkpoint import load_model  # noqa: E402
 from oryx_scene.model.load import find_folder, load_answerer, stops_of  # noqa: E402
+from oryx_scene.model.random_model import (  # noqa: E402
+    write_byte_tokenizer,
+    write_random_checkpoint,
+)
 from oryx_scene.model.tokenizer import CharTokenizer  # noqa: E402
 
 QWEN = Path(__file__).parent.parent / "golden" / "first" / "models" / "qwen_a"
@@ -117,6 +121,79 @@ def test_image_checkpoints_without_a_compressor(folder):
 def test_a_qwen_model_needs_no_7b_in_its_name(folder):
     renamed = folder.rename(folder.parent / "Oryx-1.5-32B")
     assert load_model(renamed).language.config.model_type == "qwen2"
+
+
+def test_a_lost_last_block_is_missed(folder):
+    change(folder, lambda t: [t.pop(name) for name in list(t) if f"{VIT}blocks.1." in name])
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert f"{VIT}blocks.1.attn.qkv.weight" in caught.value.missing
+
+
+def test_without_stated_sizes_the_published_ones_hold(folder):
+    (folder / "tiny_vit.json").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert f"{VIT}blocks.26.mlp.fc2.weight" in caught.value.missing
+    wrong = f"{VIT}pos_embed (expected [1, 16384, 1152], got [1, 256, 64])"
+    assert wrong in caught.value.misshapen
+
+
+def test_stated_sizes_that_cannot_be(folder):
+    (folder / "tiny_vit.json").write_text(json.dumps({"width": 64, "depth": 2, "heads": 7}))
+    with pytest.raises(CheckpointError, match="stated sizes"):
+        load_model(folder)
+
+
+def test_tied_embeddings(folder):
+    edit_config(folder, tie_word_embeddings=True)
+    change(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    language = load_model(folder).language
+    assert language.lm_head.weight is language.model.embed_tokens.weight
+
+
+def test_quantised_weights_are_refused(folder):
+    def edit(tensors):
+        tensors["lm_head.weight"] = tensors["lm_head.weight"].to(torch.int8)
+
+    change(folder, edit)
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight holds I8"):
+        load_model(folder)
+
+
+def test_a_config_that_describes_nothing(folder):
+    edit_config(folder, hidden_size="wide")
+    with pytest.raises(CheckpointError, match="language model"):
+        load_model(folder)
+
+
+def test_a_folder_never_touches_the_network(folder, monkeypatch):
+    import socket
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    write_byte_tokenizer(folder)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(CheckpointError, match="larger than the model's vocabulary"):
+        load_answerer(str(folder), device="cpu")
+    answerer = load_answerer(str(write_random_checkpoint(folder / "random")), device="cpu")
+    assert not answerer.card.trained
+
+
+def test_a_hub_name_asks_the_hub_and_says_why_it_failed(monkeypatch):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    asked = []
+
+    def download(name, **kwargs):
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(CheckpointError, match="cannot be downloaded"):
+        find_folder("nobody/nothing")
+    assert asked == ["nobody/nothing"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """The engine on the tiny random model: caches change nothing, stops stop, text cannot forge."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
-from oryx_scene.errors import EngineError  # noqa: E402
+from oryx_scene.errors import BudgetError, ConfigError, EngineError  # noqa: E402
 from oryx_scene.model.engine import EngineConfig  # noqa: E402
 from oryx_scene.model.load import load_answerer  # noqa: E402
+from oryx_scene.model.sampling import TokenChooser  # noqa: E402
 from oryx_scene.model.splice import PLACEHOLDER  # noqa: E402
 from oryx_scene.model.tokenizer import split_prompt_ids  # noqa: E402
 from oryx_scene.prompt.sizes import image_tokens, video_tokens  # noqa: E402
@@ -152,6 +155,89 @@ def test_one_thread_at_a_time(engine):
 
     found = engine.generate(prompt(video(1)), Limits(cancelled=ask_again))
     assert found.stop_reason == "cancelled"
+
+
+def test_a_prompt_beyond_the_context_is_refused_and_a_long_answer_cut(engine):
+    asked = prompt(video(1, 2))
+    tokens = engine.generate(asked, Limits(max_new_tokens=1)).prompt_tokens
+    card = engine._card
+    try:
+        engine._card = dataclasses.replace(card, context_length=tokens)
+        with pytest.raises(EngineError, match=f"{tokens} tokens, the model's context {tokens}"):
+            engine.generate(asked, Limits(max_new_tokens=1))
+        engine._card = dataclasses.replace(card, context_length=tokens + 3)
+        found = engine.generate(asked, Limits(max_new_tokens=8))
+        assert len(found.token_ids) == 3
+        assert "context" in found.warnings[0]
+    finally:
+        engine._card = card
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        VisualItem((picture(1), picture(2, 64, 64)), Stride.VIDEO),
+        VisualItem((picture(1), picture(2)), Stride.IMAGE, (320, 416)),
+        VisualItem((picture(1),), Stride.IMAGE),
+        VisualItem((picture(1, 80, 80),), Stride.VIDEO),
+        VisualItem((), Stride.VIDEO),
+    ],
+)
+def test_slots_that_cannot_be_are_refused_before_encoding(engine, item):
+    before = engine.encodes
+    with pytest.raises((EngineError, BudgetError)):
+        engine.generate(prompt(item), Limits(max_new_tokens=1))
+    assert engine.encodes == before
+
+
+def test_a_broken_model_is_an_error_and_nothing_of_it_is_kept():
+    engine = load_answerer("random", device="cpu")
+    asked = prompt(video(1))
+    good = engine.generate(asked, Limits(max_new_tokens=4)).token_ids
+    weight = engine.model.language.lm_head.weight
+    kept = weight.clone()
+    weight[3] = float("nan")
+    with pytest.raises(EngineError, match="not finite"):
+        engine.generate(asked, Limits(max_new_tokens=4))
+    weight.copy_(kept)
+    assert engine.generate(asked, Limits(max_new_tokens=4)).token_ids == good
+    norm = engine.model.language.model.norm
+    engine.model.language.model.norm = torch.nn.LayerNorm(3)
+    with pytest.raises(EngineError, match="the model failed"):
+        engine.generate(asked, Limits(max_new_tokens=4))
+    assert engine.counters()["scene_bytes"] == engine.counters()["feature_bytes"] == 0
+    engine.model.language.model.norm = norm
+    assert engine.generate(asked, Limits(max_new_tokens=4)).token_ids == good
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(max_new_tokens=0),
+        Limits(temperature=-1.0),
+        Limits(temperature=float("nan")),
+        Limits(top_p=0.0),
+        Limits(top_k=-1),
+        Limits(repetition_penalty=0.0),
+    ],
+)
+def test_limits_out_of_range_are_named(engine, limits):
+    with pytest.raises(ConfigError, match="must be"):
+        engine.generate(prompt(video(1)), limits)
+
+
+def test_no_half_character_is_streamed(engine, monkeypatch):
+    """Each piece is whole text even where a character's bytes come one by one."""
+    ids = engine._tokenizer.encode_plain("né€😀!")
+    assert len(ids) == len("né€😀!".encode())
+    script = iter(ids)
+    monkeypatch.setattr(TokenChooser, "choose", lambda self, logits: next(script))
+    pieces = []
+    found = engine.generate(prompt(video(1)), Limits(max_new_tokens=len(ids)), pieces.append)
+    assert pieces == ["n", "é", "€", "😀", "!"]
+    script = iter(ids)
+    cut = engine.generate(prompt(video(1)), Limits(max_new_tokens=len(ids) - 2), pieces.append)
+    assert (found.text, cut.text) == ("né€😀!", "né€")
 
 
 def test_random_weights_are_labelled(engine):

@@ -1,0 +1,46 @@
+"""Pixels of the reference's resize; the golden cases hold the exact bytes."""
+
+import numpy as np
+from PIL import Image
+
+from oryx_scene.answerer import Stride
+from oryx_scene.prompt.resample import prepare_image, prepare_video_frame, resize
+from oryx_scene.prompt.sizes import ResizeSettings
+
+
+def picture(height, width):
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def test_resize_is_pils_bicubic_and_sizes_are_height_first():
+    rgb = picture(50, 70)
+    expected = Image.fromarray(rgb).resize((64, 32), Image.Resampling.BICUBIC)
+    assert np.array_equal(resize(rgb, (32, 64)), np.array(expected))
+
+
+def test_the_coarse_view_is_made_from_the_fine_one():
+    rgb = picture(101, 133)
+    views = prepare_image(rgb, ResizeSettings())
+    assert views.high.shape == (96, 128, 3)
+    assert np.array_equal(views.low, resize(views.high, views.low.shape[:2]))
+    assert not np.array_equal(views.low, resize(rgb, views.low.shape[:2]))
+
+
+def test_padding_keeps_every_pixel_around_the_centre():
+    rgb = picture(100, 130)
+    padded = prepare_video_frame(rgb, Stride.VIDEO, ResizeSettings(pad=True, video_min_side=0))
+    assert padded.shape == (128, 192, 3)
+    assert np.array_equal(padded[14:114, 31:161], rgb)
+    padded[14:114, 31:161] = 127
+    assert (padded == 127).all()
+
+
+def test_a_picture_that_fits_is_left_as_it_is():
+    rgb = picture(128, 192)
+    same = prepare_video_frame(rgb, Stride.VIDEO, ResizeSettings(video_min_side=0))
+    assert np.array_equal(same, rgb)
+
+
+def test_without_its_settings_the_views_are_raw_and_square():
+    views = prepare_image(picture(50, 70), ResizeSettings(high_kept=True, low_square=True))
+    assert (views.high.shape, views.low.shape) == ((50, 70, 3), (384, 384, 3))
