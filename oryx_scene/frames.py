@@ -280,6 +280,7 @@ class SceneAnswer:
         timings_s: stage -> seconds on the steady clock.
         provenance: model, revision, dtype, device, prompt and token hashes, software version.
         budget: the decision table's row that was used.
+        choice_of_views: how the views were chosen, and the spread of their stamps.
         warnings: one sentence each; a degraded path always has one.
     """
 
@@ -303,5 +304,6 @@ class SceneAnswer:
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     budget: dict[str, int | float | str] = field(default_factory=dict)
+    choice_of_views: dict[str, int | float | str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

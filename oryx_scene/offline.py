@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from oryx_scene.bags.source import FrameSource, FrameStub
-from oryx_scene.capture.choose import choose_views
+from oryx_scene.capture.choose import CoverageReport, choose_views_reported
+from oryx_scene.capture.synchronize import Moment, newest_moment
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.frames import Frame
@@ -57,8 +59,26 @@ def _thin(stubs: Sequence[FrameStub], min_gap_s: float, most: int) -> list[Frame
     return newest + [rest[index] for index in picked]
 
 
-def candidates_at(source: FrameSource, at_ns: int, config: ViewsConfig) -> list[FrameStub]:
-    """Frames up to ``at_ns`` that come into question, oldest first.
+class ChosenFrames(NamedTuple):
+    """What a question at one moment may rest on.
+
+    Attributes:
+        frames: decoded in full, by stamp and camera.
+        warnings: cameras and frames that were left out, one sentence each.
+        choice: how the views were chosen.
+    """
+
+    frames: list[Frame]
+    warnings: tuple[str, ...]
+    choice: CoverageReport
+
+
+def candidates_at(
+    source: FrameSource, at_ns: int, config: ViewsConfig
+) -> tuple[list[FrameStub], Moment]:
+    """Frames up to ``at_ns`` that come into question, oldest first, and the newest moment.
+
+    The newest moment is the last synchronised set of all cameras; later frames are not candidates.
 
     Raises:
         NoFramesError: nothing was recorded up to that moment.
@@ -74,18 +94,31 @@ def candidates_at(source: FrameSource, at_ns: int, config: ViewsConfig) -> list[
     age_s = (at_ns - newest.stamp_ns) / 1e9
     if age_s > config.max_age_s:
         raise StaleFramesError(newest.camera, age_s, config.max_age_s)
+    moment = _moment(past, config)
     oldest_ns = at_ns - int(config.history_s * 1e9)
-    recent = [stub for stub in past if stub.stamp_ns >= oldest_ns]
+    recent = [
+        stub
+        for stub in past
+        if oldest_ns <= stub.stamp_ns <= moment.stamps.get(stub.camera, moment.anchor_ns)
+    ]
     most = max(MAX_CANDIDATES, config.count)
-    return sorted(
-        _thin(recent, config.min_gap_s, most), key=lambda stub: (stub.stamp_ns, stub.camera)
-    )
+    thinned = _thin(recent, config.min_gap_s, most)
+    return sorted(thinned, key=lambda stub: (stub.stamp_ns, stub.camera)), moment
+
+
+def _moment(stubs: Sequence[FrameStub], config: ViewsConfig) -> Moment:
+    stamps: dict[str, list[int]] = {}
+    for stub in sorted(stubs, key=lambda item: item.stamp_ns):
+        stamps.setdefault(stub.camera, []).append(stub.stamp_ns)
+    moment = newest_moment(stamps, config.slop_s, config.max_age_s)
+    assert moment is not None
+    return moment
 
 
 def frames_at(
     source: FrameSource, at_ns: int, config: ViewsConfig, progress: Progress | None = None
-) -> tuple[list[Frame], tuple[str, ...]]:
-    """The frames to freeze at ``at_ns``, decoded in full, and warnings about those left out.
+) -> ChosenFrames:
+    """The frames to freeze at ``at_ns``.
 
     A frame that cannot be decoded is left out with a warning; the rest still answers.
 
@@ -93,8 +126,8 @@ def frames_at(
         NoFramesError: nothing usable up to that moment.
         StaleFramesError: the newest frame is too old.
     """
-    stubs = candidates_at(source, at_ns, config)
-    warnings: list[str] = []
+    stubs, moment = candidates_at(source, at_ns, config)
+    warnings = list(moment.warnings(config.slop_s))
     small: list[Frame] = []
     usable: list[FrameStub] = []
     for stub in progress(stubs) if progress else stubs:
@@ -109,8 +142,9 @@ def frames_at(
             f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1]}",
             hint="see `oryx-scene check`",
         )
-    chosen = choose_views(small, config.count)
-    return [source.load(usable[index]) for index in chosen], tuple(warnings)
+    chosen, report = choose_views_reported(small, config.count)
+    frames = [source.load(usable[index]) for index in chosen]
+    return ChosenFrames(frames, tuple(warnings), report)
 
 
 def newest_stamp(source: FrameSource) -> int:

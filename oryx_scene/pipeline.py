@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from oryx_scene import __version__
 from oryx_scene.answerer import Answerer, Generation, Limits, Prompt
+from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError
 from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
@@ -57,6 +58,7 @@ class ScenePipeline:
         question: str = "",
         warnings: Sequence[str] = (),
         synthetic: bool = False,
+        choice: CoverageReport | None = None,
     ) -> Scene:
         """Choose views, find and draw marks, plan the budget; no model call.
 
@@ -66,6 +68,7 @@ class ScenePipeline:
             question: objects that it names get their marks first.
             warnings: what the source had to say about these frames.
             synthetic: the frames come from a synthetic world.
+            choice: how ``frames`` were chosen, where that was done before.
 
         Raises:
             NoFramesError: no frame.
@@ -80,6 +83,7 @@ class ScenePipeline:
             question=question,
             warnings=warnings,
             synthetic=synthetic,
+            choice=choice,
         )
 
     def prompt_for(self, scene: Scene, question: Question) -> Prompt:
@@ -156,6 +160,7 @@ class ScenePipeline:
             timings_s=dict(generation.timings_s),
             provenance=self._provenance(scene, prompt, limits, generation),
             budget=scene.plan.as_dict(),
+            choice_of_views=dict(scene.choice),
             left_out=dict(scene.marks.left_out),
             warnings=(
                 *self._model_warnings(scene),

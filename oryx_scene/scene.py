@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.answerer import ModelCard, Stride, VisualItem
-from oryx_scene.capture.choose import choose_views
+from oryx_scene.capture.choose import CoverageReport, choose_views_reported
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import NoFramesError
 from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
@@ -56,6 +56,7 @@ class Scene:
         timings_s: "views", "marks", "prepare" on the steady clock.
         warnings: one sentence each.
         synthetic: the frames come from a synthetic world.
+        choice: how the views were chosen: "method", "candidates", "skew_s" and voxel counts.
     """
 
     scene_id: str
@@ -69,6 +70,7 @@ class Scene:
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
+    choice: dict[str, int | float | str] = field(default_factory=dict)
 
     @property
     def frame_id(self) -> str:
@@ -97,7 +99,7 @@ def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
     )
 
 
-def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
+def order_views(frames: Sequence[Frame], count: int) -> tuple[ViewSet, CoverageReport]:
     """Choose at most ``count`` frames and order them by camera, then stamp.
 
     The order does not depend on which camera was a millisecond earlier, so that the same views
@@ -110,7 +112,8 @@ def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
         raise NoFramesError(
             "there is no frame to look at.", hint="check the cameras with `oryx-scene check`"
         )
-    chosen = [frames[index] for index in choose_views(frames, count)]
+    indices, report = choose_views_reported(frames, count)
+    chosen = [frames[index] for index in indices]
     chosen.sort(key=lambda frame: (frame.camera, frame.stamp_ns))
     newest = {frame.camera: frame.stamp_ns for frame in chosen}
     skew_s = (max(newest.values()) - min(newest.values())) / 1e9
@@ -119,7 +122,7 @@ def order_views(frames: Sequence[Frame], count: int) -> ViewSet:
         for frame in chosen
         for text in frame.warnings
     )
-    return _with_own_frame(ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings))
+    return _with_own_frame(ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings)), report
 
 
 def _with_own_frame(views: ViewSet) -> ViewSet:
@@ -183,10 +186,11 @@ def freeze_scene(
     question: str = "",
     warnings: Sequence[str] = (),
     synthetic: bool = False,
+    choice: CoverageReport | None = None,
 ) -> Scene:
     """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
     clock = _Laps()
-    views = order_views(frames, config.views.count)
+    views, report = order_views(frames, config.views.count)
     sizes = [(frame.height, frame.width) for frame in views.frames]
     plan = plan_budget(
         sizes, config.budget, context_length=card.context_length, reserved_tokens=TEXT_TOKENS
@@ -215,6 +219,7 @@ def freeze_scene(
         timings_s=clock.laps,
         warnings=tuple(dict.fromkeys((*warnings, *views.warnings, *marks.warnings))),
         synthetic=synthetic,
+        choice={**(choice or report).as_dict(), "skew_s": views.skew_s},
     )
 
 

@@ -30,16 +30,20 @@ class CoverageReport:
         method: "coverage", "uniform" or "all".
         covered: voxels seen by the chosen views.
         total: voxels seen by any candidate.
+        candidates: frames that came into question.
     """
 
     method: str
     covered: int = 0
     total: int = 0
+    candidates: int = 0
 
-
-def choose_views(frames: Sequence[Frame], count: int) -> tuple[int, ...]:
-    """Indices of at most ``count`` frames, oldest first; see :func:`choose_views_reported`."""
-    return choose_views_reported(frames, count)[0]
+    def as_dict(self) -> dict[str, int | float | str]:
+        """Plain values for the answer; voxels only where they were counted."""
+        said: dict[str, int | float | str] = {"method": self.method, "candidates": self.candidates}
+        if self.total:
+            said |= {"voxels_covered": self.covered, "voxels_total": self.total}
+        return said
 
 
 def choose_views_reported(
@@ -56,7 +60,7 @@ def choose_views_reported(
     """
     order = sorted(range(len(frames)), key=lambda i: (frames[i].stamp_ns, frames[i].camera))
     if len(order) <= count:
-        return tuple(order), CoverageReport("all")
+        return tuple(order), CoverageReport("all", candidates=len(order))
     kept = _newest_of_each(frames, order, count)
     if all(_covers(frame) for frame in frames):
         voxels = {index: _voxels(frames[index]) for index in order}
@@ -69,7 +73,10 @@ def choose_views_reported(
             if room
             else []
         )
-        chosen, report = kept | {rest[i] for i in picked}, CoverageReport("uniform")
+        chosen, report = (
+            kept | {rest[i] for i in picked},
+            CoverageReport("uniform", candidates=len(order)),
+        )
     return tuple(index for index in order if index in chosen), report
 
 
@@ -126,4 +133,4 @@ def _greedy(
         _, _, best = max(gains)
         chosen.add(best)
         seen[inside[best]] = True
-    return chosen, CoverageReport("coverage", int(seen.sum()), int(everything.size))
+    return chosen, CoverageReport("coverage", int(seen.sum()), int(everything.size), len(order))

@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         question=" ".join(args.question),
         warnings=found.warnings,
         synthetic=found.synthetic,
+        choice=found.choice,
     )
     limits = Limits(
         max_new_tokens=args.max_new_tokens,

@@ -13,6 +13,7 @@ from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
     from oryx_scene.bags.source import FrameSource, FrameStub
+    from oryx_scene.capture.choose import CoverageReport
     from oryx_scene.config import PipelineConfig
     from oryx_scene.frames import Frame
 
@@ -116,12 +117,14 @@ class FoundFrames:
         now_ns: the asked moment in the source's own clock.
         warnings: of the source and of frames left out.
         synthetic: the source says that it was rendered, not recorded.
+        choice: how the views were chosen.
     """
 
     frames: list[Frame]
     now_ns: int
     warnings: tuple[str, ...]
     synthetic: bool
+    choice: CoverageReport
 
 
 def frames_from_args(args: argparse.Namespace, config: PipelineConfig) -> FoundFrames:
@@ -130,5 +133,5 @@ def frames_from_args(args: argparse.Namespace, config: PipelineConfig) -> FoundF
 
     source = open_from_args(args, config)
     now_ns = moment_ns(args.at, source)
-    frames, warnings = frames_at(source, now_ns, config.views, progress_bar)
-    return FoundFrames(frames, now_ns, (*source.warnings, *warnings), source.synthetic)
+    frames, warnings, choice = frames_at(source, now_ns, config.views, progress_bar)
+    return FoundFrames(frames, now_ns, (*source.warnings, *warnings), source.synthetic, choice)

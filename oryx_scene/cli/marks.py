@@ -27,7 +27,15 @@ def run(args: argparse.Namespace) -> int:
 
     config = config_from_args(args)
     found = frames_from_args(args, config)
-    scene = freeze_scene(found.frames, found.now_ns, config, NO_MODEL, warnings=found.warnings)
+    scene = freeze_scene(
+        found.frames,
+        found.now_ns,
+        config,
+        NO_MODEL,
+        warnings=found.warnings,
+        synthetic=found.synthetic,
+        choice=found.choice,
+    )
     described = scene_to_dict(scene)
     if args.out is not None:
         write_scene_pictures(scene, args.out, described)

@@ -163,7 +163,9 @@ class Replay:
     def _moment(self, moment: Moment) -> list[dict[str, Any]]:
         since = time.perf_counter()
         try:
-            frames, warnings = frames_at(self._source, moment.at_ns, self._pipeline.config.views)
+            frames, warnings, choice = frames_at(
+                self._source, moment.at_ns, self._pipeline.config.views
+            )
             since = self._clock.add("read", since)
             scene = self._pipeline.freeze(
                 frames,
@@ -171,6 +173,7 @@ class Replay:
                 question=self._texts,
                 warnings=(*self._source.warnings, *warnings),
                 synthetic=self._source.synthetic,
+                choice=choice,
             )
         except OutputError:
             raise
