@@ -23,6 +23,8 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage", "tf/msg/TFMessage")
 TRANSFORM_TYPE = "geometry_msgs/msg/Transform"
+# ROS 1 puts a counter before the stamp, ROS 2 an encapsulation header: the stamp ends here in both.
+STAMP_END = 12
 SYNTHETIC_TOPIC = "/oryx_scene/synthetic"
 
 
@@ -56,6 +58,7 @@ class BagIndex:
 
     images: dict[str, ImageTopic] = field(default_factory=dict)
     infos: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
+    info_bodies: dict[str, bytes] = field(default_factory=dict, repr=False)
     transforms: TransformBuffer = field(default_factory=TransformBuffer)
     extrinsics: dict[str, Any] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
@@ -167,9 +170,13 @@ def _take(index: BagIndex, reader: Any, connection: Any, log_ns: int, data: byte
     if msgtype in IMAGE_TYPES:
         _take_image(index, reader, connection, log_ns, data)
     elif msgtype == INFO_TYPE:
-        message = _deserialise(index, reader, connection, data)
-        if message is not None:
-            _take_info(index.infos.setdefault(topic, []), message)
+        # Drivers repeat the same numbers with every picture; what follows the header decides.
+        body = bytes(data[STAMP_END:])
+        if index.info_bodies.get(topic) != body:
+            index.info_bodies[topic] = body
+            message = _deserialise(index, reader, connection, data)
+            if message is not None:
+                _take_info(index.infos.setdefault(topic, []), message)
     elif msgtype in TF_TYPES:
         message = _deserialise(index, reader, connection, data)
         if message is not None:

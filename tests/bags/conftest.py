@@ -26,6 +26,7 @@ def write_bag(tmp_path):
                 if depth:
                     metres = np.full((60, 80), 1.5, dtype=np.float32)
                     metres[:5] = np.nan
+                    metres[-1] += 0.01 * index
                     writer.add_depth("/front/depth/image_raw", stamp, "cam", metres)
                 if tf and tf[0] <= index <= tf[1]:
                     writer.add_transform("map", "cam", stamp, np.eye(4))

@@ -1,8 +1,11 @@
 """Bags written here are read back; broken ones give one line with a hint, or a warning."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from oryx_scene.bags.read_ahead import ReadAhead
 from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
@@ -126,3 +129,45 @@ def test_a_question_needs_words_and_a_known_time(capsys, write_bag):
     assert "later moment" in one_line(capsys, "marks", path, "--at", "-5")
     assert "not a time" in one_line(capsys, "marks", path, "--at", "noon")
     assert "old" in one_line(capsys, "marks", path, "--at", "60")
+
+
+def test_from_front_to_back_equals_one_by_one(write_bag):
+    """One pass over the bag and finding every message again give the same frames."""
+    path = write_bag(frames=6)
+    passed = list(open_source(path).frames())
+    source = open_source(path)
+    for frame, stub in zip(passed, source.stubs(), strict=True):
+        again = source.load(stub)
+        assert (again.sha256, again.depth_sha256) == (frame.sha256, frame.depth_sha256)
+        assert again.sha256 and again.depth_sha256
+    late = list(source.frames(start_ns=1_300_000_000, end_ns=1_400_000_000))
+    assert [frame.sha256 for frame in late] == [frame.sha256 for frame in passed[3:5]]
+    assert [frame.depth_sha256 for frame in late] == [f.depth_sha256 for f in passed[3:5]]
+
+
+def test_a_pass_survives_a_look_elsewhere(write_bag):
+    source = open_source(write_bag(frames=6))
+    seen = []
+    for frame in source.frames():
+        seen.append(frame.sha256)
+        source.load(source.stubs()[0])
+    assert seen == [source.load(stub).sha256 for stub in source.stubs()]
+    assert len(set(seen)) == 6
+
+
+def test_read_ahead_keeps_little_and_serves_in_order():
+    def messages():
+        for index in range(100):
+            for topic in ("image", "depth"):
+                yield SimpleNamespace(topic=topic), index, f"{topic}{index}".encode()
+
+    ahead = ReadAhead(messages(), {"image": 0, "depth": 0})
+    # The depth is never asked for; the pictures still come.
+    assert [ahead.take("image", i)[1] for i in range(60)] == [
+        f"image{i}".encode() for i in range(60)
+    ]
+    assert len(ahead._kept) <= 32
+    assert ahead.take("image", 3) is None
+    assert ahead.take("elsewhere", 0) is None
+    assert ahead.take("depth", 59)[1] == b"depth59"
+    assert ahead.take("image", 100) is None
