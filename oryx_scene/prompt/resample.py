@@ -34,11 +34,28 @@ class TwoViews:
     low: RgbImage
 
 
+def vertical_first(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether rows are resampled before columns; sizes are (height, width).
+
+    Each pass rounds to 8 bits, so their order shows in the last bit. Pillow before 13 always began
+    with the columns' pass; since 13 it begins with the rows where that is the larger reduction. The
+    golden values were made with Pillow 13; its rule was found by trying and holds for every version
+    here.
+    """
+    fewer_rows, fewer_columns = size[0] - wanted[0], size[1] - wanted[1]
+    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns
+
+
 def resize(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
-    """PIL's bicubic resize of (H, W, 3) uint8 to ``size`` = (height, width)."""
+    """PIL's bicubic resize of (H, W, 3) uint8 to ``size`` = (height, width), in two passes."""
     height, width = size
+    between = (
+        (height, rgb.shape[1]) if vertical_first(rgb.shape[:2], size) else (rgb.shape[0], width)
+    )
     picture = Image.fromarray(np.ascontiguousarray(rgb))
-    return np.array(picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+    for rows, columns in (between, size):
+        picture = picture.resize((columns, rows), Image.Resampling.BICUBIC)
+    return np.array(picture, dtype=np.uint8)
 
 
 def apply_step(rgb: RgbImage, step: SizeStep) -> RgbImage:

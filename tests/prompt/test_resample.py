@@ -1,6 +1,10 @@
 """Pixels of the reference's resize; the golden cases hold the exact bytes."""
 
 import numpy as np
+import PIL
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from oryx_scene.answerer import Stride
@@ -12,10 +16,30 @@ def picture(height, width):
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
 
-def test_resize_is_pils_bicubic_and_sizes_are_height_first():
-    rgb = picture(50, 70)
-    expected = Image.fromarray(rgb).resize((64, 32), Image.Resampling.BICUBIC)
-    assert np.array_equal(resize(rgb, (32, 64)), np.array(expected))
+def passes(rgb, *sizes):
+    found = Image.fromarray(rgb)
+    for height, width in sizes:
+        found = found.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(found)
+
+
+def test_resize_is_pils_bicubic_in_two_passes_of_fixed_order():
+    """(height, width); the order decides last bits, and Pillow's own changed with version 13."""
+    rgb = picture(75, 101)
+    rows_first = passes(rgb, (64, 101), (64, 96))
+    assert np.array_equal(resize(rgb, (64, 96)), rows_first)
+    columns_first = passes(rgb, (75, 30), (40, 30))
+    assert np.array_equal(resize(rgb, (40, 30)), columns_first)
+    assert not np.array_equal(rows_first, passes(rgb, (75, 96), (64, 96)))
+
+
+@pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="Pillow is older than 13")
+@given(*[st.integers(8, 80)] * 4)
+def test_the_order_is_that_of_pillow_13(height, width, new_height, new_width):
+    rgb = picture(height, width)
+    assert np.array_equal(
+        resize(rgb, (new_height, new_width)), passes(rgb, (new_height, new_width))
+    )
 
 
 def test_the_coarse_view_is_made_from_the_fine_one():
