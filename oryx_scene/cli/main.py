@@ -25,6 +25,7 @@ COMMANDS = (
     "convert",
     "conformance",
     "replay",
+    "eval",
 )
 
 

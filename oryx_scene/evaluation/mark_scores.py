@@ -1,0 +1,306 @@
+"""How right the marks of one view set are, judged by the true ids of its pixels.
+
+A pair is one number seen in two views. It is right if both discs are centred on the same true
+object, wrong if on two objects or on none. A true object that two views show well, without one
+number on it in both, is a pair missed. Counts only add up, so that scenes can be summed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from oryx_scene.errors import SourceError
+from oryx_scene.frames import FloatArray, Frame, Mark, MarkSet, ViewSet
+from oryx_scene.geometry.camera import project
+from oryx_scene.geometry.transforms import invert, transform_points
+
+# A view shows an object well if at least this share of the picture is the object.
+VISIBLE_SHARE = 0.0025
+# Upper ends of the classes of distance between two cameras, metres.
+BASELINES_M = (0.25, 0.75, 1.5, 2.5, 4.0, 100.0)
+
+
+@dataclass
+class MarkCounts:
+    """Sums over scenes.
+
+    Attributes:
+        scenes, views, marks, observations: how many.
+        right, wrong: pairs; the precision of pairs.
+        reached, missed: pairs of views that show an object well, with and without one number on it
+            in both; the recall of pairs.
+        by_baseline: the same four, by upper end of the distance between the two cameras, metres.
+        on_object: observations centred on their mark's object.
+        pure: marks all of whose observations lie on one object; ``purity`` sums their shares.
+        objects: true objects that two views show well; ``found`` of them have a mark,
+            ``fragments`` counts the marks on them.
+        single_objects, single_found: objects that only one view shows well, and with a mark.
+        cut, overlapping: discs cut by the border; pairs of discs that overlap.
+        hidden_picture, hidden_object: sums over observations of the share of picture and of the own
+            object under the disc.
+        over_fifth: discs that hide more than a fifth of their own object.
+        offsets_px, offsets_share: distance of each disc from the projected true middle of its
+            object, pixels and share of the picture's diagonal.
+        place_errors_m: distance of a mark's place from the true middle, where truth is known.
+        left_out: reasons of the finder.
+    """
+
+    scenes: int = 0
+    views: int = 0
+    marks: int = 0
+    observations: int = 0
+    right: int = 0
+    wrong: int = 0
+    reached: int = 0
+    missed: int = 0
+    by_baseline: Counter[tuple[float, str]] = field(default_factory=Counter)
+    on_object: int = 0
+    pure: int = 0
+    purity: float = 0.0
+    objects: int = 0
+    found: int = 0
+    fragments: int = 0
+    single_objects: int = 0
+    single_found: int = 0
+    cut: int = 0
+    overlapping: int = 0
+    hidden_picture: float = 0.0
+    hidden_object: float = 0.0
+    over_fifth: int = 0
+    offsets_px: list[float] = field(default_factory=list)
+    offsets_share: list[float] = field(default_factory=list)
+    place_errors_m: list[float] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: MarkCounts) -> None:
+        """Add the counts of other scenes."""
+        for name, value in vars(other).items():
+            own = getattr(self, name)
+            if isinstance(own, Counter):
+                own.update(value)
+            elif isinstance(own, list):
+                own.extend(value)
+            else:
+                setattr(self, name, own + value)
+
+    def summary(self) -> dict[str, float | int]:
+        """Shares and means; NaN where nothing was counted."""
+        pairs = self.right + self.wrong
+        precision = _ratio(self.right, pairs)
+        recall = _ratio(self.reached, self.reached + self.missed)
+        return {
+            "scenes": self.scenes,
+            "views": self.views,
+            "marks": self.marks,
+            "pairs": pairs,
+            "pair_precision": precision,
+            "pair_recall": recall,
+            "pair_f1": _ratio(2 * precision * recall, precision + recall),
+            "mark_on_object": _ratio(self.on_object, self.observations),
+            "id_purity": _ratio(self.purity, self.marks),
+            "fragments_per_object": _ratio(self.fragments, self.found),
+            "objects_found": _ratio(self.found, self.objects),
+            "single_view_objects_found": _ratio(self.single_found, self.single_objects),
+            "reprojection_px_median": _median(self.offsets_px),
+            "reprojection_diagonal_median": _median(self.offsets_share),
+            "place_error_m_median": _median(self.place_errors_m),
+            "hidden_picture_per_view": _ratio(self.hidden_picture, self.views),
+            "hidden_object_mean": _ratio(self.hidden_object, self.observations),
+            "discs_over_a_fifth": _ratio(self.over_fifth, self.observations),
+            "discs_cut": self.cut,
+            "discs_overlapping": self.overlapping,
+        }
+
+    def curve(self) -> list[dict[str, float | int]]:
+        """Precision and recall of pairs by the distance between the two cameras."""
+        rows: list[dict[str, float | int]] = []
+        for end in BASELINES_M:
+            right, wrong, reached, missed = (
+                self.by_baseline[end, kind] for kind in ("right", "wrong", "reached", "missed")
+            )
+            rows.append(
+                {
+                    "up_to_m": end,
+                    "pairs": right + wrong,
+                    "pair_precision": _ratio(right, right + wrong),
+                    "pair_recall": _ratio(reached, reached + missed),
+                }
+            )
+        return rows
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else float("nan")
+
+
+def score_marks(
+    views: ViewSet,
+    marks: MarkSet,
+    *,
+    true_views: ViewSet | None = None,
+    places: dict[int, tuple[float, float, float]] | None = None,
+    visible_share: float = VISIBLE_SHARE,
+) -> MarkCounts:
+    """Judge ``marks`` found in ``views``.
+
+    Args:
+        views: frames with true ``labels`` (0 is background).
+        marks: what was found.
+        true_views: the same frames with true poses; ``views`` where poses are true.
+        places: true middles of the objects in the fixed frame of ``true_views``.
+        visible_share: least share of a picture from which on an object counts as shown.
+
+    Raises:
+        SourceError: a frame has no true ids.
+    """
+    for frame in views.frames:
+        if frame.labels is None:
+            raise SourceError(frame.topic or frame.camera, "the frames carry no true ids.")
+    counts = MarkCounts(scenes=1, views=len(views.frames), marks=len(marks.marks))
+    counts.left_out.update(marks.left_out)
+    owners = {mark.number: _owner(mark, views) for mark in marks.marks}
+    _score_pairs(counts, views, marks, visible_share)
+    _score_objects(counts, views, marks, owners, visible_share)
+    for mark in marks.marks:
+        _score_mark(counts, views, mark, owners[mark.number])
+        place = (places or {}).get(owners[mark.number])
+        if place is not None:
+            _score_place(counts, mark, place, (true_views or views).frames)
+    _score_overlaps(counts, views, marks)
+    return counts
+
+
+def _under(frame: Frame, u: float, v: float) -> int:
+    """True id under the centre of a disc, 0 outside the picture."""
+    assert frame.labels is not None
+    row, column = round(v), round(u)
+    if not (0 <= row < frame.height and 0 <= column < frame.width):
+        return 0
+    return int(frame.labels[row, column])
+
+
+def _owner(mark: Mark, views: ViewSet) -> int:
+    """The true object under most of the mark's discs, 0 where that is background."""
+    under = Counter(_under(views.frames[o.view], o.u, o.v) for o in mark.observations)
+    under.pop(0, None)
+    return min(under, key=lambda name: (-under[name], name)) if under else 0
+
+
+def _shown(views: ViewSet, share: float) -> dict[int, list[int]]:
+    """True object -> the views that show at least ``share`` of it in their picture."""
+    shown: dict[int, list[int]] = defaultdict(list)
+    for index, frame in enumerate(views.frames):
+        assert frame.labels is not None
+        pixels = np.bincount(frame.labels.ravel())
+        for name in np.flatnonzero(pixels >= share * frame.labels.size):
+            if name:
+                shown[int(name)].append(index)
+    return dict(shown)
+
+
+def _score_pairs(counts: MarkCounts, views: ViewSet, marks: MarkSet, share: float) -> None:
+    joined: set[tuple[int, int, int]] = set()
+    for mark in marks.marks:
+        under = [(o.view, _under(views.frames[o.view], o.u, o.v)) for o in mark.observations]
+        for (i, a), (j, b) in itertools.combinations(sorted(under), 2):
+            same = a == b != 0
+            _count_pair(counts, "right" if same else "wrong", views, i, j)
+            if same:
+                joined.add((a, i, j))
+    for name, seen in _shown(views, share).items():
+        for i, j in itertools.combinations(sorted(seen), 2):
+            _count_pair(counts, "reached" if (name, i, j) in joined else "missed", views, i, j)
+
+
+def _count_pair(counts: MarkCounts, kind: str, views: ViewSet, i: int, j: int) -> None:
+    setattr(counts, kind, getattr(counts, kind) + 1)
+    poses = [views.frames[index].T_fixed_camera for index in (i, j)]
+    if poses[0] is not None and poses[1] is not None:
+        apart = float(np.linalg.norm(poses[0][:3, 3] - poses[1][:3, 3]))
+        counts.by_baseline[next(end for end in BASELINES_M if apart <= end), kind] += 1
+
+
+def _score_objects(
+    counts: MarkCounts, views: ViewSet, marks: MarkSet, owners: dict[int, int], share: float
+) -> None:
+    carriers = Counter(owners.values())
+    for name, seen in _shown(views, share).items():
+        if len(seen) < 2:
+            counts.single_objects += 1
+            counts.single_found += carriers[name] > 0
+            continue
+        counts.objects += 1
+        counts.found += carriers[name] > 0
+        counts.fragments += carriers[name]
+
+
+def _score_mark(counts: MarkCounts, views: ViewSet, mark: Mark, owner: int) -> None:
+    on = sum(
+        owner != 0 and _under(views.frames[o.view], o.u, o.v) == owner for o in mark.observations
+    )
+    counts.observations += len(mark.observations)
+    counts.on_object += on
+    counts.purity += on / max(1, len(mark.observations))
+    counts.pure += on == len(mark.observations)
+    for o in mark.observations:
+        frame = views.frames[o.view]
+        r = o.radius_px
+        inside = r <= o.u <= frame.width - 1 - r and r <= o.v <= frame.height - 1 - r
+        counts.cut += not inside
+        counts.hidden_picture += float(np.pi * r * r) / (frame.height * frame.width)
+        hidden = _hidden_share(frame, o.u, o.v, r, owner)
+        counts.hidden_object += hidden
+        counts.over_fifth += hidden > 0.2
+
+
+def _hidden_share(frame: Frame, u: float, v: float, radius: float, owner: int) -> float:
+    """Share of the visible true object ``owner`` that a disc covers."""
+    assert frame.labels is not None
+    rows = slice(max(0, int(v - radius)), int(v + radius) + 2)
+    columns = slice(max(0, int(u - radius)), int(u + radius) + 2)
+    y, x = np.mgrid[rows, columns]
+    window = frame.labels[rows, columns]
+    y, x = y[: window.shape[0], : window.shape[1]], x[: window.shape[0], : window.shape[1]]
+    disc = (x - u) ** 2 + (y - v) ** 2 <= radius * radius
+    whole = int((frame.labels == owner).sum())
+    return float((disc & (window == owner)).sum()) / whole if whole and owner else 0.0
+
+
+def _score_place(
+    counts: MarkCounts, mark: Mark, place: tuple[float, float, float], frames: tuple[Frame, ...]
+) -> None:
+    if mark.position is not None:
+        off = np.array(mark.position) - place
+        counts.place_errors_m.append(float(np.linalg.norm(off)))
+    for o in mark.observations:
+        frame = frames[o.view]
+        middle = _pixel_of(frame, np.array([place]))
+        if middle is None:
+            continue
+        off_px = float(np.hypot(o.u - middle[0], o.v - middle[1]))
+        counts.offsets_px.append(off_px)
+        counts.offsets_share.append(off_px / float(np.hypot(frame.height, frame.width)))
+
+
+def _pixel_of(frame: Frame, point: FloatArray) -> FloatArray | None:
+    if frame.T_fixed_camera is None or frame.intrinsics is None:
+        return None
+    camera = transform_points(invert(frame.T_fixed_camera), point)
+    return None if camera[0, 2] < 0.05 else np.asarray(project(frame.intrinsics, camera)[0])
+
+
+def _score_overlaps(counts: MarkCounts, views: ViewSet, marks: MarkSet) -> None:
+    for view in range(len(views.frames)):
+        discs = [o for mark in marks.marks for o in mark.observations if o.view == view]
+        for a, b in itertools.combinations(discs, 2):
+            gap = float(np.hypot(a.u - b.u, a.v - b.v)) - a.radius_px - b.radius_px
+            # Places are found on a coarser grid than the picture's: a pixel or two is rounding.
+            counts.overlapping += gap < -2.0

@@ -1,0 +1,131 @@
+"""Conditions under which marks are measured, and the scenes of each.
+
+A scene is a world of the split "test" (no training ever saw it), a rig and a number of views that
+follow from its seed, and frames spoilt as the condition says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from oryx_scene.errors import ConfigError
+from oryx_scene.frames import Frame, ViewSet
+from oryx_scene.synth.noise import NoiseConfig, spoil
+from oryx_scene.synth.render import render_views
+from oryx_scene.synth.rigs import RIGS, RigConfig, make_poses
+from oryx_scene.synth.world import World, WorldConfig, make_world
+
+# Scenes of one condition are numbered from here on, away from those that other uses count from 0.
+FIRST_SEED = 40_000
+SEPARATED = WorldConfig(split="test", touching=0.0, stacked=0.0)
+CLUTTER = WorldConfig(split="test", objects=(4, 8), touching=0.6, stacked=0.2, table=0.3)
+ROUGH = NoiseConfig(depth_share=0.01, turn_deg=1.0, shift_m=0.02, holes=0.05)
+
+
+@dataclass(frozen=True)
+class Goals:
+    """Least values wanted; 0 where only reported."""
+
+    precision: float = 0.0
+    recall: float = 0.0
+    on_object: float = 0.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What scenes look like.
+
+    Attributes:
+        name: short.
+        world: its things.
+        noise: what is wrong with frames.
+        goals: least values.
+        views: fewest and most.
+        rigs: kinds drawn from.
+    """
+
+    name: str
+    world: WorldConfig
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    goals: Goals = field(default_factory=Goals)
+    views: tuple[int, int] = (4, 16)
+    rigs: tuple[str, ...] = RIGS
+
+
+CONDITIONS = {
+    item.name: item
+    for item in (
+        Condition("clean", SEPARATED, goals=Goals(0.99, 0.93, 0.995)),
+        Condition("noisy", SEPARATED, ROUGH, Goals(0.97, 0.85)),
+        Condition("touching", CLUTTER, goals=Goals(0.95)),
+        Condition("touching_noisy", CLUTTER, ROUGH),
+    )
+}
+
+
+def scaled(noise: NoiseConfig, factor: float) -> NoiseConfig:
+    """``factor`` times as much of everything."""
+    return NoiseConfig(
+        depth_share=noise.depth_share * factor,
+        depth_quadratic=noise.depth_quadratic * factor,
+        depth_blur_px=noise.depth_blur_px,
+        holes=min(noise.holes * factor, 0.9),
+        turn_deg=noise.turn_deg * factor,
+        shift_m=noise.shift_m * factor,
+        skew_s=noise.skew_s * factor,
+        missing=min(noise.missing * factor, 0.9),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class MarkScene:
+    """One scene to judge.
+
+    Attributes:
+        world: its truth.
+        rig: the kind of its rig.
+        views: frames as a robot would have them.
+        true_views: the same frames with true depth and poses.
+    """
+
+    world: World
+    rig: str
+    views: ViewSet
+    true_views: ViewSet
+
+    @property
+    def places(self) -> dict[int, tuple[float, float, float]]:
+        """True middles of the objects."""
+        return {thing.object_id: thing.position for thing in self.world.objects}
+
+
+def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 320)) -> MarkScene:
+    """Scene ``index`` of a condition.
+
+    Args:
+        condition: what it looks like.
+        index: from 0.
+        size: (height, width) of the pictures.
+
+    Raises:
+        ConfigError: a negative index.
+    """
+    if index < 0:
+        raise ConfigError(f"scenes are numbered from 0, got {index}.")
+    seed = FIRST_SEED + index
+    rng = np.random.default_rng(seed)
+    rig = str(rng.choice(condition.rigs))
+    count = int(rng.integers(condition.views[0], condition.views[1] + 1))
+    world = make_world(seed, condition.world)
+    poses = make_poses(world, RigConfig(rig, count, size[0], size[1]))
+    true = render_views(world, poses)
+    spoilt = spoil(true, condition.noise, seed)
+    kept: dict[tuple[str, int], Frame] = {(f.camera, f.stamp_ns): f for f in true}
+    return MarkScene(
+        world,
+        rig,
+        ViewSet(tuple(spoilt)),
+        ViewSet(tuple(kept[frame.camera, frame.stamp_ns] for frame in spoilt)),
+    )
