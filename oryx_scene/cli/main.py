@@ -26,6 +26,7 @@ COMMANDS = (
     "conformance",
     "replay",
     "eval",
+    "bench",
 )
 
 
