@@ -12,8 +12,11 @@ from torch import Tensor
 
 from oryx_scene.answerer import Limits
 from oryx_scene.evaluation.conformance_compare import Comparer, StageResult
-from oryx_scene.model.decode import StopWatch, TokenSequence, tokens_until_stop
+from oryx_scene.model.decode import StopWatch, TokenStream, decode
+from oryx_scene.model.decoder import Decoder
+from oryx_scene.model.kv import Slab
 from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.rows import Rows, prefill
 from oryx_scene.model.sampling import TokenChooser
 
 GREEDY = "greedy_ids"
@@ -43,19 +46,29 @@ def generate_greedily(
 ) -> tuple[list[int], Tensor]:
     """New ids of one row (end token included), and the (ids, vocabulary) logits they came from."""
     limits = Limits(max_new_tokens=max(longest, 1))
-    watch = StopWatch.start(limits)
-    chooser = TokenChooser(limits, penalty)
-    seen: list[Tensor] = []
+    chooser = _Recorder(limits, penalty)
+    stream = TokenStream(chooser, frozenset([end]), longest, StopWatch.start(limits))
+    decoder = Decoder(model.language)
+    # All but the last token as a scene, so that the way of the engine's questions is what is run.
+    scene = Slab(decoder.shape, row.shape[0] - 1)
+    prefill(decoder, scene, row[:-1])
+    rows = Rows(decoder, scene, 1, shared=True)
+    logits = decoder.logits(rows.read([row[-1:]])[0])
+    decode(rows, [logits[0]], [stream])
+    return stream.tokens, torch.stack(chooser.seen)
 
-    def choose(logits: Tensor) -> int:
-        seen.append(logits)
-        return chooser.choose(logits)
 
-    sequence = TokenSequence(model.language)
-    logits = sequence.prefill(row, watch)
-    pairs = tokens_until_stop(sequence, logits, choose, frozenset([end]), longest, watch)
-    ids = [token for token, _ in pairs]
-    return ids, torch.stack(seen)
+class _Recorder(TokenChooser):
+    """A chooser that keeps the logits it chose from."""
+
+    def __init__(self, limits: Limits, penalty: float) -> None:
+        super().__init__(limits, penalty)
+        self.seen: list[Tensor] = []
+
+    def choose(self, logits: Tensor) -> int:
+        """The next token; as :class:`TokenChooser`."""
+        self.seen.append(logits)
+        return super().choose(logits)
 
 
 def compare_greedy(

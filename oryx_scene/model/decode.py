@@ -1,23 +1,19 @@
-"""Prefill and decode: embeddings in, one token after the other out.
+"""Decoding: each question chooses its next token, then all of them take one step together.
 
-Prefill runs in chunks of fixed length so that a cancel or a deadline is noticed between them, then
-one step per token. Knows neither text nor pictures.
+A question that ends leaves; the others go on. Knows neither pictures nor prompts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from oryx_scene.answerer import Limits
-
-# Above the ridge point of current GPUs and still a short time on an onboard one.
-PREFILL_CHUNK = 512
+from oryx_scene.model.rows import Rows
+from oryx_scene.model.sampling import TokenChooser
 
 
 class Stopped(Exception):  # noqa: N818 - control flow, not a failure
@@ -40,108 +36,93 @@ class StopWatch:
         """Begin now."""
         return cls(limits, time.perf_counter())
 
-    def check(self) -> None:
-        """Raise :class:`Stopped` if the answer must end here."""
+    def reason(self) -> str:
+        """ "cancelled" or "deadline" if the answer must end here, "" if not."""
         limits = self.limits
         if limits.cancelled is not None and limits.cancelled():
-            raise Stopped("cancelled")
+            return "cancelled"
         if limits.deadline_s is not None and self.elapsed() > limits.deadline_s:
-            raise Stopped("deadline")
+            return "deadline"
+        return ""
 
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self.started
 
 
-class TokenSequence:
-    """One sequence in the language model: its KV cache and the logits after its last token.
+class TokenStream:
+    """The tokens of one answer as they come, until one of its stop reasons.
 
     Args:
-        language: a causal language model of transformers.
-        cache: an existing KV cache to go on from, or None.
+        chooser: from logits to tokens.
+        stop_ids: tokens that end the answer; they are kept as its last.
+        room: most tokens.
+        watch: cancel and deadline.
+        on_token: called after each token.
     """
 
-    def __init__(self, language: Any, cache: Any | None = None) -> None:
-        from transformers import DynamicCache
+    def __init__(
+        self,
+        chooser: TokenChooser,
+        stop_ids: frozenset[int],
+        room: int,
+        watch: StopWatch,
+        on_token: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.tokens: list[int] = []
+        self.reason = ""
+        self.watch = watch
+        self._chooser = chooser
+        self._stop_ids = stop_ids
+        self._room = room
+        self._on_token = on_token
 
-        self._language = language
-        self.cache = DynamicCache() if cache is None else cache
+    def take(self, logits: Tensor) -> None:
+        """Choose the next token for (vocabulary,) logits."""
+        token = self._chooser.choose(logits)
+        self.tokens.append(token)
+        if token in self._stop_ids:
+            self.reason = "eos"
+        elif len(self.tokens) == self._room:
+            self.reason = "max_new_tokens"
+        self._on_token()
 
-    @property
-    def length(self) -> int:
-        """Tokens in the cache."""
-        return int(self.cache.get_seq_length())
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of keys and values in the cache."""
-        config = self._language.config
-        heads = config.num_key_value_heads
-        width = getattr(config, "head_dim", None) or (
-            config.hidden_size // config.num_attention_heads
-        )
-        each = self._language.lm_head.weight.element_size()
-        return int(2 * self.length * config.num_hidden_layers * heads * width * each)
-
-    def cut(self, length: int) -> None:
-        """Forget every token after the first ``length``."""
-        surplus = self.length - length
-        if surplus > 0:
-            # A negative count removes from the end in every release of transformers.
-            self.cache.crop(-surplus)
-
-    def prefill(self, embeds: Tensor, watch: StopWatch) -> Tensor:
-        """Append (n, hidden_size) embeddings; logits (vocabulary,) after the last one."""
-        hidden = embeds[:0]
-        for chunk in embeds.split(PREFILL_CHUNK):
-            watch.check()
-            hidden = self._forward(chunk)
-        logits: Tensor = self._language.lm_head(hidden[-1:])[0]
-        return logits
-
-    def step(self, token: int) -> Tensor:
-        """Append one token; logits (vocabulary,) after it."""
-        ids = torch.tensor([token], device=self._language.lm_head.weight.device)
-        embeds = self._language.get_input_embeddings()(ids)
-        logits: Tensor = self._language.lm_head(self._forward(embeds)[-1:])[0]
-        return logits
-
-    def _forward(self, embeds: Tensor) -> Tensor:
-        start = self.length
-        positions = torch.arange(start, start + embeds.shape[0], device=embeds.device)
-        out = self._language.model(
-            inputs_embeds=embeds[None],
-            position_ids=positions[None],
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        hidden: Tensor = out.last_hidden_state[0]
-        return hidden
+    def goes_on(self) -> bool:
+        """Whether another token is wanted; asks the watch."""
+        self.reason = self.reason or self.watch.reason()
+        return not self.reason
 
 
-def tokens_until_stop(
-    sequence: TokenSequence,
-    logits: Tensor,
-    choose: Any,
-    stop_ids: frozenset[int],
-    max_new_tokens: int,
-    watch: StopWatch,
-) -> Iterator[tuple[int, str]]:
-    """Yield (token, stop reason or "") until the answer ends.
-
-    The last pair carries the reason: "eos" or "max_new_tokens".
+def check_all(streams: Sequence[TokenStream]) -> None:
+    """Between two pieces of work that streams share.
 
     Raises:
-        Stopped: cancel or deadline, noticed before a step.
+        Stopped: none of them goes on.
     """
-    for count in range(1, max_new_tokens + 1):
-        token = choose(logits)
-        if token in stop_ids:
-            yield token, "eos"
-            return
-        if count == max_new_tokens:
-            yield token, "max_new_tokens"
-            return
-        yield token, ""
-        watch.check()
-        logits = sequence.step(token)
+    # Every one is asked, so that each notices its own end.
+    going = [stream for stream in streams if stream.goes_on()]
+    if not going:
+        raise Stopped(streams[0].reason)
+
+
+def decode(rows: Rows, logits: Sequence[Tensor], streams: Sequence[TokenStream]) -> int:
+    """Run every stream to its end; returns the steps taken.
+
+    Args:
+        rows: one per stream, read up to the answer.
+        logits: (vocabulary,) after each row.
+        streams: not begun yet; those that were stopped already take no token.
+    """
+    steps = 0
+    live = list(streams)
+    while True:
+        for stream, own in zip(live, logits, strict=True):
+            if not stream.reason:
+                stream.take(own)
+        going = [index for index, stream in enumerate(live) if stream.goes_on()]
+        if not going:
+            return steps
+        rows.keep(going)
+        live = [live[index] for index in going]
+        logits = list(rows.step([stream.tokens[-1] for stream in live]))
+        steps += 1

@@ -1,48 +1,58 @@
-"""The engine: one prompt in, streamed text out; encode, prefill and decode as named stages.
+"""The engine: prompts in, streamed text out; encode, prefill and decode as named stages.
 
-Pictures that were encoded before and scenes that were prefilled before are not computed again.
-Everything on the device happens in the thread that calls; one thread at a time. The engine deals in
-prompts and text, the modules beside it in tensors.
+Pictures that were encoded before and scenes that were prefilled before are not computed again, and
+questions on one scene are read and answered together. Everything on the device happens in the
+thread that calls; one thread at a time. The engine deals in prompts and text, the modules beside it
+in tensors.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, Stride, VisualItem
+from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt
 from oryx_scene.errors import EngineError
+from oryx_scene.model.answering import Answering
 from oryx_scene.model.cache import FeatureCache
-from oryx_scene.model.decode import Stopped, StopWatch, TokenSequence, tokens_until_stop
+from oryx_scene.model.decode import Stopped, check_all, decode
+from oryx_scene.model.decoder import Decoder
+from oryx_scene.model.kv import Slab
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
-from oryx_scene.model.sampling import TokenChooser
-from oryx_scene.model.scene_cache import PrefilledScene, SceneCache, scene_key
-from oryx_scene.model.slots import count_visual_tokens, views_of
-from oryx_scene.model.splice import splice
-from oryx_scene.model.tokenizer import TextTokenizer, split_prompt_ids
+from oryx_scene.model.rows import Rows, prefill
+from oryx_scene.model.sampling import Constraint
+from oryx_scene.model.scene_cache import PrefilledScene, SceneCache
+from oryx_scene.model.slots import View
+from oryx_scene.model.tokenizer import TextTokenizer
+from oryx_scene.model.units import Unit, common_units, embed_units, units_of
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Memory that the engine may keep between questions.
+    """Memory that the engine may keep between questions, and how it shares work.
 
     Attributes:
         feature_cache_bytes: encoded pictures.
-        scene_cache_bytes: KV of prefilled scenes.
+        scene_cache_bytes: keys and values of prefilled scenes.
         packed_pictures: most pictures in one pass through the vision tower.
+        rows: most questions that are decoded together.
+        share_prefix: read a scene's keys once for all questions; False copies them into each row.
+        share_from: scenes shorter than this many tokens are copied all the same.
     """
 
     feature_cache_bytes: int = 512 * 2**20
     scene_cache_bytes: int = 2 * 2**30
     packed_pictures: int = 16
+    rows: int = 8
+    share_prefix: bool = True
+    share_from: int = 256
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,19 @@ class Stops:
 
     ids: frozenset[int]
     repetition_penalty: float = 1.0
+
+
+@dataclass
+class Work:
+    """What the engine has computed since it was made."""
+
+    encodes: int = 0
+    prefills: int = 0
+    prefill_tokens: int = 0
+    reused_tokens: int = 0
+    suffix_tokens: int = 0
+    decode_steps: int = 0
+    decoded_tokens: int = 0
 
 
 class Engine:
@@ -73,11 +96,11 @@ class Engine:
         config: EngineConfig | None = None,
     ) -> None:
         self.model = model
+        self.decoder = Decoder(model.language)
         self.config = config or EngineConfig()
         self.features = FeatureCache(self.config.feature_cache_bytes)
         self.scenes = SceneCache(self.config.scene_cache_bytes)
-        self.encodes = 0
-        self.prefills = 0
+        self.work = Work()
         self._tokenizer = tokenizer
         self._card = card
         self._stops = stops
@@ -88,25 +111,108 @@ class Engine:
         """Name, precision and limits of the model."""
         return self._card
 
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The checkpoint's tokenizer."""
+        return self._tokenizer
+
     def count_text_tokens(self, text: str) -> int:
         """Tokens that ``text`` takes in a prompt."""
         return len(self._tokenizer.encode_plain(text))
 
+    # -- questions ------------------------------------------------------------------------------
+
     def generate(
-        self, prompt: Prompt, limits: Limits, on_text: Callable[[str], None] | None = None
+        self,
+        prompt: Prompt,
+        limits: Limits,
+        on_text: Callable[[str], None] | None = None,
+        *,
+        constraint: Constraint | None = None,
     ) -> Generation:
         """Answer ``prompt``; ``on_text`` receives each piece of text as soon as it exists.
+
+        Args:
+            prompt: scene and question.
+            limits: of the answer.
+            on_text: called in this thread.
+            constraint: what the answer may go on with.
 
         Raises:
             EngineError: the model failed, or another thread is answering; the engine lives on.
         """
+        with self._alone():
+            answer = self._begin(prompt, limits, on_text, constraint)
+            self._answer([answer])
+        return answer.generation(self.counters())
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        limits: Limits | Sequence[Limits],
+        on_text: Callable[[int, str], None] | None = None,
+        *,
+        constraints: Sequence[Constraint | None] | None = None,
+    ) -> list[Generation]:
+        """Answer questions on the same scene, ``EngineConfig.rows`` of them at a time.
+
+        Args:
+            prompts: with equal system text and scene.
+            limits: of all, or one per prompt; each is cancelled and timed on its own.
+            on_text: called with the index of the prompt and a piece of its text.
+            constraints: one per prompt.
+
+        Raises:
+            EngineError: as for :meth:`generate`, and prompts of different scenes.
+        """
+        each = [limits] * len(prompts) if isinstance(limits, Limits) else list(limits)
+        rules = list(constraints) if constraints is not None else [None] * len(prompts)
+        with self._alone():
+            answers = [
+                self._begin(prompt, own, _numbered(on_text, index), rule)
+                for index, (prompt, own, rule) in enumerate(zip(prompts, each, rules, strict=True))
+            ]
+            for start in range(0, len(answers), self.config.rows):
+                self._answer(answers[start : start + self.config.rows])
+        return [answer.generation(self.counters()) for answer in answers]
+
+    def question_logits(
+        self, prompts: Sequence[Prompt], positions: Sequence[Sequence[int]] | None = None
+    ) -> list[Tensor]:
+        """What the model would say next, without saying it: one packed pass over all questions.
+
+        Args:
+            prompts: questions on one scene; ``answer_prefix`` may hold the begin of an answer.
+            positions: per prompt the indices into its ids from the question on
+                (``split_prompt_ids``, negative from the end); None takes the last only.
+
+        Returns:
+            (positions, vocabulary) float32 per prompt: logits after each position.
+
+        Raises:
+            EngineError: as for :meth:`generate_many`.
+        """
+        wanted = positions or [(-1,)] * len(prompts)
+        found: list[Tensor] = []
+        with self._alone():
+            answers = [self._begin(prompt, Limits(max_new_tokens=1)) for prompt in prompts]
+            for start in range(0, len(answers), self.config.rows):
+                group = answers[start : start + self.config.rows]
+                _, hidden = self._read(self._open(group), group)
+                for own, indices in zip(hidden, wanted[start:], strict=False):
+                    found.append(self.decoder.logits(own[list(indices)]).float())
+        return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread; turn what kernels raise into errors that name a way out."""
         if not self._busy.acquire(blocking=False):
             raise EngineError(
                 "the engine is answering another prompt.", hint="ask from one thread at a time"
             )
         try:
             with torch.inference_mode():
-                return _Answer(self, prompt, limits, on_text).run()
+                yield
         except torch.OutOfMemoryError as err:
             self.forget()
             raise EngineError(
@@ -130,68 +236,104 @@ class Engine:
 
     # -- stages ---------------------------------------------------------------------------------
 
-    def encode(self, items: Sequence[VisualItem], watch: StopWatch) -> list[Tensor]:
-        """Visual tokens of every item; pictures not seen before go through the tower together."""
-        wanted = [view for item in items for view in views_of(item)]
+    def _begin(
+        self,
+        prompt: Prompt,
+        limits: Limits,
+        on_text: Callable[[str], None] | None = None,
+        constraint: Constraint | None = None,
+    ) -> Answering:
+        return Answering(
+            self._tokenizer,
+            prompt,
+            limits,
+            self._stops.ids,
+            self._stops.repetition_penalty,
+            self._card.context_length,
+            on_text,
+            constraint,
+        )
+
+    def _answer(self, answers: Sequence[Answering]) -> None:
+        """Run answers on one scene to their end."""
+        with contextlib.suppress(Stopped):
+            rows, hidden = self._read(self._open(answers), answers)
+            logits = [self.decoder.logits(own[-1:])[0] for own in hidden]
+            self._synchronise()
+            started = time.perf_counter()
+            for answer in answers:
+                answer.timings["prefill"] = answer.watch.elapsed() - answer.timings["encode"]
+            try:
+                self.work.decode_steps += decode(rows, logits, [a.stream for a in answers])
+            finally:
+                for answer in answers:
+                    answer.lap("decode", started)
+                self.work.decoded_tokens += sum(len(a.stream.tokens) for a in answers)
+
+    def _read(
+        self, scene: PrefilledScene, answers: Sequence[Answering]
+    ) -> tuple[Rows, list[Tensor]]:
+        """All questions in one packed pass: hidden states (ids, hidden_size) of each."""
+        lengths = [len(answer.question_ids) for answer in answers]
+        shared = self.config.share_prefix and scene.length >= self.config.share_from
+        rows = Rows(self.decoder, scene.slab, len(answers), shared=shared)
+        ids = [token for answer in answers for token in answer.question_ids]
+        embeds = self.decoder.embed(torch.tensor(ids)).split(lengths)
+        self.work.suffix_tokens += len(ids)
+        return rows, rows.read(embeds, lambda: check_all([answer.stream for answer in answers]))
+
+    def _open(self, answers: Sequence[Answering]) -> PrefilledScene:
+        """The scene of ``answers`` in the language model, from the cache as far as it is there."""
+        units = _common_scene(answers)
+        streams = [answer.stream for answer in answers]
+        for answer in answers:
+            answer.timings["encode"] = 0.0
+        check_all(streams)
+        kept = self.scenes.get(units)
+        if kept is not None:
+            return kept
+        donor, shared = self.scenes.longest_prefix(units)
+        started = time.perf_counter()
+        rest = units[shared:]
+        maps = self.encode(
+            [view for unit in rest for view in unit.views], lambda: check_all(streams)
+        )
+        self._synchronise()
+        for answer in answers:
+            answer.lap("encode", started)
+        slab = Slab(self.decoder.shape, sum(unit.tokens for unit in units))
+        if donor is not None:
+            slab.take_prefix(donor.slab, sum(unit.tokens for unit in units[:shared]))
+        self.work.reused_tokens += slab.length
+        self.work.prefill_tokens += slab.capacity - slab.length
+        embeds = embed_units(rest, maps, self.model, self.decoder.embed)
+        prefill(self.decoder, slab, embeds, lambda: check_all(streams))
+        self.work.prefills += 1
+        scene = PrefilledScene(tuple(units), slab)
+        self.scenes.put(scene)
+        return scene
+
+    def encode(
+        self, views: Sequence[View], check: Callable[[], None] = lambda: None
+    ) -> list[Tensor]:
+        """Compressed features of ``views``; those not seen before go through the tower together."""
         found: dict[int, Tensor] = {}
-        for index, view in enumerate(wanted):
+        for index, view in enumerate(views):
             kept = self.features.get(view.key, view.grid) if view.key else None
             if kept is not None:
                 found[index] = kept
-        todo = [index for index in range(len(wanted)) if index not in found]
+        todo = [index for index in range(len(views)) if index not in found]
         for start in range(0, len(todo), self.config.packed_pictures):
-            watch.check()
+            check()
             batch = todo[start : start + self.config.packed_pictures]
-            pixels = [normalise(wanted[index].pixels()) for index in batch]
-            maps = self.model.encode(pixels, [wanted[index].stride for index in batch])
-            self.encodes += len(batch)
+            pixels = [normalise(views[index].pixels()) for index in batch]
+            maps = self.model.encode(pixels, [views[index].stride for index in batch])
+            self.work.encodes += len(batch)
             for index, one in zip(batch, maps, strict=True):
                 found[index] = one
-                if wanted[index].key:
-                    self.features.put(wanted[index].key, one)
-        return self._project(items, [found[index] for index in range(len(wanted))])
-
-    def _project(self, items: Sequence[VisualItem], maps: list[Tensor]) -> list[Tensor]:
-        slots, start = [], 0
-        for item in items:
-            if item.stride is Stride.IMAGE:
-                high, low = maps[start : start + 2]
-                slots.append(self.model.project_image(low, high))
-                start += 2
-            else:
-                end = start + len(item.images)
-                slots.append(self.model.project_video(maps[start:end], item.stride))
-                start = end
-        return slots
-
-    def prefill_scene(
-        self, ids: Sequence[int], items: Sequence[VisualItem], watch: StopWatch
-    ) -> tuple[PrefilledScene, float]:
-        """The scene part in the language model, and the seconds that encoding took."""
-        key = scene_key(ids, items)
-        kept = self.scenes.get(key)
-        if kept is not None:
-            return kept, 0.0
-        started = time.perf_counter()
-        slots = self.encode(items, watch)
-        self._synchronise()
-        encode_s = time.perf_counter() - started
-        embeds = splice(ids, slots, self._embed)
-        expected = len(ids) - len(items) + count_visual_tokens(items)
-        if embeds.shape[0] != expected:
-            raise EngineError(
-                f"the scene came out as {embeds.shape[0]} tokens, {expected} were predicted."
-            )
-        sequence = TokenSequence(self.model.language)
-        sequence.prefill(embeds, watch)
-        self.prefills += 1
-        visual = sum(slot.shape[0] for slot in slots)
-        scene = PrefilledScene(sequence, sequence.length, visual, sequence.bytes)
-        self.scenes.put(key, scene)
-        return scene, encode_s
-
-    def _embed(self, ids: Tensor) -> Tensor:
-        return self.model.embed_text(ids.to(self.model.device))
+                if views[index].key:
+                    self.features.put(views[index].key, one)
+        return [found[index] for index in range(len(views))]
 
     def _synchronise(self) -> None:
         if self.model.device.type == "cuda":
@@ -200,8 +342,7 @@ class Engine:
     def counters(self) -> dict[str, int | float]:
         """What was computed and what was kept since the engine was made."""
         return {
-            "encodes": self.encodes,
-            "prefills": self.prefills,
+            **vars(self.work),
             "feature_hits": self.features.counters.hits,
             "feature_evictions": self.features.counters.evictions,
             "feature_bytes": self.features.bytes,
@@ -211,117 +352,22 @@ class Engine:
         }
 
 
-class _Answer:
-    """One call of :meth:`Engine.generate`."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        prompt: Prompt,
-        limits: Limits,
-        on_text: Callable[[str], None] | None,
-    ) -> None:
-        self.engine = engine
-        self.prompt = prompt
-        self.limits = limits
-        self.on_text = on_text
-        self.watch = StopWatch.start(limits)
-        self.produced: list[int] = []
-        self.text = ""
-        self.timings: dict[str, float] = {}
-        self.prompt_tokens = 0
-        self.visual_tokens = 0
-        self.warnings: list[str] = []
-
-    def run(self) -> Generation:
-        engine = self.engine
-        scene_ids, question_ids = split_prompt_ids(engine._tokenizer, self.prompt)
-        items = [part for part in self.prompt.scene if isinstance(part, VisualItem)]
-        self.visual_tokens = count_visual_tokens(items)
-        text_tokens = len(scene_ids) - len(items) + len(question_ids)
-        self.prompt_tokens = text_tokens + self.visual_tokens
-        room = self._room()
-        reason = ""
-        try:
-            self.watch.check()
-            scene, encode_s = engine.prefill_scene(scene_ids, items, self.watch)
-            self.timings["encode"] = encode_s
-            try:
-                reason = self._decode(scene, question_ids, room)
-            finally:
-                # Whatever happened, the next question finds the scene as it was.
-                scene.sequence.cut(scene.length)
-        except Stopped as stopped:
-            reason = stopped.reason
-        self.timings["total"] = self.watch.elapsed()
-        return Generation(
-            text=self.text,
-            token_ids=tuple(self.produced),
-            stop_reason=reason,
-            prompt_tokens=self.prompt_tokens,
-            visual_tokens=self.visual_tokens,
-            tokens_sha256=_ids_hash([*scene_ids, *question_ids]),
-            timings_s=self.timings,
-            counters=engine.counters(),
-            warnings=tuple(self.warnings),
-        )
-
-    def _room(self) -> int:
-        """New tokens that the limits and the model's context allow."""
-        context = self.engine.card.context_length
-        room = context - self.prompt_tokens
-        if room < 1:
+def _common_scene(answers: Sequence[Answering]) -> list[Unit]:
+    """The units of the scene that all answers are about."""
+    first = answers[0]
+    units = units_of(first.scene_ids, first.items)
+    for other in answers[1:]:
+        own = units_of(other.scene_ids, other.items)
+        # Items compare by identity: a picture without a key is equal to itself only.
+        same = other.items == first.items and other.scene_ids == first.scene_ids
+        if not same and not len(own) == len(units) == common_units(own, units):
             raise EngineError(
-                f"the prompt has {self.prompt_tokens} tokens, the model's context {context}.",
-                hint="ask with fewer views or a stronger compression",
+                "questions on different scenes were asked together.", hint="ask per scene"
             )
-        if room < self.limits.max_new_tokens:
-            self.warnings.append(
-                f"The answer is limited to {room} tokens by the model's context of {context}."
-            )
-        return min(room, self.limits.max_new_tokens)
-
-    def _decode(self, scene: PrefilledScene, question_ids: list[int], room: int) -> str:
-        engine, limits = self.engine, self.limits
-        penalty = limits.repetition_penalty
-        if penalty is None:
-            penalty = engine._stops.repetition_penalty
-        chooser = TokenChooser(limits, penalty)
-        embeds = engine._embed(torch.tensor(question_ids))
-        logits = scene.sequence.prefill(embeds, self.watch)
-        engine._synchronise()
-        self.timings["prefill"] = self.watch.elapsed() - self.timings["encode"]
-        started = time.perf_counter()
-        reason = ""
-        pairs = tokens_until_stop(
-            scene.sequence,
-            logits,
-            chooser.choose,
-            engine._stops.ids,
-            room,
-            self.watch,
-        )
-        try:
-            for token, found in pairs:
-                reason = found
-                self._take(token)
-        finally:
-            self.timings["decode"] = time.perf_counter() - started
-        return reason
-
-    def _take(self, token: int) -> None:
-        """Keep ``token`` and pass on its text; half a character waits for its other bytes."""
-        self.produced.append(token)
-        self.timings.setdefault("first_token", self.watch.elapsed())
-        ids = [token for token in self.produced if token not in self.engine._stops.ids]
-        text = self.engine._tokenizer.decode(ids).rstrip("\ufffd")
-        if len(text) > len(self.text) and text.startswith(self.text):
-            fresh = text[len(self.text) :]
-            self.text = text
-            if self.on_text is not None:
-                self.on_text(fresh)
+    return units
 
 
-def _ids_hash(ids: Sequence[int]) -> str:
-    """sha256 of ids as little-endian int64, ``PLACEHOLDER`` per slot."""
-    return hashlib.sha256(np.asarray(ids, dtype="<i8").tobytes()).hexdigest()
+def _numbered(
+    on_text: Callable[[int, str], None] | None, index: int
+) -> Callable[[str], None] | None:
+    return None if on_text is None else lambda text: on_text(index, text)

@@ -53,6 +53,10 @@ class Projector(nn.Module):
         """One video: (tokens, hidden_size) from (rows, columns, vision_width) per frame."""
         return self.assemble_video([self.rows(frame) for frame in frames])
 
+    def video_frame(self, frame: Tensor) -> Tensor:
+        """One frame of a video with its separator: (tokens, hidden_size)."""
+        return torch.cat([self.rows(frame), self.image_sep[None]])
+
     def assemble_video(self, rows: Sequence[Tensor]) -> Tensor:
         """One video from frames that :meth:`rows` has already projected."""
         parts = [self.image_begin[None]]

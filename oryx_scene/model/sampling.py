@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from oryx_scene.answerer import Limits
 from oryx_scene.errors import ConfigError, EngineError
+
+
+class Constraint(Protocol):
+    """What an answer may go on with, e.g. to stay valid JSON."""
+
+    def allowed(self, produced: Sequence[int]) -> Tensor | None:
+        """(vocabulary,) bool, True for tokens that may come after ``produced``; None for all.
+
+        A stop token must be among them where the answer may end.
+        """
+        ...
 
 
 class TokenChooser:
@@ -19,15 +32,22 @@ class TokenChooser:
         repetition_penalty: 1.0 = none; divides positive and multiplies negative logits of tokens
             already produced (Keskar et al. 2019, arXiv 1909.05858). The prompt does not count:
             the published models are driven by embeddings and never see its ids.
+        constraint: asked before every token.
 
     Raises:
         ConfigError: a limit that is out of range.
     """
 
-    def __init__(self, limits: Limits, repetition_penalty: float = 1.0) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        repetition_penalty: float = 1.0,
+        constraint: Constraint | None = None,
+    ) -> None:
         _check_limits(limits, repetition_penalty)
         self._limits = limits
         self._penalty = repetition_penalty
+        self._constraint = constraint
         self._produced: list[int] = []
         self._generator = torch.Generator().manual_seed(limits.seed)
 
@@ -43,7 +63,7 @@ class TokenChooser:
                 "the model's logits are not finite.",
                 hint="use bfloat16 or float32; damaged weights look like this too",
             )
-        scores = self._penalised(scores)
+        scores = self._allowed(self._penalised(scores))
         token = int(scores.argmax()) if self._limits.temperature == 0 else self._sample(scores)
         self._produced.append(token)
         return token
@@ -56,6 +76,14 @@ class TokenChooser:
         scores = scores.clone()
         scores[seen] = torch.where(old > 0, old / self._penalty, old * self._penalty)
         return scores
+
+    def _allowed(self, scores: Tensor) -> Tensor:
+        allowed = self._constraint.allowed(self._produced) if self._constraint else None
+        if allowed is None:
+            return scores
+        if not bool(allowed.any()):
+            raise EngineError("the answer's form allows no token here.")
+        return scores.masked_fill(~allowed, -math.inf)
 
     def _sample(self, scores: Tensor) -> int:
         scores = scores / self._limits.temperature

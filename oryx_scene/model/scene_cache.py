@@ -1,89 +1,87 @@
-"""Prefilled scenes: the KV cache of a prompt's shared part, kept for the next question.
+"""Prefilled scenes: one slab of keys and values each, shared by every question about the scene.
 
-A scene's entry is extended by one question at a time and cut back to its own length afterwards, so
-that a cancelled question leaves it usable. Memory is bounded; the least recently used scene goes
-first and is recomputed when it is asked about again.
+Memory is bounded; the least recently used scene goes first and is recomputed when it is asked about
+again. A scene that begins like a kept one takes over the tokens they have in common.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oryx_scene.answerer import VisualItem
 from oryx_scene.model.cache import CacheCounters
-from oryx_scene.model.decode import TokenSequence
+from oryx_scene.model.kv import Slab
+from oryx_scene.model.units import Unit, common_units
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class PrefilledScene:
     """One scene in the language model.
 
     Attributes:
-        sequence: its KV cache, exactly ``length`` tokens between questions.
-        length: tokens of the scene part.
-        visual_tokens: of all slots.
-        bytes: of the KV cache at ``length``.
+        units: what it is made of.
+        slab: keys and values, exactly as long as the scene.
     """
 
-    sequence: TokenSequence
-    length: int
-    visual_tokens: int
-    bytes: int
+    units: tuple[Unit, ...]
+    slab: Slab
 
-
-def scene_key(ids: Sequence[int], items: Sequence[VisualItem]) -> str:
-    """Key of a prompt's shared part; "" if a picture has no content key."""
-    digest = hashlib.sha256(repr(list(ids)).encode())
-    for item in items:
-        if not item.keys or not all(item.keys):
-            return ""
-        digest.update(repr((item.keys, int(item.stride), item.low_size)).encode())
-    return digest.hexdigest()
+    @property
+    def length(self) -> int:
+        """Tokens of the scene."""
+        return self.slab.length
 
 
 class SceneCache:
-    """Prefilled scenes by key.
+    """Prefilled scenes, last used last.
 
     Args:
-        capacity_bytes: most bytes of KV kept; 0 keeps none.
+        capacity_bytes: most bytes of keys and values kept; 0 keeps none.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.counters = CacheCounters()
-        self._scenes: OrderedDict[str, PrefilledScene] = OrderedDict()
+        self._scenes: list[PrefilledScene] = []
 
     @property
     def bytes(self) -> int:
-        """Bytes of KV kept now."""
-        return sum(scene.bytes for scene in self._scenes.values())
+        """Bytes of keys and values kept now."""
+        return sum(scene.slab.bytes for scene in self._scenes)
 
-    def get(self, key: str) -> PrefilledScene | None:
-        """The scene kept under ``key``, None if absent."""
-        found = self._scenes.get(key) if key else None
-        if found is None:
-            self.counters.misses += 1
-            return None
-        self._scenes.move_to_end(key)
-        self.counters.hits += 1
-        return found
+    def __len__(self) -> int:
+        return len(self._scenes)
 
-    def put(self, key: str, scene: PrefilledScene) -> None:
-        """Keep ``scene``; others go where there is no room."""
-        if not key or scene.bytes > self.capacity_bytes:
+    def get(self, units: Sequence[Unit]) -> PrefilledScene | None:
+        """The scene made of exactly these units, None if absent."""
+        for scene in self._scenes:
+            same = len(scene.units) == len(units) == common_units(scene.units, units)
+            if same and scene.length == sum(unit.tokens for unit in units):
+                self._scenes.remove(scene)
+                self._scenes.append(scene)
+                self.counters.hits += 1
+                return scene
+        self.counters.misses += 1
+        return None
+
+    def longest_prefix(self, units: Sequence[Unit]) -> tuple[PrefilledScene | None, int]:
+        """The kept scene that shares most first units with ``units``, and how many."""
+        best, most = None, 0
+        for scene in self._scenes:
+            count = common_units(scene.units, units)
+            if count > most:
+                best, most = scene, count
+        return best, most
+
+    def put(self, scene: PrefilledScene) -> None:
+        """Keep ``scene``; others go where there is no room. Pictures without a key are not kept."""
+        keyed = all(unit.key is not None for unit in scene.units)
+        if not keyed or scene.slab.bytes > self.capacity_bytes:
             return
-        self._scenes[key] = scene
-        self._scenes.move_to_end(key)
+        self._scenes.append(scene)
         while self.bytes > self.capacity_bytes:
-            self._scenes.popitem(last=False)
+            self._scenes.pop(0)
             self.counters.evictions += 1
-
-    def forget(self, key: str) -> None:
-        """Drop one scene, if it is there."""
-        self._scenes.pop(key, None)
 
     def clear(self) -> None:
         """Drop all scenes."""

@@ -70,12 +70,12 @@ def test_caches_change_no_token(engine):
 def test_a_second_question_encodes_and_prefills_nothing():
     engine = load_answerer("random", device="cpu")
     engine.generate(prompt(video(1, 2)), Limits(max_new_tokens=2))
-    assert (engine.encodes, engine.prefills) == (2, 1)
+    assert (engine.work.encodes, engine.work.prefills) == (2, 1)
     engine.generate(prompt(video(1, 2), question="And now?"), Limits(max_new_tokens=2))
-    assert (engine.encodes, engine.prefills) == (2, 1)
+    assert (engine.work.encodes, engine.work.prefills) == (2, 1)
     # One new view of three is encoded alone.
     engine.generate(prompt(video(1, 2, 3)), Limits(max_new_tokens=2))
-    assert (engine.encodes, engine.prefills) == (3, 2)
+    assert (engine.work.encodes, engine.work.prefills) == (3, 2)
 
 
 def test_little_memory_evicts_and_stays_right():
@@ -184,10 +184,10 @@ def test_a_prompt_beyond_the_context_is_refused_and_a_long_answer_cut(engine):
     ],
 )
 def test_slots_that_cannot_be_are_refused_before_encoding(engine, item):
-    before = engine.encodes
+    before = engine.work.encodes
     with pytest.raises((EngineError, BudgetError)):
         engine.generate(prompt(item), Limits(max_new_tokens=1))
-    assert engine.encodes == before
+    assert engine.work.encodes == before
 
 
 def test_a_broken_model_is_an_error_and_nothing_of_it_is_kept():
@@ -202,7 +202,7 @@ def test_a_broken_model_is_an_error_and_nothing_of_it_is_kept():
     weight.copy_(kept)
     assert engine.generate(asked, Limits(max_new_tokens=4)).token_ids == good
     norm = engine.model.language.model.norm
-    engine.model.language.model.norm = torch.nn.LayerNorm(3)
+    engine.model.language.model.norm = type(norm)(3)
     with pytest.raises(EngineError, match="the model failed"):
         engine.generate(asked, Limits(max_new_tokens=4))
     assert engine.counters()["scene_bytes"] == engine.counters()["feature_bytes"] == 0

@@ -1,0 +1,149 @@
+"""Questions on one scene: what each adds to the shared prefix, in one block of keys and values.
+
+A packed pass reads the text of all questions, then every step appends one token to each row. With a
+shared prefix its keys are read once for all rows; without, each row begins with its own copy, which
+is the plain way and as fast where the prefix is short. Knows tensors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from oryx_scene.model.decoder import Decoder
+from oryx_scene.model.kv import Slab
+from oryx_scene.model.shared_attention import attend, attend_rows, merge
+
+# Above the ridge point of current GPUs and still a short time on an onboard one.
+PREFILL_CHUNK = 512
+# Tokens by which the block of a row grows at least.
+GROWTH = 256
+
+
+def prefill(
+    decoder: Decoder, slab: Slab, embeds: Tensor, check: Callable[[], None] = lambda: None
+) -> None:
+    """Append (n, hidden_size) embeddings to ``slab``, in chunks with ``check`` before each."""
+    for chunk in embeds.split(PREFILL_CHUNK):
+        check()
+        start, end = slab.length, slab.length + chunk.shape[0]
+        slab.length = end
+
+        def mix(
+            layer: int, q: Tensor, k: Tensor, v: Tensor, start: int = start, end: int = end
+        ) -> Tensor:
+            slab.write(layer, start, k, v)
+            return attend(q, *slab.layer(layer), last=end)[0]
+
+        decoder.forward(chunk, torch.arange(start, end, device=chunk.device), mix)
+
+
+class Rows:
+    """Sequences that go on from one prefix.
+
+    Args:
+        decoder: the language model.
+        prefix: what comes before every row; never written to.
+        count: rows.
+        shared: read the prefix once for all rows; False copies it into each.
+    """
+
+    def __init__(self, decoder: Decoder, prefix: Slab, count: int, *, shared: bool) -> None:
+        self.decoder = decoder
+        self.prefix = prefix
+        self.shared = shared and prefix.length > 0
+        self.count = count
+        # Tokens before the first that a row's own block holds.
+        self._before = prefix.length if self.shared else 0
+        self.data = decoder.shape.empty(count, prefix.length - self._before + GROWTH)
+        self.lengths = [prefix.length] * count
+        if not self.shared:
+            self.data[:, :, :, : prefix.length] = prefix.data[:, :, None, : prefix.length]
+
+    def read(
+        self, texts: Sequence[Tensor], check: Callable[[], None] = lambda: None
+    ) -> list[Tensor]:
+        """Append to each row its (n, hidden_size) embeddings, all rows packed.
+
+        Returns:
+            hidden states (n, hidden_size) per row; :meth:`Decoder.logits` takes any of them.
+        """
+        packed = torch.cat(list(texts))
+        owners = [row for row, text in enumerate(texts) for _ in range(text.shape[0])]
+        found = []
+        for start in range(0, len(owners), PREFILL_CHUNK):
+            check()
+            piece = owners[start : start + PREFILL_CHUNK]
+            found.append(self._read(packed[start : start + len(piece)], piece))
+        return list(torch.cat(found).split([text.shape[0] for text in texts]))
+
+    def _read(self, x: Tensor, owners: list[int]) -> Tensor:
+        spans = [(row, owners.count(row)) for row in dict.fromkeys(owners)]
+        positions = torch.cat(
+            [torch.arange(self.lengths[row], self.lengths[row] + n) for row, n in spans]
+        ).to(x.device)
+        for row, n in spans:
+            self.lengths[row] += n
+        self._reserve()
+        return self.decoder.forward(
+            x, positions, lambda layer, q, k, v: self._mix_packed(layer, q, k, v, spans)
+        )
+
+    def _mix_packed(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, spans: list[tuple[int, int]]
+    ) -> Tensor:
+        outs, lses, start = [], [], 0
+        for row, n in spans:
+            end = self.lengths[row] - self._before
+            self.data[layer, 0, row, end - n : end] = k[start : start + n]
+            self.data[layer, 1, row, end - n : end] = v[start : start + n]
+            own = self.data[layer, :, row, :end]
+            out, lse = attend(q[start : start + n], own[0], own[1], last=end)
+            outs.append(out)
+            lses.append(lse)
+            start += n
+        own_part = torch.cat(outs), torch.cat(lses)
+        return self._with_prefix(layer, q, own_part)
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Append one token to each row; logits (rows, vocabulary) after them."""
+        device = self.data.device
+        at = torch.tensor(self.lengths, device=device)
+        self.lengths = [length + 1 for length in self.lengths]
+        self._reserve()
+        longest = max(self.lengths) - self._before
+        slots = at - self._before
+        rows = torch.arange(self.count, device=device)
+
+        def mix(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self.data[layer, 0], self.data[layer, 1]
+            keys[rows, slots] = k
+            values[rows, slots] = v
+            own = attend_rows(q, keys[:, :longest], values[:, :longest], slots + 1)
+            return self._with_prefix(layer, q, own)
+
+        embeds = self.decoder.embed(torch.tensor(list(tokens)))
+        return self.decoder.logits(self.decoder.forward(embeds, at, mix))
+
+    def _with_prefix(self, layer: int, q: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
+        if not self.shared:
+            return own[0]
+        return merge(attend(q, *self.prefix.layer(layer)), own)
+
+    def _reserve(self) -> None:
+        """Make room for ``lengths`` tokens."""
+        wanted, now = max(self.lengths) - self._before, self.data.shape[3]
+        if wanted > now:
+            grown = self.decoder.shape.empty(self.count, max(wanted, now + GROWTH, now * 3 // 2))
+            grown[:, :, :, :now] = self.data
+            self.data = grown
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows only, in this order."""
+        if list(rows) == list(range(self.count)):
+            return
+        self.data = self.data[:, :, list(rows)]
+        self.lengths = [self.lengths[row] for row in rows]
+        self.count = len(rows)

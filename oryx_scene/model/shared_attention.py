@@ -1,0 +1,92 @@
+"""Attention over a prefix that many questions share and over what each question adds to it.
+
+Softmax over two sets of keys is the mean of both softmaxes, weighted by their log-sum-exp (Juravsky
+et al. 2024, arXiv 2402.05099). So the shared keys are read once for all questions, as one matrix
+product, and each question's own keys apart. Exact in real arithmetic; in floating point the sum is
+taken in another order. Knows tensors only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Most scores held at once: 64 MiB of float32.
+SCORES = 2**24
+
+Part = tuple[Tensor, Tensor]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, last: int | None = None) -> Part:
+    """Attention of packed queries over one run of keys.
+
+    Args:
+        q: (n, heads, width).
+        k, v: (keys, kv_heads, width); ``heads`` is a multiple of ``kv_heads``.
+        last: None lets every query see every key; else the queries are the last ``n`` of the
+            ``last`` first keys, and none sees a key after its own.
+
+    Returns:
+        (n, heads, width) and the log-sum-exp of the scores (n, heads), float32 both.
+    """
+    keys, kv_heads = k.shape[:2]
+    block = max(1, SCORES // max(1, keys * q.shape[1]))
+    # (keys, kv_heads, width) -> (kv_heads, keys, width)
+    k, v = k.float().transpose(0, 1), v.float().transpose(0, 1)
+    parts = []
+    for start in range(0, q.shape[0], block):
+        piece = q[start : start + block]
+        seen = None
+        if last is not None:
+            own = torch.arange(piece.shape[0], device=q.device) + (last - q.shape[0] + start)
+            seen = torch.arange(keys, device=q.device) <= own[:, None]
+        parts.append(_block(_grouped(piece, kv_heads), k, v, seen))
+    out, lse = (torch.cat(both) for both in zip(*parts, strict=True))
+    return out, lse
+
+
+def attend_rows(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Part:
+    """Attention of one query per row over that row's own keys.
+
+    Args:
+        q: (rows, heads, width).
+        k, v: (rows, keys, kv_heads, width).
+        lengths: (rows,) keys that count in each row, at least one.
+
+    Returns:
+        As :func:`attend`, one entry per row.
+    """
+    rows, keys, kv_heads = k.shape[:3]
+    grouped = q.float().view(rows, kv_heads, -1, q.shape[-1])  # (rows, kv_heads, group, width)
+    scores = grouped @ k.float().permute(0, 2, 3, 1) * q.shape[-1] ** -0.5
+    hidden = torch.arange(keys, device=q.device) >= lengths[:, None]
+    scores = scores.masked_fill(hidden[:, None, None], float("-inf"))
+    lse = scores.logsumexp(dim=-1)
+    # What lies behind a row's length was never written: not even times zero may it enter.
+    values = v.float().masked_fill(hidden[:, :, None, None], 0.0).transpose(1, 2)
+    out = (scores - lse[..., None]).exp() @ values
+    return out.flatten(1, 2), lse.flatten(1)
+
+
+def merge(one: Part, other: Part) -> Tensor:
+    """Attention over both sets of keys: (n, heads, width) float32."""
+    share = torch.sigmoid(one[1] - other[1])[..., None]
+    return torch.lerp(other[0], one[0], share)
+
+
+def _grouped(q: Tensor, kv_heads: int) -> Tensor:
+    # (n, heads, width) -> (kv_heads, n, group, width): queries that share keys stand together.
+    return q.float().view(q.shape[0], kv_heads, -1, q.shape[-1]).transpose(0, 1)
+
+
+def _block(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Part:
+    kv_heads, n, group, width = q.shape
+    scores = q.reshape(kv_heads, n * group, width) @ k.transpose(1, 2) * width**-0.5
+    scores = scores.view(kv_heads, n, group, -1)
+    if seen is not None:
+        scores = scores.masked_fill(~seen[None, :, None], float("-inf"))
+    lse = scores.logsumexp(dim=-1)  # (kv_heads, n, group)
+    weights = (scores - lse[..., None]).exp()
+    out = (weights.flatten(1, 2) @ v).view(kv_heads, n, group, width)
+    # (kv_heads, n, group, width) -> (n, heads, width)
+    return out.transpose(0, 1).flatten(1, 2), lse.transpose(0, 1).flatten(1)

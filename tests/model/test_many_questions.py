@@ -1,0 +1,217 @@
+"""Many questions on one scene, and one scene after another: shared work changes no token."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
+
+from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
+from oryx_scene.errors import EngineError  # noqa: E402
+from oryx_scene.model.engine import EngineConfig  # noqa: E402
+from oryx_scene.model.load import load_answerer  # noqa: E402
+from oryx_scene.model.splice import splice  # noqa: E402
+from oryx_scene.model.units import embed_units, units_of  # noqa: E402
+
+ALONE = EngineConfig(feature_cache_bytes=0, scene_cache_bytes=0, share_prefix=False)
+QUESTIONS = ("What is here?", "How many?", "Is mark 1 left of mark 2? Answer yes or no.", "Why?")
+
+
+def picture(seed, height=96, width=128):
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def video(*seeds, keyed=True):
+    images = tuple(picture(seed) for seed in seeds)
+    return VisualItem(images, Stride.VIDEO, None, tuple(f"p{s}" for s in seeds) if keyed else ())
+
+
+def image(seed):
+    return VisualItem((picture(seed),), Stride.IMAGE, (320, 416), (f"p{seed}",))
+
+
+def prompts(*items, questions=QUESTIONS, text="\nLook. "):
+    return [Prompt("You are a helpful assistant.", (*items, text), own) for own in questions]
+
+
+def engine_of(config=None):
+    return load_answerer("random", device="cpu", config=config)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return engine_of(ALONE)
+
+
+@pytest.fixture
+def engine():
+    # These scenes are short; let their prefix be shared all the same.
+    return engine_of(EngineConfig(share_from=1))
+
+
+def test_questions_together_are_questions_alone(engine, alone):
+    asked = prompts(video(1, 2, 3, 4))
+    limits = [Limits(max_new_tokens=n) for n in (9, 3, 12, 6)]
+    pieces = {}
+    together = engine.generate_many(
+        asked, limits, lambda index, text: pieces.setdefault(index, []).append(text)
+    )
+    for index, (found, own, limit) in enumerate(zip(together, asked, limits, strict=True)):
+        single = alone.generate(own, limit)
+        assert found.token_ids == single.token_ids
+        assert found.tokens_sha256 == single.tokens_sha256
+        assert found.stop_reason == single.stop_reason
+        assert found.text == single.text == "".join(pieces[index])
+    assert (engine.work.encodes, engine.work.prefills) == (4, 1)
+    # The first token of each comes from the packed pass.
+    assert engine.work.decode_steps == max(len(found.token_ids) for found in together) - 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [EngineConfig(rows=2, share_from=1), EngineConfig(share_prefix=False), EngineConfig()],
+)
+def test_no_setting_of_sharing_changes_a_token(config, alone):
+    asked, limits = prompts(video(1, 2), image(3)), Limits(max_new_tokens=6)
+    found = engine_of(config).generate_many(asked, limits)
+    assert [one.token_ids for one in found] == [
+        alone.generate(own, limits).token_ids for own in asked
+    ]
+
+
+def test_one_cancelled_question_does_not_stop_the_others(engine, alone):
+    asked = prompts(video(1, 2))
+    polls = []
+
+    def soon():
+        polls.append(1)
+        return len(polls) > 5
+
+    limits = [Limits(max_new_tokens=8), Limits(max_new_tokens=8, cancelled=soon)]
+    limits += [Limits(max_new_tokens=8, deadline_s=0.0), Limits(max_new_tokens=8)]
+    found = engine.generate_many(asked, limits)
+    assert [one.stop_reason for one in found] == [
+        "max_new_tokens",
+        "cancelled",
+        "deadline",
+        "max_new_tokens",
+    ]
+    whole = [alone.generate(own, Limits(max_new_tokens=8)).token_ids for own in asked]
+    assert (found[0].token_ids, found[3].token_ids) == (whole[0], whole[3])
+    assert 0 < len(found[1].token_ids) < 8
+    assert found[1].token_ids == whole[1][: len(found[1].token_ids)]
+    assert found[2].token_ids == ()
+
+
+def test_all_cancelled_before_the_scene_is_read_and_asked_again(engine, alone):
+    asked = prompts(video(1, 2))
+    found = engine.generate_many(asked, Limits(cancelled=lambda: True))
+    assert {one.stop_reason for one in found} == {"cancelled"}
+    assert engine.work.encodes == 0
+    again = engine.generate_many(asked, Limits(max_new_tokens=4))
+    for one, own in zip(again, asked, strict=True):
+        assert one.token_ids == alone.generate(own, Limits(max_new_tokens=4)).token_ids
+
+
+def test_questions_on_different_scenes_are_refused_together(engine):
+    mixed = [prompts(video(1))[0], prompts(video(2))[0]]
+    with pytest.raises(EngineError, match="different scenes"):
+        engine.generate_many(mixed, Limits())
+    unkeyed = [prompts(video(1, keyed=False))[0] for _ in range(2)]
+    with pytest.raises(EngineError, match="different scenes"):
+        engine.generate_many(unkeyed, Limits())
+    one = video(1, keyed=False)
+    assert len(engine.generate_many(prompts(one), Limits(max_new_tokens=1))) == 4
+    assert engine.counters()["scene_bytes"] == 0
+
+
+def test_scenes_that_begin_alike_share_what_they_have_in_common(engine, alone):
+    limits = Limits(max_new_tokens=6)
+    first = prompts(video(1, 2, 3, 4))[0]
+    found = engine.generate(first, limits)
+    before = dict(vars(engine.work))
+    changed = prompts(video(1, 2, 3, 9), text="\nOther words. ")[0]
+    again = engine.generate(changed, limits)
+    assert again.token_ids == alone.generate(changed, limits).token_ids
+    assert engine.work.encodes - before["encodes"] == 1
+    scene = found.prompt_tokens  # close to the scene's own length
+    assert engine.work.reused_tokens > scene / 2
+    assert engine.work.prefill_tokens - before["prefill_tokens"] < scene / 2
+    # The old scene is as it was, and longer and shorter ones are right too.
+    for seeds in ((1, 2, 3, 4), (1, 2), (1, 2, 3, 4, 5), (9, 2, 3)):
+        own = prompts(video(*seeds))[0]
+        assert engine.generate(own, limits).token_ids == alone.generate(own, limits).token_ids
+
+
+def test_a_scene_known_from_the_front_encodes_only_what_is_new(alone):
+    """Even where the encoded pictures themselves were not kept."""
+    engine = engine_of(EngineConfig(feature_cache_bytes=0))
+    engine.generate(prompts(video(1, 2, 3))[0], Limits(max_new_tokens=1))
+    engine.generate(prompts(video(1, 2, 3, 4))[0], Limits(max_new_tokens=1))
+    assert engine.work.encodes == 4
+
+
+def test_units_are_the_slots_of_the_prompt(engine):
+    """What is prefilled unit by unit is what the original's slots are."""
+    items = [video(1, 2, 3), image(4)]
+    ids = [5, 6, -200, 7, -200, 8, 9]
+    units = units_of(ids, items)
+    with torch.inference_mode():
+        maps = engine.encode([view for unit in units for view in unit.views])
+        slots = [
+            engine.model.project_video(maps[:3], Stride.VIDEO),
+            engine.model.project_image(maps[4], maps[3]),
+        ]
+        ours = embed_units(units, maps, engine.model, engine.decoder.embed)
+        wanted = splice(ids, slots, engine.decoder.embed)
+    torch.testing.assert_close(ours, wanted)
+    assert ours.shape[0] == sum(unit.tokens for unit in units)
+    with pytest.raises(EngineError, match="2 image slots, 1 were given"):
+        units_of(ids, items[:1])
+
+
+def test_logits_of_questions_are_those_that_answers_begin_from(engine, alone):
+    asked = prompts(video(1, 2))
+    greedy = [alone.generate(own, Limits(max_new_tokens=1)).token_ids[0] for own in asked]
+    last = engine.question_logits(asked)
+    assert [int(own[0].argmax()) for own in last] == greedy
+    # The whole text of the second question, and the last token of the others.
+    some = engine.question_logits(asked, [(-1,), (-3, -2, -1), (-1,), (-1,)])
+    assert [own.shape[0] for own in some] == [1, 3, 1, 1]
+    torch.testing.assert_close(some[1][2:], last[1], rtol=0, atol=1e-4)
+    assert engine.work.decoded_tokens == 0
+
+
+class Only:
+    """Allows the given tokens in their order, then the end."""
+
+    def __init__(self, tokens, end):
+        self.tokens, self.end = tokens, end
+
+    def allowed(self, produced):
+        mask = torch.zeros(259, dtype=torch.bool)
+        mask[self.tokens[len(produced)] if len(produced) < len(self.tokens) else self.end] = True
+        return mask
+
+
+def test_a_constraint_decides_what_may_be_said(engine):
+    asked = prompts(video(1, 2))
+    end = engine.tokenizer.special_id("<|im_end|>")
+    rules = [Only(engine.tokenizer.encode_plain(text), end) for text in ("[1]", "no", "", "yes!")]
+    found = engine.generate_many(asked, Limits(max_new_tokens=8), constraints=rules)
+    assert [one.text for one in found] == ["[1]", "no", "", "yes!"]
+    assert {one.stop_reason for one in found} == {"eos"}
+    rules[0].allowed = lambda produced: torch.zeros(259, dtype=torch.bool)
+    with pytest.raises(EngineError, match="allows no token"):
+        engine.generate(asked[0], Limits(), constraint=rules[0])
+
+
+def test_counters_tell_what_was_done(engine):
+    found = engine.generate_many(prompts(video(1, 2)), Limits(max_new_tokens=4))
+    counters = found[0].counters
+    assert counters["encodes"] == 2
+    assert counters["prefills"] == 1
+    assert counters["decoded_tokens"] == 16
+    assert counters["tokens_per_s"] > 0
+    assert counters["scene_bytes"] == engine.scenes.bytes > 0
+    engine.generate(prompts(video(1, 2))[0], Limits(max_new_tokens=1))
+    assert engine.counters()["scene_hits"] == 1
