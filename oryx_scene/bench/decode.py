@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from oryx_scene.answerer import Limits
 from oryx_scene.bench.language import kv_bytes, weight_bytes
 from oryx_scene.bench.limits import measure_limits
 from oryx_scene.bench.models import random_engine
 from oryx_scene.bench.options import BenchOptions
 from oryx_scene.bench.report import Row
 from oryx_scene.bench.timing import measure
-from oryx_scene.model.decode import StopWatch, TokenSequence
+from oryx_scene.model.kv import Slab
+from oryx_scene.model.rows import Rows
+from oryx_scene.model.rows import prefill as prefill_scene
 
 STEPS = {"tiny": 8, "0.5b": 16, "7b": 64}
 PROMPT = {"tiny": 32, "0.5b": 64, "7b": 1024}
@@ -27,15 +28,14 @@ def run(options: BenchOptions) -> list[Row]:
     steps, prompt = STEPS[options.size], options.tokens or PROMPT[options.size]
     limits = measure_limits(options.device, options.dtype, tiny=options.tiny)
     ids = torch.arange(prompt, device=options.device) % 256
-    embeds = language.get_input_embeddings()(ids)
-    sequence = TokenSequence(language)
+    scene = Slab(engine.decoder.shape, prompt)
     with torch.inference_mode():
-        sequence.prefill(embeds, StopWatch.start(Limits()))
+        prefill_scene(engine.decoder, scene, engine.decoder.embed(ids))
 
         def ours() -> None:
+            rows = Rows(engine.decoder, scene, 1, shared=True)
             for _ in range(steps):
-                sequence.step(7)
-            sequence.cut(prompt)
+                rows.step([7])
 
         times = measure(
             {"ours": ours, "generate": lambda: _generate(language, ids, steps)},

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from oryx_scene.answerer import Limits
 from oryx_scene.bench.language import prefill_flops
 from oryx_scene.bench.limits import measure_limits
 from oryx_scene.bench.models import random_engine
 from oryx_scene.bench.options import BenchOptions
 from oryx_scene.bench.report import Row
 from oryx_scene.bench.timing import measure
-from oryx_scene.model.decode import StopWatch, TokenSequence
+from oryx_scene.model.kv import Slab
+from oryx_scene.model.rows import prefill
 
 TOKENS = {"tiny": 600, "0.5b": 1024, "7b": 8192}
 
@@ -26,7 +26,7 @@ def run(options: BenchOptions) -> list[Row]:
     embeds = embeds.to(options.dtype)
 
     def ours() -> None:
-        TokenSequence(language).prefill(embeds, StopWatch.start(Limits()))
+        prefill(engine.decoder, Slab(engine.decoder.shape, tokens), embeds)
 
     def theirs() -> None:
         language(inputs_embeds=embeds[None], use_cache=True, logits_to_keep=1)

@@ -116,6 +116,6 @@ def _seen_again(engine: Engine, prompt: Prompt) -> Row:
     """Encodes of a question about frames that were seen before."""
     asker = Asker(engine, prompt, Limits(max_new_tokens=1))
     asker.warm()
-    before = engine.encodes
+    before = engine.work.encodes
     asker.warm()
-    return Row("a frame already seen", engine.encodes - before, "encodes", goal="<= 0")
+    return Row("a frame already seen", engine.work.encodes - before, "encodes", goal="<= 0")
