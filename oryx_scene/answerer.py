@@ -7,10 +7,10 @@ test is a class with one method.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from oryx_scene.frames import RgbImage
 
@@ -60,12 +60,14 @@ class Prompt:
         scene: text and visual items of the user turn that all questions of the scene share.
         question: the rest of the user turn; never contains an image slot.
         answer_prefix: text the answer is made to begin with, "" for none.
+        json_schema: JSON text of a schema that the answer is kept to token by token, "" for none.
     """
 
     system: str
     scene: tuple[str | VisualItem, ...]
     question: str
     answer_prefix: str = ""
+    json_schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,68 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One way in which an answer may go on after its prefix.
+
+    ``ends`` True asks for the end of the answer right after ``text``, too.
+    """
+
+    text: str
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A candidate and what the model thinks of it.
+
+    Attributes:
+        candidate: as asked.
+        token_ids: from the first token in which the candidates of one prompt may differ.
+        logprobs: natural logarithm of each token's probability after all before it; where the
+            candidate ends, the last one is that of ending.
+    """
+
+    candidate: Candidate
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The candidates of one prompt, and the record of the pass (its text is empty).
+
+    ``continuations`` is empty where the pass was stopped; the record's stop reason says why.
+    """
+
+    continuations: tuple[Continuation, ...]
+    generation: Generation
+
+
+@dataclass(frozen=True)
+class FormCalibration:
+    """How scores of one answer form become probabilities (Platt 1999; Guo et al. 2017).
+
+    Attributes:
+        scale: factor on log-probabilities (one over the temperature).
+        bias: added to the log-odds of "yes"; 0 for the other forms.
+        samples: answers it was fitted on.
+        source: which answers those were.
+    """
+
+    scale: float = 1.0
+    bias: float = 0.0
+    samples: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What the pipeline must know of a loaded model to plan and to sign an answer.
 
     ``trained`` is False for a random model, whose answers must be labelled; ``synthetic_only`` is
-    True for a model that has only ever seen synthetic scenes.
+    True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
+    that writes its working between think marks before it answers. ``calibration`` holds, by answer
+    form, what was stored beside the checkpoint.
     """
 
     name: str
@@ -135,6 +194,8 @@ class ModelCard:
     synthetic_only: bool = False
     quantization: str = "none"
     attention: str = ""
+    scratchpad: bool = False
+    calibration: dict[str, FormCalibration] = field(default_factory=dict)
 
 
 class Answerer(Protocol):
@@ -153,6 +214,29 @@ class Answerer(Protocol):
         self, prompt: Prompt, limits: Limits, on_text: Callable[[str], None] | None = None
     ) -> Generation:
         """Answer ``prompt``; ``on_text`` receives each piece of text as soon as it exists.
+
+        Raises:
+            EngineError: the model failed; the answerer can be used again.
+        """
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """An answerer that can also say how likely given answers are, without writing one."""
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        candidates: Sequence[Sequence[Candidate]],
+        limits: Limits,
+    ) -> list[Scored]:
+        """Score candidates of questions on one scene, all of them in packed passes.
+
+        Args:
+            prompts: with equal system text and scene.
+            candidates: at least one per prompt; they follow its ``answer_prefix``.
+            limits: deadline and cancel.
 
         Raises:
             EngineError: the model failed; the answerer can be used again.

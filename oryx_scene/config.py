@@ -108,6 +108,20 @@ class MarkingConfig:
 
 
 @dataclass(frozen=True)
+class AnswersConfig:
+    """How answers in a form are judged.
+
+    Attributes:
+        unsure_below: a yes/no answer less sure than this says "unsure" (0.5..1; 0.5 never does).
+    """
+
+    unsure_below: float = 0.55
+
+    def __post_init__(self) -> None:
+        _in_range("answers.unsure_below", self.unsure_below, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """All settings of one pipeline.
 
@@ -117,6 +131,7 @@ class PipelineConfig:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     marks: MarkingConfig = field(default_factory=MarkingConfig)
+    answers: AnswersConfig = field(default_factory=AnswersConfig)
     fixed_frame: str = "map"
     pictures: bool = True
 

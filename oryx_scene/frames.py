@@ -271,7 +271,8 @@ class SceneAnswer:
         relations: measured relations, and those read from the text (source "model").
         verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
         choice: index into the question's choices, -1 if none.
-        confidence: 0..1, NaN where not computed.
+        confidence: 0..1 of a scored answer (yes/no, choice, marks), NaN where nothing was scored.
+        scores: option -> probability of a scored answer, the options of its form summing to 1.
         json: the validated JSON text of format "json", "" otherwise.
         evidence: the frames, in the order the model saw them.
         frame_id: coordinate frame of all positions.
@@ -293,6 +294,7 @@ class SceneAnswer:
     verdict: str = ""
     choice: int = -1
     confidence: float = float("nan")
+    scores: dict[str, float] = field(default_factory=dict)
     json: str = ""
     evidence: tuple[Evidence, ...] = ()
     frame_id: str = ""

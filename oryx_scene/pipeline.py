@@ -16,10 +16,11 @@ from oryx_scene.answerer import Answerer, Generation, Limits, Prompt
 from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError
+from oryx_scene.forms import answer_in_form
 from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
 from oryx_scene.marks.crosscheck import cross_check
 from oryx_scene.prompt.facts import fitting_facts
-from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
+from oryx_scene.prompt.parse import ParsedAnswer
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
 
@@ -109,9 +110,9 @@ class ScenePipeline:
         limits = limits or Limits()
         prompt = self.prompt_for(scene, check_question(question))
         self._check_length(scene, prompt, limits)
-        generation = self.answerer.generate(prompt, limits, on_text)
-        parsed = parse_answer(
-            generation.text, question, [mark.number for mark in scene.marks.marks]
+        numbers = [mark.number for mark in scene.marks.marks]
+        generation, parsed = answer_in_form(
+            self.answerer, prompt, question, numbers, limits, self.config.answers, on_text
         )
         answer = self._assemble(scene, question, prompt, limits, generation, parsed)
         answer.timings_s.update(scene.timings_s)
@@ -149,6 +150,8 @@ class ScenePipeline:
             relations=(*scene.marks.relations, *stated),
             verdict=parsed.verdict,
             choice=parsed.choice,
+            confidence=parsed.confidence,
+            scores=dict(parsed.scores),
             json=parsed.json,
             evidence=scene.evidence(),
             frame_id=scene.frame_id,
@@ -158,7 +161,7 @@ class ScenePipeline:
             generated_tokens=len(generation.token_ids),
             stop_reason=generation.stop_reason,
             timings_s=dict(generation.timings_s),
-            provenance=self._provenance(scene, prompt, limits, generation),
+            provenance=self._provenance(scene, question, prompt, limits, generation),
             budget=scene.plan.as_dict(),
             choice_of_views=dict(scene.choice),
             left_out=dict(scene.marks.left_out),
@@ -179,9 +182,15 @@ class ScenePipeline:
         return ()
 
     def _provenance(
-        self, scene: Scene, prompt: Prompt, limits: Limits, generation: Generation
+        self,
+        scene: Scene,
+        question: Question,
+        prompt: Prompt,
+        limits: Limits,
+        generation: Generation,
     ) -> dict[str, str]:
         card = self.answerer.card
+        calibration = card.calibration.get(question.format)
         return {
             "scene_id": scene.scene_id,
             "model": card.name,
@@ -193,6 +202,9 @@ class ScenePipeline:
             "attention": card.attention,
             "prompt_sha256": prompt_hash(prompt),
             "tokens_sha256": generation.tokens_sha256,
+            "confidence": "uncalibrated"
+            if calibration is None
+            else f"calibrated on {calibration.samples} answers: {calibration.source}",
             "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
             "software_version": __version__,
         }

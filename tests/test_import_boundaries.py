@@ -22,9 +22,10 @@ ALLOWED = {
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
     "model": {"errors", "frames", "answerer", "prompt"},
     "scene": {"errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"},
+    "forms": {"frames", "answerer", "config", "prompt"},
     "pipeline": {
         *("errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"),
-        "scene",
+        *("scene", "forms"),
     },
 }
 

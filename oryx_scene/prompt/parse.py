@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oryx_scene.frames import Question
 
@@ -41,6 +41,8 @@ class ParsedAnswer:
         verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
         choice: index into the choices, -1 if none fits.
         json: compact JSON text of format "json", "" if the text holds none.
+        confidence: 0..1 of a scored answer, NaN where nothing was scored.
+        scores: option -> probability of a scored answer.
         warnings: what did not fit the asked format.
     """
 
@@ -52,6 +54,8 @@ class ParsedAnswer:
     choice: int = -1
     json: str = ""
     warnings: tuple[str, ...] = ()
+    confidence: float = float("nan")
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def split_scratchpad(raw: str) -> tuple[str, str]:
@@ -64,6 +68,22 @@ def split_scratchpad(raw: str) -> tuple[str, str]:
         return raw[:start].strip(), raw[start + len(THINK_OPEN) :].strip()
     text = raw[:start] + raw[end + len(THINK_CLOSE) :]
     return text.strip(), raw[start + len(THINK_OPEN) : end].strip()
+
+
+def working_of(raw: str) -> tuple[str, bool]:
+    """What ``raw`` says before its answer begins, and whether the scratchpad was closed.
+
+    The blank between scratchpad and answer belongs to the working, so that an answer scored after
+    it goes on as the model itself would. A scratchpad that was cut off is closed; without one the
+    working is empty.
+    """
+    if THINK_OPEN not in raw:
+        return "", True
+    end = raw.find(THINK_CLOSE)
+    if end < 0:
+        return raw + THINK_CLOSE, False
+    end += len(THINK_CLOSE)
+    return raw[:end] + raw[end : len(raw) - len(raw[end:].lstrip())], True
 
 
 def named_numbers(text: str) -> tuple[int, ...]:

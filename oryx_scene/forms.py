@@ -1,0 +1,252 @@
+"""Answers in a form: yes or no, one of the choices, mark numbers, JSON to a schema.
+
+The first three are scored, not read from prose: the model says how likely each allowed answer is,
+after its working where it was taught to write one. JSON is kept to its schema token by token. What
+the options are and how scores become confidences is decided in `prompt/scoring`; the model is only
+asked here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from oryx_scene.answerer import Answerer, Generation, Limits, Prompt, Scored, Scorer
+from oryx_scene.config import AnswersConfig
+from oryx_scene.frames import Question
+from oryx_scene.prompt.parse import ParsedAnswer, parse_answer, working_of
+from oryx_scene.prompt.scoring import (
+    Decision,
+    Option,
+    candidates_of,
+    choice_options,
+    decide,
+    first_mark_options,
+    next_mark_options,
+    yes_no_options,
+)
+
+SCORED_FORMS = ("yes_no", "choice", "marks")
+# Below this the model would rather have said something else altogether.
+LEAST_MASS = 0.05
+
+
+@dataclass
+class _Verdict:
+    """What scoring has found so far."""
+
+    text: str = ""
+    confidence: float = 1.0
+    scores: dict[str, float] = field(default_factory=dict)
+    mass: float = 1.0
+    verdict: str = ""
+    choice: int = -1
+    marks: tuple[int, ...] = ()
+
+
+class _Halted(Exception):  # noqa: N818 - control flow, not a failure
+    """A cancel or a deadline came before the answer."""
+
+    def __init__(self, record: Generation) -> None:
+        super().__init__(record.stop_reason)
+        self.record = record
+
+
+def answer_in_form(
+    answerer: Answerer,
+    prompt: Prompt,
+    question: Question,
+    numbers: Sequence[int],
+    limits: Limits,
+    config: AnswersConfig,
+    on_text: Callable[[str], None] | None = None,
+) -> tuple[Generation, ParsedAnswer]:
+    """Ask ``prompt`` and read the answer in the form that ``question`` wants.
+
+    Args:
+        answerer: the model.
+        prompt: of the question.
+        question: with its form.
+        numbers: of the marks that the scene has.
+        limits: of the answer, working included.
+        config: how sure a verdict must be.
+        on_text: receives raw text as it streams, the working included.
+
+    Raises:
+        EngineError: the model failed.
+        MissingExtraError: JSON without the extra that keeps it to a schema.
+    """
+    if question.format == "json":
+        prompt = dataclasses.replace(prompt, json_schema=question.json_schema)
+    if question.format in SCORED_FORMS and isinstance(answerer, Scorer):
+        form = _Form(answerer, answerer, prompt, question, numbers, limits, config, on_text)
+        return form.run()
+    generation = answerer.generate(prompt, limits, on_text)
+    parsed = parse_answer(generation.text, question, numbers)
+    if question.format in SCORED_FORMS:
+        note = "this answerer cannot score answers: the verdict was read from its text"
+        parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, note))
+    return generation, parsed
+
+
+class _Form:
+    """One scored answer."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        scorer: Scorer,
+        prompt: Prompt,
+        question: Question,
+        numbers: Sequence[int],
+        limits: Limits,
+        config: AnswersConfig,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
+        self.answerer = answerer
+        self.scorer = scorer
+        self.prompt = prompt
+        self.question = question
+        self.numbers = list(numbers)
+        self.limits = limits
+        self.config = config
+        self.on_text = on_text
+        self.started = time.perf_counter()
+        self.warnings: list[str] = []
+        self.record: Generation | None = None
+        self.score_s = 0.0
+
+    def run(self) -> tuple[Generation, ParsedAnswer]:
+        """Working first where the model writes one, then the options' scores."""
+        try:
+            working, said = self._write_working()
+            self.prompt = dataclasses.replace(
+                self.prompt, answer_prefix=self.prompt.answer_prefix + working
+            )
+            found = self._decide()
+        except _Halted as halted:
+            return self._halted(halted.record)
+        if not said and self.on_text is not None:
+            self.on_text(found.text)
+        return self._finished(found, said)
+
+    def _left(self) -> Limits:
+        if self.limits.deadline_s is None:
+            return self.limits
+        left = self.limits.deadline_s - (time.perf_counter() - self.started)
+        return dataclasses.replace(self.limits, deadline_s=max(0.0, left))
+
+    def _write_working(self) -> tuple[str, str]:
+        """(text up to the answer, the model's own whole text); ("", "") without a scratchpad."""
+        if not self.answerer.card.scratchpad:
+            return "", ""
+        self.record = self.answerer.generate(self.prompt, self.limits, self.on_text)
+        if self.record.stop_reason in ("cancelled", "deadline"):
+            raise _Halted(self.record)
+        working, whole = working_of(self.record.text)
+        if not whole:
+            self.warnings.append(
+                "the scratchpad was cut off; the answer was scored after what is there"
+            )
+        return working, self.record.text
+
+    def _score(self, options: Sequence[Option], after: str) -> Decision:
+        """Scores of ``options`` as the answer goes on after ``after``."""
+        prefix = self.prompt.answer_prefix + after
+        prompt = dataclasses.replace(self.prompt, answer_prefix=prefix)
+        started = time.perf_counter()
+        scored: Scored = self.scorer.score([prompt], [candidates_of(options)], self._left())[0]
+        self.score_s += time.perf_counter() - started
+        self.record = self.record or scored.generation
+        if not scored.continuations:
+            raise _Halted(
+                dataclasses.replace(self.record, stop_reason=scored.generation.stop_reason)
+            )
+        form = self.question.format
+        return decide(
+            options,
+            scored.continuations,
+            self.answerer.card.calibration.get(form),
+            per_token=form == "choice",
+        )
+
+    def _decide(self) -> _Verdict:
+        if self.question.format == "yes_no":
+            found = self._score(yes_no_options(), "")
+            sure = found.confidence >= self.config.unsure_below
+            verdict = found.best if sure else "unsure"
+            return _verdict(found, verdict, verdict=verdict)
+        if self.question.format == "choice":
+            choices = self.question.choices
+            found = self._score(choice_options(choices), "")
+            index = int(found.best)
+            named = {choices[int(name)]: p for name, p in found.probabilities.items()}
+            return dataclasses.replace(_verdict(found, choices[index], choice=index), scores=named)
+        return self._decide_marks()
+
+    def _decide_marks(self) -> _Verdict:
+        """Numbers one after the other, each scored against the others and against the end."""
+        options = first_mark_options(self.numbers)
+        found = self._score(options, "")
+        answer = _verdict(found, found.best)
+        said, marks, after = "", [], ""
+        while found.best not in ("none", "end"):
+            marks.append(int(found.best))
+            chosen = next(option for option in options if option.name == found.best)
+            after += chosen.variants[found.variant].text
+            rest = [number for number in self.numbers if number not in marks]
+            options = next_mark_options(rest)
+            found = self._score(options, after)
+            answer.confidence *= found.confidence
+        said = ", ".join(map(str, marks)) or "none"
+        return dataclasses.replace(answer, text=said, marks=tuple(marks))
+
+    def _finished(self, found: _Verdict, said: str) -> tuple[Generation, ParsedAnswer]:
+        read = parse_answer(said or found.text, self.question, self.numbers)
+        if self.answerer.card.trained and found.mass < LEAST_MASS:
+            self.warnings.append(
+                f"the allowed answers have {100 * found.mass:.2g} % of the model's probability: "
+                "it would rather have said something else"
+            )
+        if said and _disagree(read, found):
+            self.warnings.append(
+                f"the model's own words differ from its scored answer '{found.text}'"
+            )
+        parsed = dataclasses.replace(
+            read,
+            marks=found.marks if self.question.format == "marks" else read.marks,
+            verdict=found.verdict,
+            choice=found.choice,
+            confidence=found.confidence,
+            scores=found.scores,
+            warnings=tuple(self.warnings),
+        )
+        return self._record(), parsed
+
+    def _halted(self, record: Generation) -> tuple[Generation, ParsedAnswer]:
+        self.record = record
+        parsed = parse_answer(record.text, self.question, self.numbers)
+        note = f"{record.stop_reason} before the answer was scored; there is no verdict"
+        return self._record(), dataclasses.replace(
+            parsed, verdict="", choice=-1, marks=(), warnings=(note,)
+        )
+
+    def _record(self) -> Generation:
+        assert self.record is not None
+        timings = {**self.record.timings_s, "score": self.score_s}
+        timings["total"] = time.perf_counter() - self.started
+        return dataclasses.replace(self.record, timings_s=timings)
+
+
+def _verdict(found: Decision, text: str, *, verdict: str = "", choice: int = -1) -> _Verdict:
+    return _Verdict(text, found.confidence, dict(found.probabilities), found.mass, verdict, choice)
+
+
+def _disagree(read: ParsedAnswer, found: _Verdict) -> bool:
+    if found.verdict in ("yes", "no"):
+        return bool(read.verdict) and read.verdict != found.verdict
+    if found.choice >= 0:
+        return read.choice >= 0 and read.choice != found.choice
+    return bool(found.marks) and set(read.marks) != set(found.marks)
