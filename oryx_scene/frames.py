@@ -278,6 +278,7 @@ class SceneAnswer:
         frame_id: coordinate frame of all positions.
         compression: 1, 4 or 16; ``visual_tokens``, ``prompt_tokens``, ``generated_tokens`` counts.
         stop_reason: "eos", "max_new_tokens", "deadline", "cancelled" or "error".
+        token_ids: the generated token ids, with which a repeat names the first one that differs.
         timings_s: stage -> seconds on the steady clock.
         provenance: model, revision, dtype, device, prompt and token hashes, software version.
         budget: the decision table's row that was used.
@@ -303,6 +304,7 @@ class SceneAnswer:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     stop_reason: str = "eos"
+    token_ids: tuple[int, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     budget: dict[str, int | float | str] = field(default_factory=dict)

@@ -160,6 +160,7 @@ class ScenePipeline:
             prompt_tokens=generation.prompt_tokens,
             generated_tokens=len(generation.token_ids),
             stop_reason=generation.stop_reason,
+            token_ids=generation.token_ids,
             timings_s=dict(generation.timings_s),
             provenance=self._provenance(scene, question, prompt, limits, generation),
             budget=scene.plan.as_dict(),

@@ -84,7 +84,7 @@ def open_source(
 
     Args:
         path: rosbag2 folder, .mcap, .db3, ROS 1 .bag, a folder in the 3DMatch / 7-Scenes layout, a
-            picture or a folder of pictures.
+            dumped question, a picture or a folder of pictures.
         rig: calibration that fills in or overrides what the recording lacks.
         fixed_frame: coordinate frame of poses.
         cameras: only these; all if empty.
@@ -115,6 +115,10 @@ def _open(path: Path, rig: Rig | None, fixed_frame: str) -> FrameSource:
         from oryx_scene.bags.rgbd_folder import RgbdFolder
 
         return RgbdFolder(path, fixed_frame)
+    if (path / "dump.json").exists():
+        from oryx_scene.dump.source import DumpSource
+
+        return DumpSource(path)
     inside = [item for item in sorted(path.iterdir()) if item.suffix.lower() in BAG_SUFFIXES]
     if (path / "metadata.yaml").exists() or inside:
         from oryx_scene.bags.bag_source import BagSource

@@ -1,4 +1,7 @@
-"""`oryx-scene ask`: one recording, one or more questions, streamed answers."""
+"""`oryx-scene ask`: one recording, one or more questions, streamed answers.
+
+With a dumped question as the source and no `-q`, that question is repeated and compared.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_source_arguments(parser)
     parser.add_argument(
-        "-q", "--question", action="append", required=True, help="may be given several times"
+        "-q",
+        "--question",
+        action="append",
+        help="may be given several times; may be left out to repeat a dumped question",
     )
     parser.add_argument(
         "--model",
-        default="default",
         metavar="DIR_OR_ID",
         help="checkpoint folder, hub id (downloads), 'default', or 'random' (tiny, untrained)",
     )
@@ -41,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="of sampling")
     parser.add_argument("--out", type=Path, help="folder for answers.json and the marked views")
+    parser.add_argument(
+        "--dump",
+        type=Path,
+        metavar="DIR",
+        help="keep each question with its frames in DIR/query_NN, to be repeated (docs/dump.md)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per question")
 
 
@@ -50,12 +61,21 @@ def run(args: argparse.Namespace) -> int:
     from oryx_scene.answerer import Limits
     from oryx_scene.cli.common import config_from_args, frames_from_args
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
+    from oryx_scene.dump.folder import is_dump, write_dump
     from oryx_scene.errors import ConfigError
     from oryx_scene.frames import Question
     from oryx_scene.model.load import load_answerer
     from oryx_scene.pipeline import ScenePipeline
     from oryx_scene.prompt.wording import check_question
 
+    if not args.question:
+        if is_dump(args.source):
+            from oryx_scene.cli.repeat import run_repeat
+
+            return run_repeat(args)
+        raise ConfigError(
+            "there is no question.", hint='ask something: -q "What is left of mark 1?"'
+        )
     if args.max_new_tokens < 1:
         raise ConfigError(f"--max-new-tokens is {args.max_new_tokens}; it must be at least 1.")
     if not 0.0 <= args.temperature <= 2.0 or not 0.0 < args.top_p <= 1.0:
@@ -66,9 +86,8 @@ def run(args: argparse.Namespace) -> int:
     questions = [check_question(Question(text, kind, choices)) for text in args.question]
     config = config_from_args(args)
     found = frames_from_args(args, config)
-    pipeline = ScenePipeline(
-        load_answerer(args.model, device=args.device, dtype=args.dtype), config
-    )
+    model = args.model or "default"
+    pipeline = ScenePipeline(load_answerer(model, device=args.device, dtype=args.dtype), config)
     scene = pipeline.freeze(
         found.frames,
         found.now_ns,
@@ -85,8 +104,11 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     described = []
-    for question in questions:
+    for index, question in enumerate(questions):
         answer = _ask_one(pipeline, scene, question, limits, args.json)
+        if args.dump is not None:
+            folder = args.dump / f"query_{index:02d}"
+            write_dump(folder, pipeline, scene, answer, limits, model_name=model)
         described.append(answer_to_dict(answer))
         if args.json:
             print(json.dumps(described[-1], sort_keys=True, allow_nan=False), flush=True)

@@ -1,0 +1,1 @@
+"""Questions kept with all that they rest on, so that the answer can be repeated bit for bit."""
