@@ -1,6 +1,6 @@
 """The versioned JSON of an answer: plain dictionaries, lists, numbers and strings.
 
-Numbers that are not known are null, never NaN. ``timings_s`` is the only part that differs when the
+Numbers that are not known are null, never NaN. Only ``timings_s`` and ``counters`` differ when the
 same question is asked twice. The schema is documented in docs/answer_json.md.
 """
 

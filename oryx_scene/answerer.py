@@ -242,3 +242,21 @@ class Scorer(Protocol):
             EngineError: the model failed; the answerer can be used again.
         """
         ...
+
+
+@runtime_checkable
+class ManyAnswerer(Protocol):
+    """An answerer that reads and answers several questions on one scene together."""
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        limits: Limits | Sequence[Limits],
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[Generation]:
+        """Answer ``prompts`` with equal system text and scene; ``on_text`` gets index and piece.
+
+        Raises:
+            EngineError: the model failed, or the prompts are about different scenes.
+        """
+        ...

@@ -280,6 +280,7 @@ class SceneAnswer:
         stop_reason: "eos", "max_new_tokens", "deadline", "cancelled" or "error".
         token_ids: the generated token ids, with which a repeat names the first one that differs.
         timings_s: stage -> seconds on the steady clock.
+        counters: what the engine has computed and kept since it was made, and tokens per second.
         provenance: model, revision, dtype, device, prompt and token hashes, software version.
         budget: the decision table's row that was used.
         choice_of_views: how the views were chosen, and the spread of their stamps.
@@ -306,6 +307,7 @@ class SceneAnswer:
     stop_reason: str = "eos"
     token_ids: tuple[int, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, int | float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
     budget: dict[str, int | float | str] = field(default_factory=dict)
     choice_of_views: dict[str, int | float | str] = field(default_factory=dict)

@@ -7,12 +7,13 @@ from the steady clock.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 
 from oryx_scene import __version__
-from oryx_scene.answerer import Answerer, Generation, Limits, Prompt
+from oryx_scene.answerer import Answerer, Generation, Limits, ManyAnswerer, Prompt
 from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError
@@ -20,7 +21,7 @@ from oryx_scene.forms import answer_in_form
 from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
 from oryx_scene.marks.crosscheck import cross_check
 from oryx_scene.prompt.facts import fitting_facts
-from oryx_scene.prompt.parse import ParsedAnswer
+from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
 
@@ -60,6 +61,7 @@ class ScenePipeline:
         warnings: Sequence[str] = (),
         synthetic: bool = False,
         choice: CoverageReport | None = None,
+        after: Scene | None = None,
     ) -> Scene:
         """Choose views, find and draw marks, plan the budget; no model call.
 
@@ -70,6 +72,8 @@ class ScenePipeline:
             warnings: what the source had to say about these frames.
             synthetic: the frames come from a synthetic world.
             choice: how ``frames`` were chosen, where that was done before.
+            after: an earlier scene; views of it that are chosen again keep their order and stand
+                first, so that an engine can go on from what it computed for them.
 
         Raises:
             NoFramesError: no frame.
@@ -85,6 +89,7 @@ class ScenePipeline:
             warnings=warnings,
             synthetic=synthetic,
             choice=choice,
+            after=after,
         )
 
     def prompt_for(self, scene: Scene, question: Question) -> Prompt:
@@ -108,13 +113,89 @@ class ScenePipeline:
         """
         started = time.perf_counter()
         limits = limits or Limits()
+        prompt = self._checked_prompt(scene, question, limits)
+        found = answer_in_form(
+            self.answerer, prompt, question, scene.numbers, limits, self.config.answers, on_text
+        )
+        return self._answer(scene, question, prompt, limits, found, started)
+
+    def ask_many(
+        self,
+        scene: Scene,
+        questions: Sequence[Question],
+        limits: Limits | Sequence[Limits] | None = None,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[SceneAnswer]:
+        """Answer questions about one scene: those for text together, the others in turn.
+
+        Args:
+            scene: frozen.
+            questions: any number. An answerer that is no ``ManyAnswerer`` gets all in turn.
+            limits: of all, or one per question.
+            on_text: receives the index of a question and a piece of its raw text.
+
+        Raises:
+            QuestionError, BudgetError: before any question is answered.
+            EngineError: the model failed; pipeline and scene can be used again.
+        """
+        started = time.perf_counter()
+        shared = limits or Limits()
+        each = [shared] * len(questions) if isinstance(shared, Limits) else list(shared)
+        asked = list(zip(questions, each, strict=True))
+        prompts = [self._checked_prompt(scene, question, own) for question, own in asked]
+        found = self._together(scene, asked, prompts, on_text)
+        for index, (question, own) in enumerate(asked):
+            if index not in found:
+                found[index] = answer_in_form(
+                    self.answerer,
+                    prompts[index],
+                    question,
+                    scene.numbers,
+                    own,
+                    self.config.answers,
+                    None if on_text is None else functools.partial(on_text, index),
+                )
+        return [
+            self._answer(scene, question, prompts[index], own, found[index], started)
+            for index, (question, own) in enumerate(asked)
+        ]
+
+    def _together(
+        self,
+        scene: Scene,
+        asked: Sequence[tuple[Question, Limits]],
+        prompts: Sequence[Prompt],
+        on_text: Callable[[int, str], None] | None,
+    ) -> dict[int, tuple[Generation, ParsedAnswer]]:
+        """What can be generated in one go, by index."""
+        chosen = [index for index, (question, _) in enumerate(asked) if question.format == "text"]
+        if not isinstance(self.answerer, ManyAnswerer) or len(chosen) < 2:
+            return {}
+        generations = self.answerer.generate_many(
+            [prompts[index] for index in chosen],
+            [asked[index][1] for index in chosen],
+            None if on_text is None else lambda place, text: on_text(chosen[place], text),
+        )
+        return {
+            index: (made, parse_answer(made.text, asked[index][0], scene.numbers))
+            for index, made in zip(chosen, generations, strict=True)
+        }
+
+    def _checked_prompt(self, scene: Scene, question: Question, limits: Limits) -> Prompt:
         prompt = self.prompt_for(scene, check_question(question))
         self._check_length(scene, prompt, limits)
-        numbers = [mark.number for mark in scene.marks.marks]
-        generation, parsed = answer_in_form(
-            self.answerer, prompt, question, numbers, limits, self.config.answers, on_text
-        )
-        answer = self._assemble(scene, question, prompt, limits, generation, parsed)
+        return prompt
+
+    def _answer(
+        self,
+        scene: Scene,
+        question: Question,
+        prompt: Prompt,
+        limits: Limits,
+        found: tuple[Generation, ParsedAnswer],
+        started: float,
+    ) -> SceneAnswer:
+        answer = self._assemble(scene, question, prompt, limits, *found)
         answer.timings_s.update(scene.timings_s)
         answer.timings_s["ask"] = time.perf_counter() - started
         return answer
@@ -162,6 +243,7 @@ class ScenePipeline:
             stop_reason=generation.stop_reason,
             token_ids=generation.token_ids,
             timings_s=dict(generation.timings_s),
+            counters=dict(generation.counters),
             provenance=self._provenance(scene, question, prompt, limits, generation),
             budget=scene.plan.as_dict(),
             choice_of_views=dict(scene.choice),

@@ -77,6 +77,11 @@ class Scene:
         """Coordinate frame of all places, "" without poses."""
         return next((frame.fixed_frame for frame in self.views.frames if frame.fixed_frame), "")
 
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of all marks."""
+        return [mark.number for mark in self.marks.marks]
+
     def evidence(self) -> tuple[Evidence, ...]:
         """The frames without their pixels."""
         return tuple(_evidence(frame, self.frozen_ns) for frame in self.views.frames)
@@ -99,11 +104,13 @@ def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
     )
 
 
-def order_views(frames: Sequence[Frame], count: int) -> tuple[ViewSet, CoverageReport]:
+def order_views(
+    frames: Sequence[Frame], count: int, earlier: Sequence[Frame] = ()
+) -> tuple[ViewSet, CoverageReport]:
     """Choose at most ``count`` frames and order them by camera, then stamp.
 
     The order does not depend on which camera was a millisecond earlier, so that the same views
-    give the same prompt.
+    give the same prompt. Frames among ``earlier`` stand first, in the order they had there.
 
     Raises:
         NoFramesError: no frame at all.
@@ -114,7 +121,14 @@ def order_views(frames: Sequence[Frame], count: int) -> tuple[ViewSet, CoverageR
         )
     indices, report = choose_views_reported(frames, count)
     chosen = [frames[index] for index in indices]
-    chosen.sort(key=lambda frame: (frame.camera, frame.stamp_ns))
+    places = {(frame.camera, frame.stamp_ns): place for place, frame in enumerate(earlier)}
+    chosen.sort(
+        key=lambda frame: (
+            places.get((frame.camera, frame.stamp_ns), len(places)),
+            frame.camera,
+            frame.stamp_ns,
+        )
+    )
     newest = {frame.camera: frame.stamp_ns for frame in chosen}
     skew_s = (max(newest.values()) - min(newest.values())) / 1e9
     warnings = tuple(
@@ -187,10 +201,12 @@ def freeze_scene(
     warnings: Sequence[str] = (),
     synthetic: bool = False,
     choice: CoverageReport | None = None,
+    after: Scene | None = None,
 ) -> Scene:
     """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
     clock = _Laps()
-    views, report = order_views(frames, config.views.count)
+    earlier = () if after is None else after.views.frames
+    views, report = order_views(frames, config.views.count, earlier)
     sizes = [(frame.height, frame.width) for frame in views.frames]
     plan = plan_budget(
         sizes, config.budget, context_length=card.context_length, reserved_tokens=TEXT_TOKENS

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt
+from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, Stride, VisualItem
 from oryx_scene.errors import EngineError
 from oryx_scene.model.answering import Answering
 from oryx_scene.model.cache import FeatureCache
@@ -119,6 +120,21 @@ class Engine:
     def count_text_tokens(self, text: str) -> int:
         """Tokens that ``text`` takes in a prompt."""
         return len(self._tokenizer.encode_plain(text))
+
+    def warm_up(self) -> float:
+        """Run every stage once in this thread, with one row and with all; returns the seconds.
+
+        The first call of a kernel loads, tunes or compiles it. Nothing of it is kept or counted.
+        """
+        started = time.perf_counter()
+        stride = Stride.VIDEO if self.model.compressor_trained else Stride.IMAGE
+        low = None if stride is Stride.VIDEO else (96, 128)
+        picture = VisualItem((np.zeros((96, 128, 3), np.uint8),), stride, low)
+        prompt = Prompt("", (picture, "\n"), "?")
+        for rows in {1, self.config.rows}:
+            self.generate_many([prompt] * rows, Limits(max_new_tokens=3))
+        self.work = Work()
+        return time.perf_counter() - started
 
     # -- questions ------------------------------------------------------------------------------
 
