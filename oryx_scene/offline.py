@@ -17,7 +17,7 @@ from oryx_scene.capture.choose import CoverageReport, choose_views_reported
 from oryx_scene.capture.synchronize import Moment, newest_moment
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
-from oryx_scene.frames import Frame
+from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.camera import scaled_to
 
 # Enough viewpoints for any choice of 8; more only cost decoding time.
@@ -145,6 +145,36 @@ def frames_at(
     chosen, report = choose_views_reported(small, config.count)
     frames = [source.load(usable[index]) for index in chosen]
     return ChosenFrames(frames, tuple(warnings), report)
+
+
+class CameraPath:
+    """Where the cameras of a recording were, from poses alone: no picture is decoded for it.
+
+    Args:
+        source: the recording; its poses are asked for once each.
+        most: points of a path; longer ones are thinned evenly.
+    """
+
+    def __init__(self, source: FrameSource, most: int = 500) -> None:
+        self._source = source
+        self._most = most
+        self._stubs: dict[str, list[FrameStub]] = {}
+        for stub in source.stubs():
+            self._stubs.setdefault(stub.camera, []).append(stub)
+        self._places: dict[str, dict[int, FloatArray]] = {}
+
+    def until(self, camera: str, stamp_ns: int) -> FloatArray:
+        """(P, 3) metres: places of ``camera`` in the fixed frame up to ``stamp_ns``, in order."""
+        known = self._places.setdefault(camera, {})
+        past = [stub for stub in self._stubs.get(camera, []) if stub.stamp_ns <= stamp_ns]
+        for stub in past[len(known) :]:
+            pose = self._source.pose(stub)
+            known[len(known)] = np.full(3, np.nan) if pose is None else pose[:3, 3]
+        places: FloatArray = np.array([known[index] for index in range(len(past))]).reshape(-1, 3)
+        found = places[np.isfinite(places).all(axis=1)]
+        if len(found) > self._most:
+            found = found[np.linspace(0, len(found) - 1, self._most).round().astype(int)]
+        return np.asarray(found)
 
 
 def newest_stamp(source: FrameSource) -> int:

@@ -162,6 +162,10 @@ class BagSource:
             warnings=tuple(warnings),
         )
 
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""
+        return self._pose(self.frame_id_of(stub.camera), stub.stamp_ns, [])
+
     def _message(self, topic: str, serial: int, camera: str) -> Any:
         """The ``serial``-th message of a topic."""
         found = self._ahead.take(topic, serial) if self._ahead else None

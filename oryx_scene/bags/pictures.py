@@ -77,6 +77,9 @@ class PictureSource:
             intrinsics=intrinsics,
         )
 
+    def pose(self, stub: FrameStub) -> None:
+        """Nobody knows where a plain picture was taken."""
+
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         """Decode the pictures one after the other."""
         yield from decode_all(self, start_ns, end_ns)

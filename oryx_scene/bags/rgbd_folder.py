@@ -104,7 +104,7 @@ class RgbdFolder:
                 depth, depth_hash = None, ""
         else:
             warnings.append("there is no depth file")
-        pose = self._pose(Path(base + ".pose.txt"), warnings)
+        pose = self._read_pose(Path(base + ".pose.txt"), warnings)
         return Frame(
             camera=stub.camera,
             stamp_ns=stub.stamp_ns,
@@ -127,7 +127,12 @@ class RgbdFolder:
         except OSError as err:
             raise ImageDecodeError(camera, f"{file.name} cannot be read: {err.strerror}") from err
 
-    def _pose(self, file: Path, warnings: list[str]) -> FloatArray | None:
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """T_fixed_camera (4, 4) of one frame without decoding it; None without a pose file."""
+        name = stub.topic.removesuffix(".color.png") + ".pose.txt"
+        return self._read_pose(self._folders[stub.camera] / name, [])
+
+    def _read_pose(self, file: Path, warnings: list[str]) -> FloatArray | None:
         try:
             return check_transform(np.loadtxt(file, dtype=np.float64), file.name)
         except (OSError, ValueError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from oryx_scene.errors import SourceError
-from oryx_scene.frames import Frame
+from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig, load_rig
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -66,6 +66,10 @@ class FrameSource(Protocol):
         Raises:
             ImageDecodeError: its payload is broken.
         """
+        ...
+
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """T_fixed_camera (4, 4) of one frame without decoding it; None where it is not known."""
         ...
 
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
@@ -163,6 +167,9 @@ class _Selected:
 
     def load(self, stub: FrameStub) -> Frame:
         return self._source.load(stub)
+
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        return self._source.pose(stub)
 
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         found = self._source.frames(start_ns, end_ns)

@@ -99,6 +99,12 @@ def moment_ns(text: str | None, source: FrameSource) -> int:
     return min(stub.stamp_ns for stub in source.stubs()) + nanoseconds
 
 
+def every_ns(period_s: float, source: FrameSource) -> list[int]:
+    """Moments every ``period_s`` seconds, from the first frame to the last."""
+    stamps = [stub.stamp_ns for stub in source.stubs()]
+    return list(range(min(stamps), max(stamps) + 1, max(1, round(period_s * 1e9))))
+
+
 def progress_bar(stubs: Sequence[FrameStub]) -> Iterable[FrameStub]:
     """Show progress on a terminal only."""
     from tqdm import tqdm

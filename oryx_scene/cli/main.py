@@ -27,6 +27,7 @@ COMMANDS = (
     "replay",
     "eval",
     "bench",
+    "view",
 )
 
 

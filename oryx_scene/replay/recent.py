@@ -1,14 +1,12 @@
 """A source that remembers the frames it decoded last: neighbouring moments share most of them.
 
-Bounded by bytes, least recently used first out. Also remembers where cameras were, for the path.
+Bounded by bytes, least recently used first out.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-
-import numpy as np
 
 from oryx_scene.bags.source import FrameSource, FrameStub
 from oryx_scene.frames import FloatArray, Frame
@@ -37,7 +35,6 @@ class RecentFrames:
         self._max_bytes = max_bytes
         self._frames: OrderedDict[_Key, Frame] = OrderedDict()
         self._held = 0
-        self._places: dict[str, dict[int, FloatArray]] = {}
         self._stubs: Sequence[FrameStub] | None = None
         self.frames_read = 0
 
@@ -70,9 +67,6 @@ class RecentFrames:
             return self._frames[key]
         frame = self._source.load(stub)
         self.frames_read += 1
-        if frame.T_fixed_camera is not None:
-            own = self._places.setdefault(frame.camera, {})
-            own[frame.stamp_ns] = frame.T_fixed_camera[:3, 3].copy()
         self._frames[key] = frame
         self._held += _bytes(frame)
         while self._held > self._max_bytes and len(self._frames) > 1:
@@ -80,12 +74,10 @@ class RecentFrames:
             self._held -= _bytes(old)
         return frame
 
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """Of the source behind."""
+        return self._source.pose(stub)
+
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         """Of the source behind, not kept."""
         return self._source.frames(start_ns, end_ns)
-
-    def path_until(self, camera: str, stamp_ns: int) -> FloatArray:
-        """(P, 3) places of ``camera`` in the frames read so far up to ``stamp_ns``, in order."""
-        own = self._places.get(camera, {})
-        places = [own[stamp] for stamp in sorted(own) if stamp <= stamp_ns]
-        return np.array(places).reshape(-1, 3)

@@ -16,8 +16,7 @@ from typing import Any
 from oryx_scene.answer_json import answer_to_dict
 from oryx_scene.answerer import Limits
 from oryx_scene.errors import OryxSceneError, OutputError
-from oryx_scene.frames import FloatArray, Frame
-from oryx_scene.offline import frames_at
+from oryx_scene.offline import CameraPath, frames_at
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.replay.journal import Journal, answer_key
 from oryx_scene.replay.questions import AskedQuestion, Moment
@@ -111,6 +110,7 @@ class Replay:
         self._journal = journal
         self._limits = limits or Limits()
         self._clock = Clock()
+        self._path = CameraPath(source)
         # Frozen together: the marks of a scene may not depend on which of its questions are left.
         self._texts = " ".join(entry.question.text for entry in entries)
 
@@ -210,16 +210,13 @@ class Replay:
 
     def _snapshot(self, scene: Scene) -> Snapshot:
         frames = scene.views.frames
+        newest = max(frames, key=lambda frame: frame.stamp_ns)
         return take_snapshot(
             frames,
-            path=self._path(frames, scene.frozen_ns),
+            path=self._path.until(newest.camera, scene.frozen_ns),
             voxel_m=SNAPSHOT_VOXEL_M,
             max_points=SNAPSHOT_POINTS,
         )
-
-    def _path(self, frames: Sequence[Frame], now_ns: int) -> FloatArray:
-        newest = max(frames, key=lambda frame: frame.stamp_ns)
-        return self._source.path_until(newest.camera, now_ns)
 
 
 def _error(err: OryxSceneError) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def take_snapshot(
 
     Args:
         frames: as the model saw them.
-        path: (P, 3) metres in the frames' fixed frame, e.g. from :func:`camera_path`.
+        path: (P, 3) metres in the frames' fixed frame, e.g. from ``offline.CameraPath``.
         voxel_m, max_points: of the cloud.
     """
     shown = list(frames)
@@ -138,16 +138,6 @@ def _camera(frame: Frame) -> ViewCamera:
         K=None if frame.intrinsics is None else frame.intrinsics.K,
         T_fixed_camera=frame.T_fixed_camera,
     )
-
-
-def camera_path(frames: Sequence[Frame]) -> FloatArray:
-    """(P, 3) places of the newest frame's camera, oldest first; one row per posed frame of it."""
-    posed = [frame for frame in frames if frame.T_fixed_camera is not None]
-    if not posed:
-        return np.zeros((0, 3))
-    camera = max(posed, key=lambda frame: frame.stamp_ns).camera
-    own = sorted((f for f in posed if f.camera == camera), key=lambda frame: frame.stamp_ns)
-    return np.array([f.T_fixed_camera[:3, 3] for f in own if f.T_fixed_camera is not None])
 
 
 def in_view(camera: ViewCamera, points: FloatArray) -> FloatArray:

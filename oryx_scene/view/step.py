@@ -1,7 +1,8 @@
 """One thing to look at: a snapshot with its marks, relations, question and answer.
 
 Windows, pictures, reports and rerun logs all show steps. Where steps come from (a recording, a
-replay's folder, a dumped query) is known to ``sources`` only.
+replay's folder, a dumped query) is known to the stories only: ``recording``, ``kept``,
+``replay.story``.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Protocol
 from oryx_scene.errors import SourceError
 from oryx_scene.frames import Mark, MarkObservation, Predicate, Relation, RgbImage
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
-from oryx_scene.view.overlay import Caption
 from oryx_scene.view.shapes import SceneGeometry, build_geometry
 from oryx_scene.view.snapshot import Snapshot
+from oryx_scene.view.words import Caption
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +90,16 @@ def _record(kind: type[Any], values: dict[str, Any], **replaced: Any) -> Any:
     return kind(**arguments)
 
 
-def _mark(values: dict[str, Any]) -> Mark:
+def read_mark(values: dict[str, Any]) -> Mark:
+    """A mark from its JSON object."""
     seen = tuple(_record(MarkObservation, item) for item in values["observations"])
     mark = _record(Mark, values, observations=seen)
     assert isinstance(mark, Mark)
     return mark
 
 
-def _relation(values: dict[str, Any]) -> Relation:
+def read_relation(values: dict[str, Any]) -> Relation:
+    """A relation from its JSON object."""
     relation = _record(Relation, values, predicate=Predicate(values["predicate"]))
     assert isinstance(relation, Relation)
     return relation
@@ -111,9 +114,23 @@ def answer_caption(answer: dict[str, Any]) -> Caption:
     return Caption(
         question=answer["question"]["text"],
         answer=answer["text"] or "(no words)",
-        details=(f"evidence ages: {ages}", f"model {model}{took}, {answer['stop_reason']}"),
+        details=(
+            *_verdicts(answer),
+            f"evidence ages: {ages}",
+            f"model {model}{took}, {answer['stop_reason']}",
+        ),
         warnings=tuple(answer["warnings"]),
     )
+
+
+def _verdicts(answer: dict[str, Any]) -> list[str]:
+    """What was read from the words: a verdict, a choice, how sure."""
+    found = [f"verdict: {answer['verdict']}"] if answer["verdict"] else []
+    if answer["choice"] >= 0:
+        found.append(f"choice: {answer['question']['choices'][answer['choice']]}")
+    if found and answer["confidence"] is not None:
+        found[-1] += f", confidence {answer['confidence']:.2f}"
+    return found
 
 
 def answer_step(title: str, answer: dict[str, Any], snapshot: Snapshot) -> Step:
@@ -126,8 +143,8 @@ def answer_step(title: str, answer: dict[str, Any], snapshot: Snapshot) -> Step:
         return Step(
             title=title,
             snapshot=snapshot,
-            marks=tuple(_mark(item) for item in answer["scene"]),
-            relations=tuple(_relation(item) for item in answer["relations"]),
+            marks=tuple(read_mark(item) for item in answer["scene"]),
+            relations=tuple(read_relation(item) for item in answer["relations"]),
             named=tuple(int(item["number"]) for item in answer["marks"]),
             caption=answer_caption(answer),
             answer=answer,

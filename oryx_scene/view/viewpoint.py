@@ -62,6 +62,11 @@ def _intrinsics(height: int, width: int) -> FloatArray:
     )
 
 
+def free_look(height: int, width: int) -> Viewpoint:
+    """A viewpoint for a scene in which nothing has a place: words are still shown."""
+    return Viewpoint("free", _intrinsics(height, width), height, width, np.eye(4))
+
+
 def _landmarks(scene: SceneGeometry) -> FloatArray:
     """Points (N, 3) that should be in the picture: the bulk of the cloud, cameras and marks."""
     parts = [segments.ends.reshape(-1, 3) for segments in scene.segments]
@@ -144,6 +149,16 @@ def _camera_index(scene: SceneGeometry, name: str) -> int:
             hint=f"posed cameras here: {known}; NAME@0 is a camera's first view",
         )
     return own[int(number)] if number else own[-1]
+
+
+def camera_names(scene: SceneGeometry) -> list[str]:
+    """What "camera:" takes to name each camera of the scene: NAME, or NAME@2 of several views."""
+    names = []
+    for index, camera in enumerate(scene.cameras):
+        own = [i for i, other in enumerate(scene.cameras) if other.camera == camera.camera]
+        own.sort(key=lambda i: scene.cameras[i].stamp_ns)
+        names.append(camera.camera if len(own) == 1 else f"{camera.camera}@{own.index(index)}")
+    return names
 
 
 def make_viewpoint(name: str, scene: SceneGeometry, height: int, width: int) -> Viewpoint:

@@ -13,11 +13,12 @@ from PIL import Image
 from oryx_scene.errors import ConfigError
 from oryx_scene.frames import Mark
 from oryx_scene.view.headless import animation_bytes, render_pictures
-from oryx_scene.view.overlay import Caption, add_caption, disc_radius_px, draw_labels, project
+from oryx_scene.view.overlay import disc_radius_px, draw_labels, project
 from oryx_scene.view.shapes import BOX_COLOR, LAYERS, build_geometry, camera_color
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.splat import BACKGROUND, render_splat
 from oryx_scene.view.viewpoint import make_viewpoint, orbit
+from oryx_scene.view.words import Caption, add_caption
 
 SIZE = (360, 480)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from oryx_scene.frames import Mark, Predicate, Relation
 from oryx_scene.view.shapes import LAYERS, box_corners, build_geometry, frustum_corners, up_axis
-from oryx_scene.view.snapshot import camera_path, in_view, take_snapshot
+from oryx_scene.view.snapshot import in_view, take_snapshot
 
 
 def test_frustum_corners_project_onto_the_picture_corners(make_frame):
@@ -27,7 +27,7 @@ def test_every_layer_is_there_and_can_be_taken_out(make_frame, box_mark):
     other = Mark(2, (), (3.0, 0.5, 1.0), (0.1, 0.1, 0.1))
     apart = Relation(1, Predicate.DISTANCE, 2, "map", 1.118, "m")
     frames = [make_frame((0, 0, 1)), make_frame((0.1, 0.4, 1), stamp_ns=2_000_000_000)]
-    snapshot = take_snapshot(frames, path=camera_path(frames))
+    snapshot = take_snapshot(frames, path=np.array([f.T_fixed_camera[:3, 3] for f in frames]))
     scene = build_geometry(snapshot, [box_mark, other], [apart], named=[1])
     assert {item.layer for item in scene.segments} == {"frusta", "boxes", "relations", "path"}
     assert [mark.number for mark in scene.marks] == [1, 2]
