@@ -48,31 +48,42 @@ class FusedCloud:
 
 
 class _VoxelSums:
-    """Sums of positions and colours per occupied voxel, relative to ``origin``."""
+    """Sums of positions and colours per occupied voxel, relative to the cloud's origin.
+
+    Frames wait unmerged until there are as many of their voxels as merged ones: merging each at
+    once would sort the whole cloud once per frame.
+    """
 
     def __init__(self, voxel_m: float, max_points: int) -> None:
         self.voxel_m = voxel_m
         self.max_points = max_points
         self.keys: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.sums: FloatArray = np.zeros((0, 7))  # x, y, z, r, g, b, count
+        self.sums: FloatArray = np.zeros((7, 0))  # x, y, z, r, g, b, count
+        self._waiting: list[tuple[NDArray[np.int64], FloatArray]] = []
+        self._waiting_count = 0
 
     def add(self, points: FloatArray, colors: RgbImage) -> None:
+        """Add points (N, 3) metres with their colours (N, 3)."""
         cells = np.floor(points / self.voxel_m).astype(np.int64) + _KEY_HALF
         inside = np.all((cells >= 0) & (cells <= _KEY_MASK), axis=1)
         if not inside.all():
             cells, points, colors = cells[inside], points[inside], colors[inside]
-        values = np.concatenate([points, colors, np.ones((len(points), 1))], axis=1)
-        keys, sums = _sum_equal(_pack(cells), values)
-        self._merge(keys, sums)
+        values = np.empty((7, len(points)))
+        values[:3], values[3:6], values[6] = points.T, colors.T, 1.0
+        self._waiting.append(_sum_equal(_pack(cells), values))
+        self._waiting_count += len(self._waiting[-1][0])
+        if self._waiting_count > max(len(self.keys), self.max_points // 2):
+            self.merge()
+
+    def merge(self) -> None:
+        """Bring all frames together; larger voxels where there are too many."""
+        parts = [(self.keys, self.sums), *self._waiting]
+        self._waiting, self._waiting_count = [], 0
+        keys = np.concatenate([part[0] for part in parts])
+        sums = np.concatenate([part[1] for part in parts], axis=1)
+        self.keys, self.sums = _sum_equal(keys, sums)
         while len(self.keys) > self.max_points:
             self._coarsen()
-
-    def _merge(self, keys: NDArray[np.int64], sums: FloatArray) -> None:
-        if len(self.keys) == 0:
-            self.keys, self.sums = keys, sums
-            return
-        all_keys = np.concatenate([self.keys, keys])
-        self.keys, self.sums = _sum_equal(all_keys, np.concatenate([self.sums, sums]))
 
     def _coarsen(self) -> None:
         # Shifting the signed cell numbers keeps voxel borders on a grid through the origin.
@@ -93,13 +104,15 @@ def _unpack(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sum_equal(keys: NDArray[np.int64], values: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """Add up the rows of ``values`` (N, C) that share a key; keys come back sorted."""
+    """Add up the columns of ``values`` (C, N) that share a key; keys come back sorted."""
     if len(keys) == 0:
         return keys, values
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return ordered[starts], np.add.reduceat(values[order], starts, axis=0)
+    # One contiguous row after the other: several times faster than adding up rows of seven.
+    sums = np.stack([np.add.reduceat(row[order], starts) for row in values])
+    return ordered[starts], sums
 
 
 def _pixel_step(frame: Frame, voxel_m: float) -> int:
@@ -212,6 +225,7 @@ def _finish(
     skipped: int,
     wanted_m: float,
 ) -> FusedCloud:
+    sums.merge()
     warnings = []
     if skipped:
         warnings.append(
@@ -224,10 +238,10 @@ def _finish(
         )
     if used == 0:
         return FusedCloud(voxel_m=wanted_m, warnings=tuple(warnings))
-    count = sums.sums[:, 6:]
+    count = sums.sums[6]
     return FusedCloud(
-        points=sums.sums[:, :3] / count + origin,
-        colors=np.clip(np.rint(sums.sums[:, 3:6] / count), 0, 255).astype(np.uint8),
+        points=np.ascontiguousarray((sums.sums[:3] / count).T) + origin,
+        colors=np.ascontiguousarray(np.rint(sums.sums[3:6] / count).T.astype(np.uint8)),
         voxel_m=sums.voxel_m,
         frame_id=frame_id,
         frames_used=used,

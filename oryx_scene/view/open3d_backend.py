@@ -130,7 +130,7 @@ def pinhole_parameters(o3d: Any, view: Viewpoint) -> Any:
 
 
 def point_size_for(scene: SceneGeometry, view: Viewpoint) -> float:
-    """Pixels of a voxel at the middle of the cloud; the legacy renderer has one size for all."""
+    """Pixels of a voxel in the near part of the cloud; the legacy renderer has one size for all."""
     if len(scene.points) == 0:
         return 1.0
     sample = scene.points[:: max(1, len(scene.points) // 2000)]
@@ -138,7 +138,7 @@ def point_size_for(scene: SceneGeometry, view: Viewpoint) -> float:
     ahead = z[z > 0.05]
     if len(ahead) == 0:
         return 1.0
-    return float(1.5 * scene.voxel_m * view.K[0, 0] / np.percentile(ahead, 25))
+    return float(1.5 * scene.voxel_m * view.K[0, 0] / np.percentile(ahead, 10))
 
 
 def render_open3d(scene: SceneGeometry, views: Sequence[Viewpoint]) -> list[Rendered]:

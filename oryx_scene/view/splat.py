@@ -107,6 +107,29 @@ def _draw_points(canvas: _Canvas, points: FloatArray, colors: RgbImage, voxel_m:
         canvas.merge(depth, rgb, factor)
 
 
+def _fill_pinholes(canvas: _Canvas) -> None:
+    """Close gaps of up to three pixels between neighbouring points with their mean colour.
+
+    A morphological closing of the depth: where surfaces lie on both sides, the farther one is
+    assumed to go on behind.
+    """
+    side = 3 * canvas.scale + 1
+    depth = canvas.depth.reshape(canvas.height, canvas.width)
+    kernel = np.ones((side, side), np.uint8)
+    # Erosion is the minimum: the nearest surface grows, then shrinks back.
+    closed = cv2.dilate(cv2.erode(depth, kernel), kernel)
+    holes = np.isinf(depth) & np.isfinite(closed)
+    if not holes.any():
+        return
+    known = np.isfinite(depth).astype(np.float32)
+    rgb = canvas.rgb.reshape(canvas.height, canvas.width, 3)
+    weight = cv2.blur(known, (side, side))
+    total = cv2.blur(rgb.astype(np.float32) * known[..., None], (side, side))
+    holes &= weight > 0
+    rgb[holes] = np.rint(total[holes] / weight[holes][:, None]).astype(np.uint8)
+    depth[holes] = closed[holes]
+
+
 def _splat(
     shape: tuple[int, int],
     uvz: tuple[Float32Array, Float32Array, Float32Array],
@@ -229,6 +252,7 @@ def render_splat(scene: SceneGeometry, view: Viewpoint, *, supersample: int = 2)
     scene = scene.seen_from(view.own_camera)
     canvas = _Canvas(view, supersample)
     _draw_points(canvas, scene.points, scene.colors, scene.voxel_m)
+    _fill_pinholes(canvas)
     for quad in scene.pictures:
         _draw_picture(canvas, quad)
     for segments in scene.segments:
