@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE_OR_ANSWER",
-        help="bag, posed RGB-D folder, or a folder that replay, ask or marks wrote with --out",
+        help="bag, posed RGB-D folder, a dumped question, or what replay, ask or marks wrote with "
+        "--out",
     )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
@@ -121,6 +122,7 @@ def _sheet_config(args: argparse.Namespace) -> SheetConfig:
 def _story(args: argparse.Namespace) -> Story:
     from oryx_scene.replay.journal import is_replay_folder
     from oryx_scene.replay.story import ReplayStory
+    from oryx_scene.view.dumped import DumpStory, dump_folders
     from oryx_scene.view.kept import KeptStory, is_kept_folder
 
     path = Path(args.source)
@@ -128,6 +130,9 @@ def _story(args: argparse.Namespace) -> Story:
         return ReplayStory(path)
     if is_kept_folder(path):
         return KeptStory(path)
+    dumps = dump_folders(path)
+    if dumps:
+        return DumpStory(dumps, voxel_m=args.voxel)
     return _recording(args)
 
 

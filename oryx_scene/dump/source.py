@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oryx_scene.bags.source import FrameStub
 from oryx_scene.dump.folder import read_dump
-from oryx_scene.frames import Frame
+from oryx_scene.frames import FloatArray, Frame
 
 
 class DumpSource:
@@ -38,6 +38,10 @@ class DumpSource:
     def load(self, stub: FrameStub) -> Frame:
         """One frame, decoded when the folder was opened."""
         return self._frames[stub]
+
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """T_fixed_camera (4, 4) of one frame, None where it was not known."""
+        return self._frames[stub].T_fixed_camera
 
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         """The frames in the order of their stamps."""

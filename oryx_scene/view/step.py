@@ -2,7 +2,7 @@
 
 Windows, pictures, reports and rerun logs all show steps. Where steps come from (a recording, a
 replay's folder, a dumped query) is known to the stories only: ``recording``, ``kept``,
-``replay.story``.
+``dumped``, ``replay.story``.
 """
 
 from __future__ import annotations

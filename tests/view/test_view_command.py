@@ -12,6 +12,7 @@ from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import BagWriter
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig
+from oryx_scene.view.dumped import DumpStory, dump_folders
 from oryx_scene.view.kept import KeptStory
 from oryx_scene.view.overlay import project
 from oryx_scene.view.recording import RecordingStory
@@ -164,6 +165,25 @@ def test_a_folder_of_answers_has_one_step_per_answer(wall_bag, tmp_path, capsys)
     view(kept, "--step", "2", "--png", tmp_path / "a.png", "--renderer", "splat", "--show-views")
     assert "answer 2 of 2" in capsys.readouterr().out
     assert read(tmp_path / "a.png").shape[0] > 720 + 200  # views and words below
+
+
+def test_dumped_questions_are_looked_at(wall_bag, tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'model' is not installed")
+    kept = tmp_path / "dumps"
+    asked = ["ask", str(wall_bag), "--model", "random", "--max-new-tokens", "3"]
+    asked += ["--dump", str(kept), "-q", "What is near?", "-q", "How far is mark 1?"]
+    assert main(asked) == 0
+    story, fresh = DumpStory(dump_folders(kept)), step_of(wall_bag)
+    assert [story[i].caption.question for i in (0, 1)] == ["What is near?", "How far is mark 1?"]
+    assert story[1].marks[0].position == pytest.approx(fresh.marks[0].position)
+    assert len(story[1].snapshot.cloud.points) == len(fresh.snapshot.cloud.points)
+    capsys.readouterr()
+    words = ("--size", "160x120", "--renderer", "splat")
+    view(kept / "query_01", "--png", tmp_path / "d.png", *words)
+    assert "dump query_01, drawn by splat" in capsys.readouterr().out
+    (kept / "query_01" / "answer.json").write_text("{}")
+    view(kept / "query_01", "--png", tmp_path / "d.png", *words, code=2)
+    assert "answer.json" in capsys.readouterr().err
 
 
 def test_pictures_without_places_show_the_views_and_say_so(tmp_path, capsys):
