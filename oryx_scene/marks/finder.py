@@ -8,18 +8,18 @@ depend on the order of the views. Where depth or poses are missing it says so an
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections import Counter
 
 import numpy as np
+from scipy.ndimage import find_objects
 
-from oryx_scene.frames import Frame, Mark, MarkObservation, MarkSet, ViewSet
+from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
+from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.objects import Candidate, find_candidates, label_image
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.segments import segment
-from oryx_scene.marks.spots import allowed_centres, bounding_box, find_spot
-from oryx_scene.marks.voxels import PIXEL_STEP, VoxelGrid, fuse, usable
+from oryx_scene.marks.spots import Cutout
+from oryx_scene.marks.voxels import PIXEL_STEP, IntArray, VoxelGrid, fuse, usable
 
 NO_DEPTH_WARNING = (
     "no view has depth, calibration and pose: there is no correspondence between views, no marks"
@@ -62,116 +62,65 @@ def _find_ordered(
     labels = segment(grid, config)
     sizes = {index: (frame.height, frame.width) for index, frame in enumerate(frames)}
     candidates = find_candidates(grid, labels, sizes, config)
-    left_out = Counter(candidates.left_out)
-    ranked = sorted(candidates.kept, key=lambda item: _rank(item, frames))
-    radii = _radii(frames, config, order)
-    taken: list[list[tuple[float, float, float]]] = [[] for _ in frames]
-    images = {item.view: label_image(grid, labels, item.view) for item in grid.views}
-    marks: list[Mark] = []
-    for candidate in ranked:
-        if len(marks) == config.max_marks:
-            left_out["beyond the number of marks"] += 1
-            continue
-        seen = _observe(candidate, grid, images, radii, taken)
-        if not seen:
-            left_out["no free place for its number"] += 1
-            continue
-        for item in seen:
-            taken[item.view].append(
-                (item.u / PIXEL_STEP, item.v / PIXEL_STEP, item.radius_px / PIXEL_STEP)
-            )
-        renamed = sorted(
-            (dataclasses.replace(item, view=order[item.view]) for item in seen),
-            key=lambda item: item.view,
-        )
-        marks.append(_mark(len(marks) + 1, candidate, tuple(renamed), frames))
+    cutouts = {item.view: _cutouts(label_image(grid, labels, item.view)) for item in grid.views}
+    found = [_found(item, grid, cutouts, frames) for item in candidates.kept]
+    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
+    choice = choose_marks(found, frames, radii, config.max_marks, question=question)
+    marks = tuple(_renamed(mark, order) for mark in choice.marks)
+    left_out = candidates.left_out + choice.left_out
     route = "depth" if marks else "none"
     warnings = () if marks else ("no object could be told apart in depth: no marks",)
-    found = MarkSet(tuple(marks), (), dict(sorted(left_out.items())), route, warnings)
-    return dataclasses.replace(found, relations=measure_relations(found.marks, frames))
+    relations = measure_relations(marks, frames)
+    return MarkSet(marks, relations, dict(sorted(left_out.items())), route, warnings)
 
 
-def _rank(candidate: Candidate, frames: list[Frame]) -> tuple[int, float, tuple[float, ...]]:
-    share = sum(
-        visible / (frames[view].height * frames[view].width)
-        for view, visible in candidate.views.items()
-    )
-    return -len(candidate.views), -round(share, 9), tuple(candidate.position.round(6))
+def _renamed(mark: Mark, order: list[int]) -> Mark:
+    """The same mark with views counted as the caller does."""
+    seen = [dataclasses.replace(item, view=order[item.view]) for item in mark.observations]
+    return dataclasses.replace(mark, observations=tuple(sorted(seen, key=lambda item: item.view)))
 
 
-def _radii(frames: list[Frame], config: MarksConfig, order: list[int]) -> list[float]:
-    if config.disc_radii:
-        return [config.disc_radii[index] for index in order]
-    return [0.025 * frame.width for frame in frames]
+def _cutouts(image: IntArray) -> dict[int, Cutout]:
+    """Label -> its pixels in one view's label picture."""
+    boxes = find_objects(image + 1)
+    return {
+        label: Cutout(
+            image[box] == label, box[1].start * PIXEL_STEP, box[0].start * PIXEL_STEP, PIXEL_STEP
+        )
+        for label, box in enumerate(boxes)
+        if box is not None
+    }
 
 
-def _observe(
+def _found(
     candidate: Candidate,
     grid: VoxelGrid,
-    images: dict[int, np.ndarray],
-    radii: list[float],
-    taken: list[list[tuple[float, float, float]]],
-) -> list[MarkObservation]:
-    """Where the mark goes in each view; views without a free place are left out."""
-    seen = []
-    for view, visible in sorted(candidate.views.items()):
-        image = images[view]
-        mask = image == candidate.label
-        radius = radii[view] / PIXEL_STEP
-        allowed = allowed_centres(mask.shape, radius, taken[view])
-        spot = find_spot(mask, radius, allowed)
-        if spot is None:
-            continue
-        z = next(item.z for item in grid.views if item.view == view)
-        u0, v0, u1, v1 = bounding_box(image, candidate.label)
-        seen.append(
-            MarkObservation(
-                view=view,
-                u=spot.u * PIXEL_STEP,
-                v=spot.v * PIXEL_STEP,
-                radius_px=radii[view],
-                depth_m=float(z[int(spot.v), int(spot.u)]),
-                visible_fraction=_visible_fraction(candidate, grid, view),
-                area_px=visible,
-                bbox=(
-                    float(u0 * PIXEL_STEP),
-                    float(v0 * PIXEL_STEP),
-                    float(u1 * PIXEL_STEP + PIXEL_STEP - 1),
-                    float(v1 * PIXEL_STEP + PIXEL_STEP - 1),
-                ),
-            )
-        )
-    return seen
+    cutouts: dict[int, dict[int, Cutout]],
+    frames: list[Frame],
+) -> FoundObject:
+    depth = {item.view: item.z for item in grid.views}
+    seen, middles = [], []
+    for view in sorted(candidate.views):
+        cutout = cutouts[view][candidate.label]
+        row, column = cutout.v0 // PIXEL_STEP, cutout.u0 // PIXEL_STEP
+        height, width = cutout.mask.shape
+        z = depth[view][row : row + height, column : column + width]
+        seen.append(SeenIn(view, cutout, _visible_fraction(candidate, grid, view), z))
+        middles.append(np.median(z[cutout.mask]))
+    x, y, z_ = (float(value) for value in candidate.position)
+    sx, sy, sz = (float(value) for value in candidate.size)
+    # Depth noise of one percent at the mean distance, and half a voxel of quantisation.
+    mean_z = float(np.mean(middles))
+    return FoundObject(
+        tuple(seen),
+        position=(x, y, z_),
+        size=(sx, sy, sz),
+        position_std=float(np.hypot(0.01 * mean_z, 0.015)),
+        frame_id=next(frame.fixed_frame for frame in frames if frame.fixed_frame),
+    )
 
 
 def _visible_fraction(candidate: Candidate, grid: VoxelGrid, view: int) -> float:
     """Share of the object's known surface that this view saw."""
     bits = grid.seen_by[candidate.voxels] >> np.int64(min(view, 62))
     return float((bits & 1).mean())
-
-
-def _mark(
-    number: int, candidate: Candidate, seen: tuple[MarkObservation, ...], frames: list[Frame]
-) -> Mark:
-    x, y, z = (float(value) for value in candidate.position)
-    sx, sy, sz = (float(value) for value in candidate.size)
-    # Depth noise of one percent at the mean distance, and half a voxel of quantisation.
-    mean_z = float(np.mean([item.depth_m for item in seen]))
-    std = float(np.hypot(0.01 * mean_z, 0.015))
-    frame_id = next(frame.fixed_frame for frame in frames if frame.fixed_frame)
-    return Mark(
-        number,
-        seen,
-        position=(x, y, z),
-        size=(sx, sy, sz),
-        position_std=std,
-        frame_id=frame_id,
-    )
-
-
-def names_in(question: str, labels: list[str]) -> list[str]:
-    """Labels that a question names, as whole words, in the order given."""
-    lowered = question.lower()
-    return [
-        name for name in labels if name and re.search(rf"\b{re.escape(name.lower())}\b", lowered)
-    ]

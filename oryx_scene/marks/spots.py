@@ -1,10 +1,12 @@
-"""Where on an object the number goes: inside it, away from its edge, hiding little of it.
+"""Where on an object the number goes: on it, away from its edge, hiding little of it.
 
-Works on one view's label picture at reduced size; pixel coordinates are of that picture.
+Works on one view's picture of one object, a cut-out at reduced size; places and radii are pixels of
+the received picture. Knows nothing of ranks, depth or other objects but their discs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,10 +14,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray
-from oryx_scene.marks.voxels import IntArray
 
 # No disc hides more than this of its own object where another place on it is free.
 MAX_HIDDEN = 0.2
+# Places that hide more than that are as good as each other up to this difference.
+ALIKE = 0.02
+# Cells between a centre and the object's edge: nearer, it is on the object only by rounding.
+EDGE_CELLS = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """The pixels of one object in one view.
+
+    Attributes:
+        mask: (h, w) which cells show the object; a cell is every ``step``-th pixel.
+        u0, v0: received pixel of the first cell.
+        step: pixels from cell to cell.
+    """
+
+    mask: NDArray[np.bool_]
+    u0: int
+    v0: int
+    step: int
+
+    @property
+    def area_px(self) -> int:
+        """Received pixels that show the object."""
+        return int(self.mask.sum()) * self.step**2
+
+    @property
+    def bbox(self) -> tuple[float, float, float, float]:
+        """(u0, v0, u1, v1) of the object's pixels, inclusive, received picture."""
+        rows = np.flatnonzero(self.mask.any(axis=1))
+        columns = np.flatnonzero(self.mask.any(axis=0))
+        return (
+            float(self.u0 + columns[0] * self.step),
+            float(self.v0 + rows[0] * self.step),
+            float(self.u0 + (columns[-1] + 1) * self.step - 1),
+            float(self.v0 + (rows[-1] + 1) * self.step - 1),
+        )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A disc that is drawn already, received pixels."""
+
+    u: float
+    v: float
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -27,52 +74,55 @@ class Spot:
     hidden: float
 
 
-def _disc_kernel(radius: float) -> NDArray[np.float32]:
-    reach = max(1, int(np.ceil(radius)))
-    v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc: NDArray[np.float32] = (u * u + v * v <= radius * radius).astype(np.float32)
-    return disc
+def find_spot(
+    seen: Cutout, size: tuple[int, int], radius: float, taken: Sequence[Taken]
+) -> Spot | None:
+    """The best place for a disc on an object, None where no allowed centre lies on it.
 
+    Allowed is what the border does not cut and what overlaps no other disc. Of the places that hide
+    at most ``MAX_HIDDEN`` of the object the innermost; where there is none, of those that hide
+    least.
 
-def allowed_centres(
-    shape: tuple[int, int], radius: float, taken: list[tuple[float, float, float]]
-) -> NDArray[np.bool_]:
-    """Where a disc of ``radius`` may be centred: not cut by the border, not over another disc."""
-    height, width = shape
-    v, u = np.mgrid[0:height, 0:width]
-    free = (u >= radius) & (u <= width - 1 - radius) & (v >= radius) & (v <= height - 1 - radius)
-    for other_u, other_v, other_radius in taken:
-        gap = (radius + other_radius) ** 2
-        free &= (u - other_u) ** 2 + (v - other_v) ** 2 > gap
-    return np.asarray(free)
-
-
-def find_spot(mask: NDArray[np.bool_], radius: float, allowed: NDArray[np.bool_]) -> Spot | None:
-    """The best place on an object, None where no allowed centre lies on it.
-
-    The innermost place if the disc hides little enough there, else the place that hides least.
+    Args:
+        seen: the object in this view.
+        size: (height, width) of the received picture.
+        radius: of the disc.
+        taken: discs of this view.
     """
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    # One pixel of margin: a centre on the very edge is on the object only by rounding.
-    fitting = allowed & (inside > 1.5)
+    # A frame of one cell, so that the picture's border counts as the object's edge.
+    mask = np.pad(seen.mask, 1).astype(np.uint8)
+    inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    fitting = (inside > EDGE_CELLS) & _allowed(seen, size, radius, taken)
     if not fitting.any():
         return None
-    kernel = _disc_kernel(radius)
-    covered = cv2.filter2D(mask.astype(np.float32), -1, kernel, borderType=cv2.BORDER_CONSTANT)
-    hidden: FloatArray = covered / max(1, int(mask.sum()))
-    depth = np.where(fitting, inside, -1.0)
-    v, u = np.unravel_index(int(depth.argmax()), depth.shape)
-    if hidden[v, u] > MAX_HIDDEN:
-        least = np.where(fitting, hidden, np.inf)
-        # Of equally good places the innermost.
-        close = least <= max(MAX_HIDDEN, float(least.min()) + 0.02)
-        inner = np.where(close & fitting, inside, -1.0)
-        v, u = np.unravel_index(int(inner.argmax()), inner.shape)
-    return Spot(float(u), float(v), float(hidden[v, u]))
+    hidden = hidden_shares(seen.mask, radius / seen.step)
+    least = float(hidden[fitting].min())
+    good = fitting & (hidden <= max(MAX_HIDDEN, least + ALIKE))
+    row, column = np.unravel_index(int(np.where(good, inside, -1.0).argmax()), good.shape)
+    return Spot(
+        float(seen.u0 + column * seen.step),
+        float(seen.v0 + row * seen.step),
+        float(hidden[row, column]),
+    )
 
 
-def bounding_box(labels: IntArray, label: int) -> tuple[int, int, int, int]:
-    """(u0, v0, u1, v1) of the pixels of ``label``, inclusive."""
-    rows = np.flatnonzero((labels == label).any(axis=1))
-    columns = np.flatnonzero((labels == label).any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+def hidden_shares(mask: NDArray[np.bool_], radius: float) -> FloatArray:
+    """(h, w) share of ``mask`` that a disc of ``radius`` cells hides, by the cell of its centre."""
+    reach = max(1, int(np.ceil(radius)))
+    v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = (u * u + v * v <= radius * radius).astype(np.float32)
+    covered = cv2.filter2D(mask.astype(np.float32), -1, disc, borderType=cv2.BORDER_CONSTANT)
+    shares: FloatArray = np.rint(covered) / max(1, int(mask.sum()))
+    return shares
+
+
+def _allowed(
+    seen: Cutout, size: tuple[int, int], radius: float, taken: Sequence[Taken]
+) -> NDArray[np.bool_]:
+    height, width = size
+    u = (seen.u0 + seen.step * np.arange(seen.mask.shape[1]))[None, :]
+    v = (seen.v0 + seen.step * np.arange(seen.mask.shape[0]))[:, None]
+    free = (u >= radius) & (u <= width - 1 - radius) & (v >= radius) & (v <= height - 1 - radius)
+    for other in taken:
+        free = free & ((u - other.u) ** 2 + (v - other.v) ** 2 > (radius + other.radius) ** 2)
+    return np.asarray(free)

@@ -1,0 +1,191 @@
+"""Which objects get a number, which number, and where it is drawn: the same for every route.
+
+Objects that the question names come first, then those in most views, then the largest. Discs never
+overlap and are never cut by the border; a view without room for a disc goes without. Knows nothing
+of how objects were found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation
+from oryx_scene.marks.naming import UNNAMED, number_place, place_in
+from oryx_scene.marks.spots import Cutout, Taken, find_spot
+
+BEYOND = "beyond the number of marks"
+NO_PLACE = "no free place for its number"
+# Of the picture's width: the discs of Coarse Correspondences (arXiv 2408.00754) in radius.
+RADIUS_SHARE = 0.025
+
+
+@dataclass(frozen=True, eq=False)
+class SeenIn:
+    """One object in one view.
+
+    Attributes:
+        view: index into the frames that were searched.
+        seen: its pixels.
+        visible_fraction: share of the whole object that this view shows, NaN unknown.
+        depth: (h, w) metres along optical z per cell of ``seen``, None without depth.
+    """
+
+    view: int
+    seen: Cutout
+    visible_fraction: float = float("nan")
+    depth: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """One object before it has a number.
+
+    Attributes:
+        views: at least one, each view once, ordered by view.
+        position, size: metres in ``frame_id``; None where unknown.
+        position_std: standard deviation of ``position``, metres.
+        label: a detector's name, "" if none.
+        score: 0..1, how sure the association is.
+        number: the number it had before in this scene's life, 0 for a new object.
+    """
+
+    views: tuple[SeenIn, ...]
+    position: tuple[float, float, float] | None = None
+    size: tuple[float, float, float] | None = None
+    position_std: float = float("nan")
+    frame_id: str = ""
+    label: str = ""
+    score: float = 1.0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The marks, by number, and how many objects got none, by reason."""
+
+    marks: tuple[Mark, ...]
+    left_out: Counter[str]
+
+
+def disc_radii(frames: Sequence[Frame], given: Sequence[float]) -> list[float]:
+    """Radius of the discs of every view, received pixels; ``given`` wins where it is not empty."""
+    return list(given) if given else [RADIUS_SHARE * frame.width for frame in frames]
+
+
+def choose_marks(
+    found: Sequence[FoundObject],
+    frames: Sequence[Frame],
+    radii: Sequence[float],
+    max_marks: int,
+    *,
+    question: str = "",
+    used: Collection[int] = (),
+) -> Choice:
+    """Number at most ``max_marks`` objects and place their discs.
+
+    Args:
+        found: objects in any order; the result does not depend on it.
+        frames: the views that ``found`` refers to.
+        radii: of the discs, per view, received pixels.
+        question: objects that it names, by label or by number, come first.
+        used: numbers that belonged to objects of this scene's life and are not given again.
+    """
+    ranked = sorted(found, key=lambda item: rank(item, frames, question))
+    taken: list[list[Taken]] = [[] for _ in frames]
+    left_out: Counter[str] = Counter()
+    kept: list[tuple[FoundObject, tuple[MarkObservation, ...]]] = []
+    for item in ranked:
+        if len(kept) == max_marks:
+            left_out[BEYOND] += 1
+            continue
+        seen = _place(item, frames, radii, taken)
+        if seen:
+            kept.append((item, seen))
+        else:
+            left_out[NO_PLACE] += 1
+    numbers = _numbers([item for item, _ in kept], used)
+    marks = [
+        Mark(
+            number=number,
+            observations=seen,
+            position=item.position,
+            size=item.size,
+            position_std=item.position_std,
+            label=item.label,
+            score=item.score,
+            frame_id=item.frame_id,
+        )
+        for number, (item, seen) in zip(numbers, kept, strict=True)
+    ]
+    return Choice(tuple(sorted(marks, key=lambda mark: mark.number)), left_out)
+
+
+def rank(item: FoundObject, frames: Sequence[Frame], question: str) -> tuple[float, ...]:
+    """Sorting key: named in the question, number of views, share of the pictures, place."""
+    # "mark 0" names nobody: an object without a number has not been spoken of.
+    by_number = number_place(question, item.number) if item.number else UNNAMED
+    named = min(place_in(question, item.label), by_number)
+    share = sum(
+        part.seen.area_px / (frames[part.view].height * frames[part.view].width)
+        for part in item.views
+    )
+    place = item.position or (0.0, 0.0, 0.0)
+    first = item.views[0]
+    where = (*(round(value, 6) for value in place), first.view, first.seen.v0, first.seen.u0)
+    return (named, -len(item.views), -round(share, 9), *where)
+
+
+def _place(
+    item: FoundObject,
+    frames: Sequence[Frame],
+    radii: Sequence[float],
+    taken: list[list[Taken]],
+) -> tuple[MarkObservation, ...]:
+    """Where the number goes in each view; the discs are added to ``taken``."""
+    placed = []
+    for part in item.views:
+        frame, radius = frames[part.view], radii[part.view]
+        spot = find_spot(part.seen, (frame.height, frame.width), radius, taken[part.view])
+        if spot is None:
+            continue
+        taken[part.view].append(Taken(spot.u, spot.v, radius))
+        placed.append(
+            MarkObservation(
+                view=part.view,
+                u=spot.u,
+                v=spot.v,
+                radius_px=radius,
+                depth_m=_depth_at(part, spot.u, spot.v),
+                visible_fraction=part.visible_fraction,
+                area_px=part.seen.area_px,
+                bbox=part.seen.bbox,
+            )
+        )
+    return tuple(placed)
+
+
+def _depth_at(part: SeenIn, u: float, v: float) -> float:
+    if part.depth is None:
+        return float("nan")
+    row, column = (v - part.seen.v0) / part.seen.step, (u - part.seen.u0) / part.seen.step
+    value = float(part.depth[int(row), int(column)])
+    return value if np.isfinite(value) else float("nan")
+
+
+def _numbers(kept: Sequence[FoundObject], used: Collection[int]) -> list[int]:
+    """Known numbers stay; new objects take the smallest that nobody ever had."""
+    gone = {*used, *(item.number for item in kept)}
+    numbers, following = [], 1
+    for item in kept:
+        number = item.number
+        if not number:
+            while following in gone:
+                following += 1
+            number = following
+            gone.add(number)
+        numbers.append(number)
+    return numbers
