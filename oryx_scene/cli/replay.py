@@ -75,7 +75,6 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
     from oryx_scene.answerer import Limits
     from oryx_scene.cli.common import config_from_args, open_from_args
     from oryx_scene.errors import ConfigError
-    from oryx_scene.model.load import load_answerer
     from oryx_scene.pipeline import ScenePipeline
     from oryx_scene.replay.journal import Journal
     from oryx_scene.replay.questions import load_questions
@@ -91,6 +90,9 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
     source = RecentFrames(open_from_args(args, config))
     schedule = _schedule(args, entries, source)
     limits = Limits(max_new_tokens=args.max_new_tokens, deadline_s=args.timeout)
+    # All bad input is refused before a model of many gigabytes is loaded.
+    from oryx_scene.model.load import load_answerer
+
     answerer = load_answerer(args.model, device=args.device, dtype=args.dtype)
     asked = _asked(source, entries, schedule, config, limits, answerer.card)
     manifest = {"asked": asked, "recording": _recording(args, source)}

@@ -111,9 +111,11 @@ class Journal:
         self._file = self._open()
         try:
             self._lock()
-            self._check_same(manifest)
+            before = self._check_same(manifest)
             self.records = self._repair()
             self.manifest = {"schema": SCHEMA, **manifest}
+            if "summary" in before:
+                self.manifest["summary"] = before["summary"]
             write_json(folder / MANIFEST, self.manifest)
         except BaseException:
             self._file.close()
@@ -141,11 +143,12 @@ class Journal:
                 self.folder, "another replay is writing here.", hint="wait, or choose another --out"
             ) from err
 
-    def _check_same(self, manifest: dict[str, Any]) -> None:
+    def _check_same(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The manifest that is there, {} in a new folder."""
         if not (self.folder / MANIFEST).exists():
-            return
-        before = read_manifest(self.folder).get("asked", {})
-        asked = manifest["asked"]
+            return {}
+        kept = read_manifest(self.folder)
+        before, asked = kept.get("asked", {}), manifest["asked"]
         differing = sorted(
             name for name in {*before, *asked} if before.get(name) != asked.get(name)
         )
@@ -155,6 +158,7 @@ class Journal:
                 f"it holds another replay (different: {', '.join(differing)}).",
                 hint="choose another --out, or repeat the first command to go on with it",
             )
+        return kept
 
     def _repair(self) -> list[dict[str, Any]]:
         self._file.seek(0)

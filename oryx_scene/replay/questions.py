@@ -48,7 +48,10 @@ def load_questions(path: str | Path) -> tuple[AskedQuestion, ...]:
     except OSError as err:
         raise ConfigError(f"cannot read {path}: {err.strerror}.") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(err).split())}.") from err
+        raise ConfigError(
+            f"{path} is not YAML: {' '.join(str(err).split())}.",
+            hint="texts with ? : # or brackets may need quotes",
+        ) from err
     if isinstance(value, dict):
         unknown = sorted(str(key) for key in value if key != "questions")
         if unknown:

@@ -83,6 +83,8 @@ def _write_answer(writer: BagWriter, stamp_ns: int, step: Step) -> None:
     writer.add_text(f"{TOPIC}/answer_text", stamp_ns, answer["text"])
     as_json = json.dumps(answer, sort_keys=True, allow_nan=False, ensure_ascii=False)
     writer.add_text(f"{TOPIC}/answer_json", stamp_ns, as_json)
+    if not step.snapshot.frame_id:
+        return  # nothing has a place, and a marker without a coordinate frame is an error in RViz
     markers = scene_markers(
         step.marks,
         step.relations,
