@@ -140,3 +140,7 @@ class OutputError(OryxSceneError):
     def __init__(self, path: str | Path, problem: str, *, hint: str = "") -> None:
         super().__init__(f"cannot write {path}: {problem}", hint=hint)
         self.path = str(path)
+
+
+class SceneMismatchError(OryxSceneError):
+    """Two scenes that cannot be compared with each other."""

@@ -28,6 +28,7 @@ COMMANDS = (
     "eval",
     "bench",
     "view",
+    "changed",
 )
 
 
