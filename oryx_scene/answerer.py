@@ -182,7 +182,7 @@ class ModelCard:
     ``trained`` is False for a random model, whose answers must be labelled; ``synthetic_only`` is
     True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
     that writes its working between think marks before it answers. ``calibration`` holds, by answer
-    form, what was stored beside the checkpoint.
+    form, what was stored beside the checkpoint. ``attention`` and ``linear`` name the kernels.
     """
 
     name: str
@@ -194,6 +194,7 @@ class ModelCard:
     synthetic_only: bool = False
     quantization: str = "none"
     attention: str = ""
+    linear: str = "torch"
     scratchpad: bool = False
     calibration: dict[str, FormCalibration] = field(default_factory=dict)
 

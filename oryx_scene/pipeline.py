@@ -283,6 +283,7 @@ class ScenePipeline:
             "device": card.device,
             "quantization": card.quantization,
             "attention": card.attention,
+            "linear": card.linear,
             "prompt_sha256": prompt_hash(prompt),
             "tokens_sha256": generation.tokens_sha256,
             "confidence": "uncalibrated"

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from oryx_scene.errors import EngineError
+from oryx_scene.model.cpu_linear import CpuLinear
 from oryx_scene.model.kv import KVShape
 
 # (layer, q (n, heads, width), k (n, kv_heads, width), v) -> (n, heads, width), any float type
@@ -24,9 +25,12 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class Decoder:
     """The layers of a causal language model of transformers.
 
+    Where linear layers are :class:`CpuLinear`, activations are float32 whatever the weights are:
+    half precision saves reading there, not arithmetic.
+
     Args:
         language: the model; its modules are read at every call, so that a linear layer may be
-            replaced by a quantised one that takes (n, in) and gives (n, out).
+            replaced by a quantised one that takes (n, in) and gives (n, out) in the same dtype.
 
     Raises:
         EngineError: a model with sliding-window attention, which no published Oryx uses.
@@ -53,6 +57,8 @@ class Decoder:
             attend: mixes one layer's values; it also keeps keys and values.
         """
         model = self.language.model
+        if isinstance(self.language.lm_head, CpuLinear):
+            x = x.float()
         turn = _rotary(model.rotary_emb, x, positions)
         for index, layer in enumerate(model.layers):
             mixed = self._attention(
@@ -80,7 +86,11 @@ class Decoder:
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), module.weight, module.variance_epsilon)
+    weight: Tensor = module.weight
+    eps: float = module.variance_epsilon
+    if x.dtype is weight.dtype:
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
 
 
 def _mlp(module: Any, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ in tensors.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, Stride, V
 from oryx_scene.errors import EngineError
 from oryx_scene.model.answering import Answering
 from oryx_scene.model.cache import FeatureCache
+from oryx_scene.model.cpu_linear import speed_up
 from oryx_scene.model.decode import Stopped, check_all, decode
 from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.kv import Slab
@@ -46,6 +48,7 @@ class EngineConfig:
         rows: most questions that are decoded together.
         share_prefix: read a scene's keys once for all questions; False copies them into each row.
         share_from: scenes shorter than this many tokens are copied all the same.
+        rows_kernel: on a CPU, let the kernel built there compute linear layers of few rows.
     """
 
     feature_cache_bytes: int = 512 * 2**20
@@ -54,6 +57,7 @@ class EngineConfig:
     rows: int = 8
     share_prefix: bool = True
     share_from: int = 256
+    rows_kernel: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Engine:
         self.work = Work()
         self._tokenizer = tokenizer
         self._card = card
+        if self.config.rows_kernel:
+            self._card = dataclasses.replace(card, linear=speed_up(model))
         self._stops = stops
         self._busy = threading.Lock()
 

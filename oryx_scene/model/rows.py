@@ -119,8 +119,8 @@ class Rows:
 
         def mix(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self.data[layer, 0], self.data[layer, 1]
-            keys[rows, slots] = k
-            values[rows, slots] = v
+            keys[rows, slots] = k.to(keys.dtype)
+            values[rows, slots] = v.to(keys.dtype)
             own = attend_rows(q, keys[:, :longest], values[:, :longest], slots + 1)
             return self._with_prefix(layer, q, own)
 

@@ -61,10 +61,9 @@ def attend_rows(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Part:
     scores = grouped @ k.float().permute(0, 2, 3, 1) * q.shape[-1] ** -0.5
     hidden = torch.arange(keys, device=q.device) >= lengths[:, None]
     scores = scores.masked_fill(hidden[:, None, None], float("-inf"))
-    lse = scores.logsumexp(dim=-1)
     # What lies behind a row's length was never written: not even times zero may it enter.
     values = v.float().masked_fill(hidden[:, :, None, None], 0.0).transpose(1, 2)
-    out = (scores - lse[..., None]).exp() @ values
+    out, lse = _softmax_product(scores, values)
     return out.flatten(1, 2), lse.flatten(1)
 
 
@@ -82,11 +81,18 @@ def _grouped(q: Tensor, kv_heads: int) -> Tensor:
 def _block(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Part:
     kv_heads, n, group, width = q.shape
     scores = q.reshape(kv_heads, n * group, width) @ k.transpose(1, 2) * width**-0.5
-    scores = scores.view(kv_heads, n, group, -1)
     if seen is not None:
-        scores = scores.masked_fill(~seen[None, :, None], float("-inf"))
-    lse = scores.logsumexp(dim=-1)  # (kv_heads, n, group)
-    weights = (scores - lse[..., None]).exp()
-    out = (weights.flatten(1, 2) @ v).view(kv_heads, n, group, width)
-    # (kv_heads, n, group, width) -> (n, heads, width)
+        scores.view(kv_heads, n, group, -1).masked_fill_(~seen[None, :, None], float("-inf"))
+    out, lse = _softmax_product(scores, v)
+    # (kv_heads, n * group, ...) -> (n, heads, ...)
+    out, lse = out.view(kv_heads, n, group, width), lse.view(kv_heads, n, group)
     return out.transpose(0, 1).flatten(1, 2), lse.transpose(0, 1).flatten(1)
+
+
+def _softmax_product(scores: Tensor, values: Tensor) -> Part:
+    """softmax(scores) @ values, and the log-sum-exp over the last axis of scores; spends them."""
+    most = scores.amax(dim=-1, keepdim=True)
+    weights = scores.sub_(most).exp_()
+    total = weights.sum(dim=-1, keepdim=True)
+    out = (weights @ values).div_(total)
+    return out, total.log_().add_(most).squeeze(-1)

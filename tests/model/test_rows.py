@@ -1,5 +1,7 @@
 """Our decoder against transformers' own forward; shared prefixes against copied ones."""
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
@@ -7,6 +9,7 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from oryx_scene.model.cpu_linear import speed_up  # noqa: E402
 from oryx_scene.model.decoder import Decoder  # noqa: E402
 from oryx_scene.model.kv import Slab  # noqa: E402
 from oryx_scene.model.language import materialise_buffers  # noqa: E402
@@ -111,3 +114,26 @@ def test_a_query_sees_no_key_after_its_own_in_any_block(monkeypatch):
     for index in range(6):
         alone = attend(q[index : index + 1], k[: 5 + index], v[: 5 + index])
         torch.testing.assert_close(whole[0][index], alone[0][0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("shared", "kernel"), [(True, True), (False, True), (True, False)])
+def test_half_precision_weights_stay_within_their_tolerance(language, shared, kernel):
+    """bfloat16 weights and keys: shared, copied and uncached logits within 1 % of their range."""
+    half = copy.deepcopy(language).to(torch.bfloat16)
+    if kernel:
+        speed_up(half)
+    decoder = Decoder(half)
+    scene, text = embeddings(300).bfloat16(), embeddings(20, 1).bfloat16()
+    slab = Slab(decoder.shape, 300)
+    prefill(decoder, slab, scene)
+    rows = Rows(decoder, slab, 2, shared=shared)
+    found = decoder.logits(rows.read([text, text[:5]])[0])
+    whole = Slab(decoder.shape, 320)
+    alone = Rows(decoder, whole, 1, shared=False)
+    wanted = decoder.logits(alone.read([torch.cat([scene, text])])[0][300:])
+    spread = float(wanted.max() - wanted.min())
+    assert float((found - wanted).abs().max()) < 0.01 * spread
+    # Against the float32 model only rounding remains, which these sharp weights make large.
+    exact = theirs(language, torch.cat([scene, text]).float())[300:]
+    assert float((found - exact).square().mean().sqrt()) < 0.15 * float(exact.std())

@@ -1,0 +1,121 @@
+"""Linear layers on the CPU: the built kernel and its absence give torch's numbers."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from oryx_scene.answerer import Limits, Prompt  # noqa: E402
+from oryx_scene.model import cpu_linear  # noqa: E402
+from oryx_scene.model.cpu_linear import CpuLinear, rows_kernel, speed_up  # noqa: E402
+from oryx_scene.model.engine import EngineConfig  # noqa: E402
+from oryx_scene.model.load import load_answerer  # noqa: E402
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+@needs_compiler
+@torch.inference_mode()
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 20),
+    st.integers(1, 70),
+    st.integers(1, 80),
+    st.booleans(),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_the_kernel_multiplies(rows, out, blocks, bias, dtype):
+    generator = torch.Generator().manual_seed(rows * out * blocks)
+    x = torch.randn(rows, 16 * blocks, generator=generator)
+    weight = torch.randn(out, 16 * blocks, generator=generator).to(dtype)
+    b = torch.randn(out, generator=generator) if bias else None
+    wanted = torch.nn.functional.linear(
+        x.double(), weight.double(), None if b is None else b.double()
+    )
+    found = rows_kernel()(x, weight, b)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-3)
+
+
+@needs_compiler
+@torch.inference_mode()
+def test_threads_change_no_bit():
+    x, weight = torch.randn(5, 64), torch.randn(300, 64)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = rows_kernel()(x, weight, None)
+        torch.set_num_threads(3)
+        assert torch.equal(one, rows_kernel()(x, weight, None))
+    finally:
+        torch.set_num_threads(before)
+
+
+def layer(dtype, width=64):
+    own = torch.nn.Linear(width, 96).to(dtype)
+    assert speed_up(torch.nn.Sequential(own)) == ("rows kernel" if rows_kernel() else "torch")
+    assert type(own) is CpuLinear
+    return own
+
+
+@pytest.mark.parametrize("rows", [1, 8, 100])
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("width", [64, 40])
+def test_every_way_is_a_linear_layer(monkeypatch, rows, built, width):
+    """With and without kernel, few and many rows, a width that the kernel cannot take."""
+    layers = [layer(torch.float32, width), layer(torch.bfloat16, width)]
+    if not built:
+        monkeypatch.setattr(cpu_linear, "rows_kernel", lambda: None)
+    for own, tolerance in zip(layers, (1e-5, 2e-2), strict=True):
+        x = torch.randn(2, rows, width).to(own.weight.dtype)
+        with torch.inference_mode():
+            found = own(x)
+        wanted = torch.nn.functional.linear(x.float(), own.weight.float(), own.bias.float())
+        assert found.dtype == own.weight.dtype
+        torch.testing.assert_close(found.float(), wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_still_flow():
+    own = layer(torch.float32)
+    own(torch.randn(3, 64)).sum().backward()
+    assert own.weight.grad.abs().sum() > 0
+
+
+def test_no_compiler_means_torch_and_says_so(monkeypatch):
+    asked, limits = Prompt("", ("A room.\n",), "What is here?"), Limits(max_new_tokens=6)
+    with_kernel = load_answerer("random", device="cpu").generate(asked, limits)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    rows_kernel.cache_clear()
+    try:
+        engine = load_answerer("random", device="cpu")
+        assert engine.card.linear == "torch"
+        assert engine.generate(asked, limits).token_ids == with_kernel.token_ids
+    finally:
+        rows_kernel.cache_clear()
+
+
+@needs_compiler
+def test_a_compiler_that_fails_or_a_kernel_that_is_wrong_is_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(cpu_linear, "_cache", lambda: tmp_path)
+    rows_kernel.cache_clear()
+    try:
+        broken = tmp_path / "broken.c"
+        broken.write_text("no C at all")
+        monkeypatch.setattr(cpu_linear, "SOURCE", broken)
+        assert rows_kernel() is None
+        rows_kernel.cache_clear()
+        right = Path(cpu_linear.__file__).with_name("cpu_rows.c").read_text()
+        broken.write_text(right.replace("0xffff0000u", "0xfff00000u"))
+        assert rows_kernel() is None
+    finally:
+        rows_kernel.cache_clear()
+
+
+def test_the_kernel_can_be_switched_off():
+    engine = load_answerer("random", device="cpu", config=EngineConfig(rows_kernel=False))
+    assert engine.card.linear == "torch"
+    assert type(engine.model.language.lm_head) is torch.nn.Linear
