@@ -19,7 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, Stride, VisualItem
+from oryx_scene.answerer import (
+    Candidate,
+    Continuation,
+    Generation,
+    Limits,
+    ModelCard,
+    Prompt,
+    Scored,
+    Stride,
+    VisualItem,
+)
 from oryx_scene.errors import EngineError
 from oryx_scene.model.answering import Answering
 from oryx_scene.model.cache import FeatureCache
@@ -32,6 +42,7 @@ from oryx_scene.model.pixels import normalise
 from oryx_scene.model.rows import Rows, prefill
 from oryx_scene.model.sampling import Constraint
 from oryx_scene.model.scene_cache import PrefilledScene, SceneCache
+from oryx_scene.model.scoring import ScorePlan, plan_scores, read_scores
 from oryx_scene.model.slots import View
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.model.units import Unit, common_units, embed_units, units_of
@@ -224,6 +235,59 @@ class Engine:
                 for own, indices in zip(hidden, wanted[start:], strict=False):
                     found.append(self.decoder.logits(own[list(indices)]).float())
         return found
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        candidates: Sequence[Sequence[Candidate]],
+        limits: Limits,
+    ) -> list[Scored]:
+        """How likely given answers are; see :class:`oryx_scene.answerer.Scorer`.
+
+        Rows of all prompts are read in packed passes, ``EngineConfig.rows`` of them at a time.
+        """
+        plans = [
+            plan_scores(self._tokenizer, prompt, own)
+            for prompt, own in zip(prompts, candidates, strict=True)
+        ]
+        once = dataclasses.replace(limits, max_new_tokens=1)
+        with self._alone():
+            answers: list[Answering] = []
+            starts: list[int] = []
+            for prompt, plan in zip(prompts, plans, strict=True):
+                for row in plan.rows:
+                    answers.append(self._begin(prompt, once))
+                    answers[-1].question_ids = list(row)
+                    starts.append(plan.start)
+            logits = self._score_rows(answers, starts)
+        return self._scored(plans, answers, logits)
+
+    def _score_rows(self, answers: Sequence[Answering], starts: Sequence[int]) -> list[Tensor]:
+        """Logits of each row from the last shared id on; fewer rows where it was stopped."""
+        found: list[Tensor] = []
+        size = self.config.rows
+        with contextlib.suppress(Stopped):
+            for first in range(0, len(answers), size):
+                group = answers[first : first + size]
+                _, hidden = self._read(self._open(group), group)
+                for answer, own, start in zip(group, hidden, starts[first:], strict=False):
+                    found.append(self.decoder.logits(own[start - 1 :]))
+                    answer.stream.reason = "eos"
+        return found
+
+    def _scored(
+        self, plans: Sequence[ScorePlan], answers: Sequence[Answering], logits: Sequence[Tensor]
+    ) -> list[Scored]:
+        scored, first = [], 0
+        for plan in plans:
+            end = first + len(plan.rows)
+            record = answers[first].generation(self.counters())
+            own: tuple[Continuation, ...] = ()
+            if end <= len(logits):
+                own = read_scores(plan, logits[first:end], self._stops.ids)
+            scored.append(Scored(own, record))
+            first = end
+        return scored
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt
+from oryx_scene.answerer import Candidate, Generation, Limits, ModelCard, Prompt, Scored
 from oryx_scene.errors import EngineError
 from oryx_scene.model.engine import Engine
 
@@ -97,6 +97,18 @@ class EngineThread:
             lambda engine: engine.generate_many(
                 prompts, [_left(own, asked) for own in each], on_text
             )
+        ).result()
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        candidates: Sequence[Sequence[Candidate]],
+        limits: Limits,
+    ) -> list[Scored]:
+        """How likely given answers are; as :meth:`Engine.score`."""
+        asked = time.perf_counter()
+        return self.submit(
+            lambda engine: engine.score(prompts, candidates, _left(limits, asked))
         ).result()
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.random_model import write_random_checkpoint
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
 from oryx_scene.model.weights import read_json
+from oryx_scene.prompt.calibration import load_calibration
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints" / "default"
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
@@ -121,6 +122,8 @@ def _engine(
         trained=bool(own.get("trained", True)),
         synthetic_only=bool(own.get("synthetic_only", False)),
         attention=_attention(model),
+        scratchpad=bool(own.get("scratchpad", False)),
+        calibration=load_calibration(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
 
