@@ -95,7 +95,8 @@ def candidates_at(
     if age_s > config.max_age_s:
         raise StaleFramesError(newest.camera, age_s, config.max_age_s)
     moment = _moment(past, config)
-    oldest_ns = at_ns - int(config.history_s * 1e9)
+    # The newest moment itself always counts, however little history is wanted.
+    oldest_ns = min(at_ns - int(config.history_s * 1e9), *moment.stamps.values())
     recent = [
         stub
         for stub in past

@@ -1,7 +1,7 @@
 """A rosbag as a source of frames: pictures with their depth, calibration and pose.
 
-Pairs topics (``topics``), finds the pose at the header stamp, and registers depth to colour where
-the two cameras are known; what is not known is left out with a warning, never assumed.
+Pairs topics (``topics``), lists what could be decoded, and finds a message again when it is wanted;
+what becomes of messages that belong together is in ``assemble``.
 """
 
 from __future__ import annotations
@@ -11,27 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.bag_depth import DEPTH_SLOP_S, BagDepth, Lookups
+from oryx_scene.bags.assemble import FrameAssembler, add_rig_transforms, choose_fixed_frame
+from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import BagIndex, index_bag, open_bag, raw_messages
-from oryx_scene.bags.messages import (
-    decode_image_message,
-    info_to_intrinsics,
-    payload_sha256,
-)
-from oryx_scene.bags.pairing import CameraTopics, pair_topics, rig_camera
+from oryx_scene.bags.pairing import pair_topics
 from oryx_scene.bags.read_ahead import ReadAhead
 from oryx_scene.bags.source import FrameStub
-from oryx_scene.errors import (
-    CalibrationError,
-    ImageDecodeError,
-    OryxSceneError,
-    TransformError,
-)
-from oryx_scene.frames import FloatArray, Frame, Intrinsics
+from oryx_scene.errors import ImageDecodeError, OryxSceneError
+from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
-
-# Where the asked fixed frame does not exist these are taken, said in a warning.
-OTHER_FIXED_FRAMES = ("map", "odom", "world")
 
 
 class BagSource:
@@ -55,14 +43,13 @@ class BagSource:
         for connection in self._reader.connections:
             self._connections.setdefault(connection.topic, []).append(connection)
         self._warnings = list(self.index.warnings)
-        self._intrinsics_of: dict[tuple[str, int], Intrinsics] = {}
         self._ahead: ReadAhead | None = None
-        self._depth = BagDepth(self.index, Lookups(self._message, self._info_at, self.frame_id_of))
         self.topics = pair_topics(self.index, rig, path)
         self.cameras = tuple(sorted(self.topics))
         self._stubs = self._list_stubs()
-        self._add_rig_transforms()
-        self.fixed_frame = self._choose_fixed_frame(fixed_frame)
+        self._assembler = FrameAssembler(self.index, self.topics, rig, self._message)
+        add_rig_transforms(rig, self._frame_ids(), self.index.transforms)
+        self._assembler.fixed_frame = self._choose_fixed_frame(fixed_frame)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -73,6 +60,11 @@ class BagSource:
     def synthetic(self) -> bool:
         """Whether a synthetic world wrote this bag."""
         return self.index.synthetic
+
+    @property
+    def fixed_frame(self) -> str:
+        """Coordinate frame of poses, "" for none."""
+        return self._assembler.fixed_frame
 
     def close(self) -> None:
         """Close the bag's files."""
@@ -95,36 +87,16 @@ class BagSource:
             ]
         return tuple(sorted(stubs, key=lambda stub: (stub.stamp_ns, stub.camera, stub.serial)))
 
-    def frame_id_of(self, camera: str) -> str:
-        """Optical frame of a camera: the rig's word, else the recorded one."""
-        recorded = self.index.images[self.topics[camera].image].frame_id
-        return rig_camera(self._rig, camera).frame_id or recorded
-
-    def _add_rig_transforms(self) -> None:
-        if self._rig is None:
-            return
-        for name in self.topics:
-            T = rig_camera(self._rig, name).T_base_camera
-            frame_id = self.frame_id_of(name) or f"{name}_optical_frame"
-            if T is not None and frame_id != self._rig.base_frame:
-                self.index.transforms.add_static(self._rig.base_frame, frame_id, T)
+    def _frame_ids(self) -> dict[str, str]:
+        return {name: self._assembler.frame_id_of(name) for name in self.topics}
 
     def _choose_fixed_frame(self, wanted: str) -> str:
-        known = self.index.transforms.known_frames()
-        if wanted in known:
-            return wanted
-        if not known:
-            self._warnings.append("the bag holds no TF: no poses, so no 3D places")
-            return ""
-        roots = {self.index.transforms.root_of(self.frame_id_of(name)) for name in self.topics}
-        for other in (*OTHER_FIXED_FRAMES, *sorted(roots & known)):
-            if other in known:
-                self._warnings.append(
-                    f"there is no frame '{wanted}' in TF; places are given in '{other}'"
-                )
-                return other
-        self._warnings.append(f"there is no frame '{wanted}' in TF: no 3D places")
-        return ""
+        chosen, said = choose_fixed_frame(
+            wanted, self._frame_ids(), self.index.transforms, "the bag"
+        )
+        if said:
+            self._warnings.append(said)
+        return chosen
 
     # -- loading -------------------------------------------------------------------------------
 
@@ -138,33 +110,11 @@ class BagSource:
         Raises:
             ImageDecodeError: its payload is broken or cannot be found again.
         """
-        topics = self.topics[stub.camera]
-        warnings: list[str] = []
-        message = self._message(stub.topic, stub.serial, stub.camera)
-        rgb = decode_image_message(stub.camera, message)
-        intrinsics = self._intrinsics(stub, topics, rgb.shape[:2], warnings)
-        depth, depth_hash = self._depth.at(stub, topics, intrinsics, rgb.shape[:2], warnings)
-        frame_id = self.frame_id_of(stub.camera)
-        pose = self._pose(frame_id, stub.stamp_ns, warnings)
-        return Frame(
-            camera=stub.camera,
-            stamp_ns=stub.stamp_ns,
-            frame_id=frame_id,
-            rgb=rgb,
-            sha256=payload_sha256(message),
-            topic=stub.topic,
-            encoding=str(getattr(message, "encoding", "") or getattr(message, "format", "")),
-            depth=depth,
-            depth_sha256=depth_hash,
-            intrinsics=intrinsics,
-            T_fixed_camera=pose,
-            fixed_frame=self.fixed_frame if pose is not None else "",
-            warnings=tuple(warnings),
-        )
+        return self._assembler.load(stub)
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""
-        return self._pose(self.frame_id_of(stub.camera), stub.stamp_ns, [])
+        return self._assembler.pose(stub)
 
     def _message(self, topic: str, serial: int, camera: str) -> Any:
         """The ``serial``-th message of a topic."""
@@ -203,48 +153,6 @@ class BagSource:
         raise ImageDecodeError(
             camera, f"message {serial} of {topic} cannot be read again", hint="the bag is damaged"
         )
-
-    def _intrinsics(
-        self, stub: FrameStub, topics: CameraTopics, size: tuple[int, ...], warnings: list[str]
-    ) -> Intrinsics | None:
-        found = rig_camera(self._rig, stub.camera).intrinsics
-        if found is None:
-            found = self._info_at(topics.info, stub, warnings)
-        if found is None:
-            if not topics.info:
-                warnings.append("there is no CameraInfo: no 3D places")
-            return None
-        if (found.height, found.width) != size:
-            warnings.append(
-                f"calibration is for {found.width}x{found.height}, the picture is "
-                f"{size[1]}x{size[0]}: calibration left out"
-            )
-            return None
-        return found
-
-    def _info_at(self, topic: str, stub: FrameStub, warnings: list[str]) -> Intrinsics | None:
-        infos = self.index.infos.get(topic, [])
-        if not infos:
-            return None
-        stamps = [stamp_ns for stamp_ns, _ in infos]
-        place = max(0, bisect.bisect_right(stamps, stub.stamp_ns) - 1)
-        key = (topic, place)
-        try:
-            if key not in self._intrinsics_of:
-                self._intrinsics_of[key] = info_to_intrinsics(infos[place][1], stub.camera)
-            return self._intrinsics_of[key]
-        except CalibrationError as err:
-            warnings.append(f"{err.message} Calibration left out: no 3D places")
-            return None
-
-    def _pose(self, frame_id: str, stamp_ns: int, warnings: list[str]) -> FloatArray | None:
-        if not self.fixed_frame:
-            return None
-        try:
-            return self.index.transforms.lookup(self.fixed_frame, frame_id, stamp_ns)
-        except TransformError as err:
-            warnings.append(f"{err.message} No 3D places")
-            return None
 
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         """Decode frames one after the other; broken ones are left out and counted."""

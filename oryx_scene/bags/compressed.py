@@ -60,8 +60,12 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _check_complete(name: str, data: bytes) -> None:
-    """Refuse payloads that are neither jpeg nor png, are cut short, or claim absurd sizes."""
+def check_complete(name: str, data: bytes) -> None:
+    """Refuse payloads that are neither jpeg nor png, are cut short, or claim absurd sizes.
+
+    Raises:
+        ImageDecodeError: one of these; no pixel has been decoded.
+    """
     if data.startswith(_JPEG_MAGIC):
         found = _jpeg_size(data)
         if found is None:
@@ -92,7 +96,7 @@ def _check_complete(name: str, data: bytes) -> None:
 
 
 def _imdecode(name: str, data: bytes, flags: int) -> NDArray[np.generic]:
-    _check_complete(name, data)
+    check_complete(name, data)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as err:
@@ -132,6 +136,11 @@ def decode_compressed_image(
     return rgb
 
 
+def depth_header(data: bytes) -> bytes:
+    """The quantisation header before the png of a compressedDepth payload, b"" without one."""
+    return b"" if data.startswith(_PNG_MAGIC) else data[:12]
+
+
 def decode_compressed_depth(name: str, format_text: str, data: Payload) -> DepthImage:
     """Turn a compressedDepth payload, or a 16-bit png of millimetres, into metres.
 
@@ -157,7 +166,7 @@ def decode_compressed_depth(name: str, format_text: str, data: Payload) -> Depth
             "depth is compressed with rvl, which is not read",
             hint="record with compressedDepth format 'png'",
         )
-    header = b"" if raw.startswith(_PNG_MAGIC) else raw[:12]
+    header = depth_header(raw)
     steps = _imdecode(name, raw[len(header) :], cv2.IMREAD_UNCHANGED)
     if steps.dtype != np.uint16 or steps.ndim != 2:
         raise ImageDecodeError(

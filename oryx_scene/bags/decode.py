@@ -140,10 +140,17 @@ def _check_size(name: str, layout: _Layout, encoding: str, height: int, width: i
     return height * numerator // denominator
 
 
-def _samples(
-    name: str, height: int, width: int, encoding: str, step: int, data: Payload, big: bool
-) -> AnyArray:
-    """Return the samples (rows, width[, channels]) in native byte order, row padding removed."""
+def check_raw_size(
+    name: str, height: int, width: int, encoding: str, step: int, size: int
+) -> tuple[int, int]:
+    """Check that a payload of ``size`` bytes can be what its header says; looks at no pixel.
+
+    Returns:
+        (rows of samples, bytes of one row without padding).
+
+    Raises:
+        ImageDecodeError: unknown encoding, empty or impossible size, wrong step, truncated data.
+    """
     layout = _LAYOUTS.get(encoding)
     if layout is None:
         raise ImageDecodeError(
@@ -152,7 +159,6 @@ def _samples(
             hint=f"known are {', '.join(_LAYOUTS)}; convert in the driver or with image_proc",
         )
     rows = _check_size(name, layout, encoding, height, width)
-    flat = _payload_bytes(name, data)
     dtype = np.dtype(layout.dtype)
     row_bytes = width * layout.channels * dtype.itemsize
     if step < row_bytes:
@@ -161,14 +167,25 @@ def _samples(
             f"step is {step} bytes, but {width} pixels of '{encoding}' take {row_bytes}",
             hint="the driver sets step, width or encoding wrongly",
         )
-    if flat.size != step * rows:
-        state = "truncated" if flat.size < step * rows else "too long"
+    if size != step * rows:
+        state = "truncated" if size < step * rows else "too long"
         raise ImageDecodeError(
             name,
             f"expected {rows} rows of {step} bytes = {step * rows} bytes of '{encoding}', "
-            f"got {flat.size} ({state})",
+            f"got {size} ({state})",
             hint="the message is damaged, or the driver sets height or step wrongly",
         )
+    return rows, row_bytes
+
+
+def _samples(
+    name: str, height: int, width: int, encoding: str, step: int, data: Payload, big: bool
+) -> AnyArray:
+    """Return the samples (rows, width[, channels]) in native byte order, row padding removed."""
+    flat = _payload_bytes(name, data)
+    rows, row_bytes = check_raw_size(name, height, width, encoding, step, flat.size)
+    layout = _LAYOUTS[encoding]
+    dtype = np.dtype(layout.dtype)
     table = flat.reshape(rows, step)[:, :row_bytes]
     table = table if step == row_bytes else np.ascontiguousarray(table)
     samples = table.view(dtype.newbyteorder(">" if big else "<"))

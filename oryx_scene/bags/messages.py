@@ -9,8 +9,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from oryx_scene.bags.compressed import decode_compressed_depth, decode_compressed_image
-from oryx_scene.bags.decode import decode_depth, decode_image
+from oryx_scene.bags.compressed import (
+    check_complete,
+    decode_compressed_depth,
+    decode_compressed_image,
+    depth_header,
+)
+from oryx_scene.bags.decode import check_raw_size, decode_depth, decode_image
 from oryx_scene.frames import DepthImage, Intrinsics, RgbImage
 from oryx_scene.geometry.camera import intrinsics_from_camera_info
 
@@ -51,6 +56,30 @@ def decode_depth_message(name: str, message: Any) -> DepthImage:
             is_bigendian=bool(message.is_bigendian),
         )
     return decode_compressed_depth(name, str(message.format), message.data)
+
+
+def check_image_message(name: str, message: Any) -> None:
+    """Refuse an Image or CompressedImage that cannot be what it says, without decoding it.
+
+    Cheap enough for every message of a live topic; what only decoding can find is found then.
+
+    Raises:
+        ImageDecodeError: as the decoders.
+    """
+    if hasattr(message, "encoding"):
+        size = memoryview(message.data).nbytes
+        check_raw_size(
+            name,
+            int(message.height),
+            int(message.width),
+            str(message.encoding),
+            int(message.step),
+            size,
+        )
+        return
+    data = bytes(message.data)
+    is_depth = "compressedDepth" in str(message.format)
+    check_complete(name, data[len(depth_header(data)) :] if is_depth else data)
 
 
 def info_to_intrinsics(message: Any, name: str) -> Intrinsics:

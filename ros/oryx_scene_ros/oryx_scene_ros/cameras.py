@@ -1,0 +1,160 @@
+"""Subscriptions of cameras and transforms: callbacks only store. Names whoever does not fit."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from oryx_scene.bags.bag_index import stamp_ns_of
+from oryx_scene.errors import CalibrationError, TransformError
+from oryx_scene.geometry.transforms import from_translation_quaternion
+from oryx_scene_ros.feed import CameraFeed, Feeds
+from oryx_scene_ros.settings import CameraSettings
+
+try:
+    from tf2_msgs.msg import TFMessage as _TFMessage
+except ImportError:  # said by the node when it is configured
+    _TFMessage = None
+TFMessage: Any = _TFMessage
+
+TF_DEPTH = 100
+
+
+def camera_qos(reliability: str, depth: int = 1) -> QoSProfile:
+    """Newest wins; `best_effort` receives from reliable publishers, too."""
+    policies = {
+        "best_effort": ReliabilityPolicy.BEST_EFFORT,
+        "reliable": ReliabilityPolicy.RELIABLE,
+        "best_available": ReliabilityPolicy.BEST_AVAILABLE,
+    }
+    return QoSProfile(
+        depth=depth, reliability=policies[reliability], durability=DurabilityPolicy.VOLATILE
+    )
+
+
+def make_feed(node: Node, settings: CameraSettings) -> CameraFeed:
+    """An empty feed whose topics are fully expanded (namespace, remapping)."""
+    topics = settings.topics
+    expanded = {
+        key: node.resolve_topic_name(value) if value else ""
+        for key, value in vars(topics).items()
+        if key != "name"
+    }
+    return CameraFeed(settings, replace(topics, **expanded))
+
+
+@dataclass
+class Watched:
+    """One subscription for diagnostics."""
+
+    topic: str
+    subscription: Any
+    type_name: str
+    camera: str
+    what: str
+
+
+@dataclass
+class Intake:
+    """All subscriptions of an active node; made at "activate", gone at "deactivate"."""
+
+    node: Node
+    feeds: Feeds
+    reliability: str
+    watched: list[Watched] = field(default_factory=list)
+    tf_failures: int = 0
+    last_tf: float | None = None
+    last_tf_problem: str = ""
+
+    def start(self) -> None:
+        """Subscribe to everything."""
+        for name, feed in self.feeds.cameras.items():
+            self._start_camera(name, feed)
+        if TFMessage is None:
+            return
+        moving = QoSProfile(depth=TF_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+        fixed = QoSProfile(
+            depth=TF_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+        self._subscribe(TFMessage, "/tf", moving, "", "tf", self._take_tf)
+        static = functools.partial(self._take_tf, static=True)
+        self._subscribe(TFMessage, "/tf_static", fixed, "", "tf_static", static)
+
+    def _start_camera(self, name: str, feed: CameraFeed) -> None:
+        settings, topics = feed.settings, feed.topics
+        qos = camera_qos(self.reliability)
+        picture = CompressedImage if settings.compressed else Image
+        take = functools.partial(self.feeds.add_image, name)
+        self._subscribe(picture, topics.image, qos, name, "picture", take)
+        for info in sorted({topics.info, topics.depth_info} - {""}):
+            take_info = functools.partial(self.feeds.add_info, name, info)
+            self._subscribe(CameraInfo, info, qos, name, "camera_info", take_info)
+        if topics.depth:
+            kind = CompressedImage if settings.depth_compressed else Image
+            take_depth = functools.partial(self.feeds.add_image, name, depth=True)
+            self._subscribe(kind, topics.depth, qos, name, "depth", take_depth)
+
+    def _subscribe(
+        self, kind: Any, topic: str, qos: QoSProfile, camera: str, what: str, take: Any
+    ) -> None:
+        subscription = self.node.create_subscription(kind, topic, take, qos)
+        module = kind.__module__.split(".")[0]
+        self.watched.append(
+            Watched(topic, subscription, f"{module}/msg/{kind.__name__}", camera, what)
+        )
+
+    def stop(self) -> None:
+        """Unsubscribe from everything."""
+        for item in self.watched:
+            self.node.destroy_subscription(item.subscription)
+        self.watched.clear()
+
+    def _take_tf(self, message: Any, *, static: bool = False) -> None:
+        for item in message.transforms:
+            t, q = item.transform.translation, item.transform.rotation
+            parent, child = item.header.frame_id, item.child_frame_id
+            try:
+                T = from_translation_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+                if static:
+                    self.feeds.transforms.add_static(parent, child, T)
+                else:
+                    self.feeds.transforms.add(parent, child, stamp_ns_of(item.header), T)
+            except (CalibrationError, TransformError) as err:
+                self.tf_failures += 1
+                self.last_tf_problem = f"{parent} -> {child}: {err.message}"
+        self.last_tf = time.monotonic()
+        self.feeds.transforms_changed()
+
+    # -- who does not fit --------------------------------------------------------------------------
+
+    def publishers(self, item: Watched) -> int:
+        """How many publish on a topic."""
+        return int(self.node.count_publishers(item.topic))
+
+    def misfits(self, item: Watched) -> list[str]:
+        """Publishers on a topic that this subscription cannot receive from, one sentence each."""
+        said = []
+        wanted = item.subscription.qos_profile
+        for info in self.node.get_publishers_info_by_topic(item.topic):
+            who = f"{info.node_namespace.rstrip('/')}/{info.node_name} on {item.topic}"
+            if info.topic_type != item.type_name:
+                said.append(f"{who} publishes {info.topic_type}, expected {item.type_name}")
+                continue
+            level, reason = qos_check_compatible(info.qos_profile, wanted)
+            if level == QoSCompatibility.ERROR:
+                said.append(f"{who} does not fit: {' '.join(reason.split())}")
+        return said

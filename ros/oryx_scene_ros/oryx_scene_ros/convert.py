@@ -1,0 +1,298 @@
+"""Replies and scenes become messages. The only place that knows the fields of what goes out.
+
+NaN stands for "not known" in every float field. All places are moved to the answer's coordinate
+frame here; a box keeps its own axes and turns with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from oryx_scene_msgs.msg import (
+    Answer,
+    ErrorInfo,
+    FrameRef,
+    MarkObservation,
+    ModelInfo,
+    Provenance,
+    Scene,
+    SceneObject,
+    SpatialRelation,
+    Timing,
+)
+from std_msgs.msg import Header
+from unique_identifier_msgs.msg import UUID
+
+from oryx_scene import __version__
+from oryx_scene.answerer import ModelCard
+from oryx_scene.frames import Evidence, FloatArray, Mark, Relation, SceneAnswer
+from oryx_scene.geometry.transforms import rotation_to_quaternion
+from oryx_scene_ros.codes import Code, Failure
+from oryx_scene_ros.desk import Reply
+from oryx_scene_ros.scenes import KeptScene
+
+_VERDICTS = {"": 0, "yes": 1, "no": 2, "unsure": 3}
+_FINISH = {
+    "eos": Answer.FINISH_STOP,
+    "max_new_tokens": Answer.FINISH_LENGTH,
+    "cancelled": Answer.FINISH_CANCELED,
+    "deadline": Answer.FINISH_TIMEOUT,
+}
+_NAN = float("nan")
+
+
+def time_message(stamp_ns: int) -> Time:
+    """builtin_interfaces/Time of nanoseconds."""
+    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
+
+
+def error_message(failure: Failure | None) -> ErrorInfo:
+    """ErrorInfo; code 0 for no failure."""
+    if failure is None:
+        return ErrorInfo()
+    return ErrorInfo(
+        code=int(failure.code),
+        message=failure.message,
+        hint=failure.hint,
+        retry_after_s=float(failure.retry_after_s),
+    )
+
+
+def hash_bytes(hex_digest: str) -> np.ndarray[Any, Any]:
+    """(32,) uint8 of a hex digest; zeros for ""."""
+    if not hex_digest:
+        return np.zeros(32, dtype=np.uint8)
+    return np.frombuffer(bytes.fromhex(hex_digest), dtype=np.uint8).copy()
+
+
+def pose_message(T: FloatArray) -> Pose:
+    """Pose of a (4, 4) transform."""
+    x, y, z = (float(value) for value in T[:3, 3])
+    qx, qy, qz, qw = (float(value) for value in rotation_to_quaternion(T[:3, :3]))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def frame_message(evidence: Evidence, T_answer_fixed: FloatArray | None) -> FrameRef:
+    """One frame that an answer rests on."""
+    known = evidence.T_answer_camera is not None and T_answer_fixed is not None
+    pose = Pose()
+    if known:
+        assert T_answer_fixed is not None
+        pose = pose_message(T_answer_fixed @ np.array(evidence.T_answer_camera))
+    return FrameRef(
+        camera=evidence.camera,
+        header=Header(stamp=time_message(evidence.stamp_ns), frame_id=evidence.frame_id),
+        topic=evidence.topic,
+        width=evidence.width,
+        height=evidence.height,
+        encoding=evidence.encoding,
+        sha256=hash_bytes(evidence.sha256),
+        depth_sha256=hash_bytes(evidence.depth_sha256),
+        pose_valid=known,
+        pose=pose,
+        age_s=float(evidence.age_s),
+    )
+
+
+def object_message(mark: Mark, T_answer_fixed: FloatArray | None) -> SceneObject:
+    """One mark; without a box where its place, its size or the transform is unknown."""
+    known = mark.position is not None and mark.size is not None and T_answer_fixed is not None
+    message = SceneObject(
+        mark=mark.number,
+        label=mark.label,
+        score=float(mark.score),
+        observations=[_observation_message(item) for item in mark.observations],
+        has_box=known,
+        position_stddev=float(mark.position_std) if known else _NAN,
+    )
+    if known:
+        assert T_answer_fixed is not None and mark.size is not None
+        T_fixed_box = np.eye(4)
+        T_fixed_box[:3, 3] = mark.position
+        message.pose = pose_message(T_answer_fixed @ T_fixed_box)
+        message.size = Vector3(**dict(zip("xyz", map(float, mark.size), strict=True)))
+    return message
+
+
+def _observation_message(seen: Any) -> MarkObservation:
+    return MarkObservation(
+        view=seen.view,
+        u=float(seen.u),
+        v=float(seen.v),
+        bbox=np.array(seen.bbox, dtype=np.float32),
+        depth=float(seen.depth_m),
+        visible_fraction=float(seen.visible_fraction),
+    )
+
+
+def relation_message(relation: Relation) -> SpatialRelation:
+    """One relation, measured or stated."""
+    geometry = relation.source == "geometry"
+    return SpatialRelation(
+        subject=relation.subject,
+        object=relation.object or 0,
+        predicate=relation.predicate.value,
+        reference=relation.reference,
+        value=float(relation.value),
+        unit=relation.unit,
+        stddev=float(relation.std),
+        source=SpatialRelation.GEOMETRY if geometry else SpatialRelation.MODEL,
+    )
+
+
+def objects_message(marks: Iterable[Mark], T_answer_fixed: FloatArray | None) -> list[SceneObject]:
+    """Several marks."""
+    return [object_message(mark, T_answer_fixed) for mark in marks]
+
+
+def scene_message(
+    kept: KeptScene, T_answer_fixed: FloatArray | None = None, frame_id: str = ""
+) -> Scene:
+    """A frozen scene; by default in its own coordinate frame."""
+    scene = kept.scene
+    if not frame_id:
+        frame_id, T_answer_fixed = scene.frame_id, np.eye(4) if scene.frame_id else None
+    return Scene(
+        header=Header(stamp=time_message(scene.views.oldest_ns), frame_id=frame_id),
+        scene_id=scene.scene_id,
+        frozen_at=time_message(scene.frozen_ns),
+        expires_at=time_message(kept.expires_ns),
+        prefilled=kept.prefilled,
+        frames=[frame_message(item, T_answer_fixed) for item in scene.evidence()],
+        objects=objects_message(scene.marks.marks, T_answer_fixed),
+        relations=[relation_message(item) for item in scene.marks.relations],
+        warnings=list(scene.warnings),
+    )
+
+
+def answer_message(reply: Reply, query_id: Sequence[int], now_ns: int, total_s: float) -> Answer:
+    """The answer to one question, always filled.
+
+    Args:
+        reply: of the engine thread.
+        query_id: 16 bytes.
+        now_ns: ROS time.
+        total_s: steady seconds since acceptance.
+    """
+    message = Answer(
+        answered_at=time_message(now_ns),
+        query_id=UUID(uuid=np.array(query_id, dtype=np.uint8)),
+        choice=-1,
+        confidence=_NAN,
+        error=error_message(reply.failure),
+        oldest_evidence_age_s=_NAN,
+        timing=_timing_message(reply, now_ns, total_s),
+    )
+    if reply.request is not None:
+        message.question = reply.request.question.text
+        message.session_id = reply.request.session_id
+    warnings = list(reply.warnings)
+    if reply.kept is not None:
+        scene = reply.kept.scene
+        frame_id = reply.frame_id if reply.T_answer_fixed is not None else scene.frame_id
+        message.header = Header(stamp=time_message(scene.views.newest_ns), frame_id=frame_id)
+        message.oldest_evidence_age_s = (now_ns - scene.views.oldest_ns) / 1e9
+        message.provenance.scene_id = scene.scene_id
+        message.provenance.frames = [
+            frame_message(item, reply.T_answer_fixed) for item in scene.evidence()
+        ]
+    if reply.answer is not None:
+        _fill(message, reply.answer, reply)
+        warnings += reply.answer.warnings
+    elif reply.kept is not None:
+        warnings += reply.kept.scene.warnings
+    message.warnings = list(dict.fromkeys(warnings))
+    message.finish = _finish(reply)
+    return message
+
+
+def _fill(message: Answer, answer: SceneAnswer, reply: Reply) -> None:
+    message.text = answer.text
+    message.verdict = _VERDICTS.get(answer.verdict, Answer.VERDICT_NONE)
+    message.choice = answer.choice
+    message.confidence = float(answer.confidence)
+    message.json = answer.json
+    message.marks = [mark.number for mark in answer.marks]
+    message.objects = objects_message(answer.marks, reply.T_answer_fixed)
+    message.relations = [relation_message(item) for item in answer.relations]
+    _fill_provenance(message.provenance, answer, reply)
+
+
+def _fill_provenance(message: Provenance, answer: SceneAnswer, reply: Reply) -> None:
+    said = answer.provenance
+    message.model = said.get("model", "")
+    message.revision = said.get("revision", "")
+    message.trained = said.get("trained") == "yes"
+    message.quantization = said.get("quantization", "")
+    message.dtype = said.get("dtype", "")
+    message.device = said.get("device", "")
+    message.software_version = said.get("software_version", "")
+    message.prompt_sha256 = hash_bytes(said.get("prompt_sha256", ""))
+    message.tokens_sha256 = hash_bytes(said.get("tokens_sha256", ""))
+    message.compression = answer.compression
+    if reply.limits is not None:
+        message.temperature = float(reply.limits.temperature)
+        message.top_p = float(reply.limits.top_p)
+        message.seed = reply.limits.seed
+        message.max_new_tokens = reply.limits.max_new_tokens
+
+
+def _finish(reply: Reply) -> int:
+    if reply.failure is None:
+        reason = reply.answer.stop_reason if reply.answer is not None else ""
+        return int(_FINISH.get(reason, Answer.FINISH_STOP))
+    if reply.failure.code is Code.CANCELED:
+        return int(Answer.FINISH_CANCELED)
+    if reply.failure.code is Code.TIMEOUT:
+        return int(Answer.FINISH_TIMEOUT)
+    return int(Answer.FINISH_ERROR)
+
+
+def _timing_message(reply: Reply, now_ns: int, total_s: float) -> Timing:
+    took = dict(reply.answer.timings_s) if reply.answer is not None else {}
+    fresh = dict(reply.kept.scene.timings_s) if reply.kept is not None else {}
+    if reply.reused:
+        fresh = {}
+    prepare = [fresh[key] for key in ("views", "prepare") if key in fresh]
+    message = Timing(
+        queue_s=reply.queue_s,
+        frames_s=reply.frames_s,
+        marks_s=fresh.get("marks", _NAN),
+        prepare_s=sum(prepare) if prepare else _NAN,
+        encode_s=took.get("encode", _NAN),
+        prefill_s=took.get("prefill", _NAN),
+        first_token_s=took.get("first_token", _NAN),
+        decode_s=took.get("decode", _NAN),
+        total_s=total_s,
+        capture_to_answer_s=_NAN,
+        scene_reused=reply.reused,
+    )
+    if reply.kept is not None:
+        message.capture_to_answer_s = (now_ns - reply.kept.scene.views.newest_ns) / 1e9
+    if reply.answer is not None:
+        message.visual_tokens = reply.answer.visual_tokens
+        message.prompt_tokens = reply.answer.prompt_tokens
+        message.generated_tokens = reply.answer.generated_tokens
+    return message
+
+
+def model_message(card: ModelCard, max_views: int, load_s: float) -> ModelInfo:
+    """The loaded model."""
+    return ModelInfo(
+        model=card.name,
+        revision=card.revision,
+        quantization=card.quantization,
+        dtype=card.dtype,
+        device=card.device,
+        context_length=card.context_length,
+        max_views=max_views,
+        trained=card.trained,
+        synthetic_only=card.synthetic_only,
+        software_version=__version__,
+        load_s=load_s if math.isfinite(load_s) else _NAN,
+    )

@@ -1,0 +1,190 @@
+"""/diagnostics in words: model, queue, answers, transforms and every camera; levels that change."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from oryx_scene_ros.cameras import Intake
+from oryx_scene_ros.feed import CameraFeed
+from oryx_scene_ros.settings import NodeSettings
+from oryx_scene_ros.worker import Worker
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+FUTURE_S = 1.0
+QUEUE_WARN = 0.8
+KEPT_LATENCIES = 200
+
+
+@dataclass
+class AnswerLog:
+    """Figures of the last answers."""
+
+    total: int = 0
+    errors: int = 0
+    last_code: int = 0
+    last_message: str = ""
+    reused: int = 0
+    latencies: dict[str, deque[float]] = field(
+        default_factory=lambda: {
+            name: deque(maxlen=KEPT_LATENCIES)
+            for name in ("first_token", "total", "capture_to_answer", "tokens_per")
+        }
+    )
+
+    def add(self, answer: Any) -> None:
+        """Take an oryx_scene_msgs/Answer."""
+        self.total += 1
+        if answer.error.code:
+            self.errors += 1
+            self.last_code, self.last_message = answer.error.code, answer.error.message
+            return
+        timing = answer.timing
+        self.reused += bool(timing.scene_reused)
+        self.latencies["first_token"].append(timing.first_token_s)
+        self.latencies["total"].append(timing.total_s)
+        self.latencies["capture_to_answer"].append(timing.capture_to_answer_s)
+        if timing.decode_s > 0:
+            self.latencies["tokens_per"].append(timing.generated_tokens / timing.decode_s)
+
+    def values(self) -> dict[str, object]:
+        """For a DiagnosticStatus."""
+        said: dict[str, object] = {
+            "total": self.total,
+            "errors_total": self.errors,
+            "last_error_code": self.last_code,
+            "last_error_msg": self.last_message,
+        }
+        for name in ("first_token", "total", "capture_to_answer"):
+            for percent in (50, 95):
+                said[f"{name}_p{percent}_s"] = _percentile(self.latencies[name], percent)
+        said["tokens_per_s"] = _percentile(self.latencies["tokens_per"], 50)
+        good = max(1, self.total - self.errors)
+        said["prefill_reuse_ratio"] = f"{self.reused / good:.3f}"
+        return said
+
+
+def _percentile(values: Iterable[float], percent: float) -> str:
+    known = [value for value in values if np.isfinite(value)]
+    return f"{np.percentile(known, percent):.4f}" if known else ""
+
+
+def status(name: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
+    """One DiagnosticStatus of this node."""
+    return DiagnosticStatus(
+        name=f"oryx_scene: {name}",
+        level=level,
+        message=message,
+        hardware_id="oryx_scene",
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+
+
+def queue_status(worker: Worker | None) -> DiagnosticStatus:
+    """The waiting questions."""
+    if worker is None:
+        return status("queue", OK, "not configured", {})
+    waiting = worker.waiting()
+    oldest_s = max((time.monotonic() - job.accepted for job in waiting), default=0.0)
+    values: dict[str, object] = {
+        "length": len(waiting),
+        "capacity": worker.capacity,
+        "oldest_wait_s": f"{oldest_s:.3f}",
+        "expected_wait_s": f"{worker.expected_wait_s():.3f}",
+        **{f"{name}_total": count for name, count in worker.counts.items()},
+    }
+    full = worker.capacity > 0 and len(waiting) >= QUEUE_WARN * worker.capacity
+    return status("queue", WARN if full else OK, "nearly full" if full else "", values)
+
+
+def tf_status(intake: Intake | None, fixed_frame: str) -> DiagnosticStatus:
+    """Transforms."""
+    if intake is None:
+        return status("tf", OK, "not active", {})
+    age = None if intake.last_tf is None else time.monotonic() - intake.last_tf
+    values: dict[str, object] = {
+        "fixed_frame": fixed_frame,
+        "last_ok_age_s": "" if age is None else f"{age:.3f}",
+        "failures": intake.tf_failures,
+        "last_problem": intake.last_tf_problem,
+    }
+    known = intake.feeds.transforms.known_frames()
+    if not known:
+        return status("tf", WARN, "no transform has arrived: answers have no 3D places", values)
+    if fixed_frame not in known:
+        return status("tf", WARN, f"there is no frame '{fixed_frame}'", values)
+    misfits = [text for item in intake.watched if not item.camera for text in intake.misfits(item)]
+    return status("tf", WARN if misfits else OK, "; ".join(misfits), values)
+
+
+class CameraReport:
+    """Remembers counts between two reports, for the rate."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def status(
+        self, name: str, feed: CameraFeed, intake: Intake, settings: NodeSettings, now_ns: int
+    ) -> DiagnosticStatus:
+        """One camera."""
+        newest = feed.newest_ns
+        age_s = None if newest is None else (now_ns - newest) / 1e9
+        own = [item for item in intake.watched if item.camera == name]
+        misfits = [text for item in own for text in intake.misfits(item)]
+        publishers = intake.publishers(own[0])
+        values: dict[str, object] = {
+            "topic": feed.topics.image,
+            "publishers": publishers,
+            "qos_mismatch": "; ".join(misfits),
+            "hz": f"{self._rate(name, feed.received):.1f}",
+            "last_age_s": "" if age_s is None else f"{age_s:.3f}",
+            "bad_messages": sum(feed.bad.values()),
+            "last_problem": feed.last_problem,
+            "encoding": feed.images.encoding,
+            "camera_info": "yes" if feed.infos.get(feed.topics.info) else "no",
+            "depth": feed.depths.encoding or ("none yet" if feed.topics.depth else "not asked for"),
+            "frame_id": feed.images.frame_id,
+            "required": feed.settings.required,
+        }
+        level, message = _judge(feed, age_s, misfits, publishers, settings)
+        return status(f"camera {name}", level, message, values)
+
+    def _rate(self, name: str, received: int) -> float:
+        now = time.monotonic()
+        before, count = self._last.get(name, (now, received))
+        self._last[name] = (now, received)
+        return (received - count) / (now - before) if now > before else 0.0
+
+
+def _judge(
+    feed: CameraFeed,
+    age_s: float | None,
+    misfits: list[str],
+    publishers: int,
+    settings: NodeSettings,
+) -> tuple[bytes, str]:
+    required, topic = feed.settings.required, feed.topics.image
+    bad, none_yet = sum(feed.bad.values()), age_s is None
+    age_s = age_s or 0.0
+    # What explains the others comes first.
+    judged = (
+        (bool(misfits), ERROR, "; ".join(misfits)),
+        (publishers == 0, ERROR if required else WARN, f"nobody publishes {topic}"),
+        (none_yet and bad > 0, ERROR, f"no usable picture: {feed.last_problem}"),
+        (none_yet, STALE, "no picture since activation"),
+        (age_s < -FUTURE_S, ERROR, f"pictures are stamped {-age_s:.3f} s in the future"),
+        (age_s > settings.pipeline.views.max_age_s, WARN, f"the newest is {age_s:.3f} s old"),
+        (bad > 0, WARN, f"{bad} broken messages so far: {feed.last_problem}"),
+    )
+    return next(((level, text) for holds, level, text in judged if holds), (OK, ""))

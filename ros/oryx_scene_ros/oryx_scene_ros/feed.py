@@ -1,0 +1,257 @@
+"""What the cameras sent last: bounded memory of messages, nothing decoded. No rclpy here.
+
+Callbacks add messages, the engine thread takes snapshots. A broken message is counted and not kept,
+so that it can push out no good one.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oryx_scene.bags.assemble import add_rig_transforms
+from oryx_scene.bags.bag_index import stamp_ns_of
+from oryx_scene.bags.messages import check_image_message
+from oryx_scene.bags.pairing import CameraTopics, rig_camera
+from oryx_scene.errors import ImageDecodeError
+from oryx_scene.frames import FloatArray
+from oryx_scene.geometry.rig import Rig
+from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene_ros.settings import CameraSettings
+
+# Changes of a calibration that are remembered; a zoom lens changes it with every turn.
+KEPT_INFOS = 32
+# A stamp this far behind the last one of its camera is another time, not a late message.
+BACKWARDS_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """One message and what is known of it without decoding."""
+
+    stamp_ns: int
+    message: Any
+    size: int
+
+
+class Ring:
+    """Messages of one topic in the order of their stamps.
+
+    All of the last ``recent_ns``, before that only those ``gap_ns`` apart, back to ``history_ns``.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+        self.frame_id = ""
+        self.encoding = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(item.size for item in self.kept)
+
+    def add(self, item: Kept, recent_ns: int, gap_ns: int, history_ns: int) -> None:
+        """Keep a message, let go of what has become too old or too dense."""
+        kept = self.kept
+        if kept and item.stamp_ns < kept[-1].stamp_ns - BACKWARDS_NS:
+            kept.clear()
+        place = bisect_left([one.stamp_ns for one in kept], item.stamp_ns)
+        if place < len(kept) and kept[place].stamp_ns == item.stamp_ns:
+            kept[place] = item
+        else:
+            kept.insert(place, item)
+        self._thin(recent_ns, gap_ns, history_ns)
+
+    def _thin(self, recent_ns: int, gap_ns: int, history_ns: int) -> None:
+        newest = self.kept[-1].stamp_ns
+        thinned: list[Kept] = []
+        for item in self.kept:
+            age = newest - item.stamp_ns
+            recent = age <= recent_ns
+            far = not thinned or item.stamp_ns - thinned[-1].stamp_ns >= gap_ns
+            if recent or (age <= history_ns and far):
+                thinned.append(item)
+        self.kept = thinned
+
+
+@dataclass
+class CameraFeed:
+    """All that arrived of one camera since activation."""
+
+    settings: CameraSettings
+    topics: CameraTopics
+    images: Ring = field(default_factory=Ring)
+    depths: Ring = field(default_factory=Ring)
+    infos: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
+    received: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    last_problem: str = ""
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Stamp of the newest good picture."""
+        return self.images.kept[-1].stamp_ns if self.images.kept else None
+
+
+class LockedTransforms(TransformBuffer):
+    """A transform buffer that callbacks fill while the engine thread looks things up."""
+
+    def __init__(self, history_s: float | None) -> None:
+        super().__init__(history_s)
+        self._lock = threading.RLock()
+
+    def add(self, parent: str, child: str, stamp_ns: int, T_parent_child: FloatArray) -> None:
+        """As in the base class."""
+        with self._lock:
+            super().add(parent, child, stamp_ns, T_parent_child)
+
+    def add_static(self, parent: str, child: str, T_parent_child: FloatArray) -> None:
+        """As in the base class."""
+        with self._lock:
+            super().add_static(parent, child, T_parent_child)
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> FloatArray:
+        """As in the base class."""
+        with self._lock:
+            return super().lookup(target, source, stamp_ns)
+
+    def known_frames(self) -> frozenset[str]:
+        """As in the base class."""
+        with self._lock:
+            return super().known_frames()
+
+    def root_of(self, frame_id: str) -> str:
+        """As in the base class."""
+        with self._lock:
+            return super().root_of(frame_id)
+
+    def clear(self) -> None:
+        """As in the base class."""
+        with self._lock:
+            super().clear()
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much is kept (parameters sync.buffer_s, views.min_gap_s, views.history_s, buffer_mib)."""
+
+    recent_ns: int
+    gap_ns: int
+    history_ns: int
+    max_bytes: int
+
+
+class Feeds:
+    """The feeds of all cameras, and the transforms.
+
+    Args:
+        cameras: name -> feed, topics expanded.
+        transforms: filled from /tf and /tf_static.
+        bounds: asked at every message, so that parameters act at once.
+        rig: mounting of the cameras, known to TF as soon as a camera's coordinate frame is.
+    """
+
+    def __init__(
+        self,
+        cameras: Mapping[str, CameraFeed],
+        transforms: LockedTransforms,
+        bounds: Callable[[], Bounds],
+        rig: Rig | None = None,
+    ) -> None:
+        self.cameras = dict(cameras)
+        self.transforms = transforms
+        self.changed = threading.Condition()
+        self._bounds = bounds
+        self._rig = rig
+
+    def add_image(self, camera: str, message: Any, *, depth: bool = False) -> None:
+        """Keep a picture (or depth) message, or count it as bad."""
+        feed = self.cameras[camera]
+        stamp_ns = stamp_ns_of(message.header)
+        kind = "depth" if depth else "picture"
+        problem = ""
+        try:
+            check_image_message(camera, message)
+        except ImageDecodeError as err:
+            problem = f"{err.message}. {err.hint}"
+        if stamp_ns <= 0:
+            problem = f"the {kind} carries no stamp. The driver must set header.stamp"
+        with self.changed:
+            feed.received += 1
+            if problem:
+                feed.bad[kind] += 1
+                feed.last_problem = problem
+                return
+            ring = feed.depths if depth else feed.images
+            frame_id = str(message.header.frame_id).lstrip("/")
+            if not depth and frame_id != ring.frame_id:
+                frame = rig_camera(self._rig, camera).frame_id or frame_id
+                add_rig_transforms(self._rig, {camera: frame}, self.transforms)
+            ring.frame_id = frame_id
+            ring.encoding = str(getattr(message, "encoding", "") or message.format)
+            bounds = self._bounds()
+            item = Kept(stamp_ns, message, len(message.data))
+            ring.add(item, bounds.recent_ns, bounds.gap_ns, bounds.history_ns)
+            self._bound(bounds.max_bytes)
+            self.changed.notify_all()
+
+    def discard(self, camera: str, stamp_ns: int, problem: str) -> None:
+        """Count and forget a picture that turned out broken when it was decoded."""
+        with self.changed:
+            feed = self.cameras[camera]
+            feed.bad["picture"] += 1
+            feed.last_problem = problem
+            feed.images.kept = [item for item in feed.images.kept if item.stamp_ns != stamp_ns]
+
+    def _bound(self, max_bytes: int) -> None:
+        rings = [ring for feed in self.cameras.values() for ring in (feed.images, feed.depths)]
+        held = sum(ring.size for ring in rings)
+        while held > max_bytes:
+            # The newest of each topic always stays, or a large picture could never be asked about.
+            longer = [ring for ring in rings if len(ring.kept) > 1]
+            if not longer:
+                return
+            oldest = min(longer, key=lambda ring: ring.kept[0].stamp_ns)
+            held -= oldest.kept.pop(0).size
+
+    def add_info(self, camera: str, topic: str, message: Any) -> None:
+        """Keep a CameraInfo where its numbers differ from the one before."""
+        with self.changed:
+            kept = self.cameras[camera].infos.setdefault(topic, [])
+            if not kept or _numbers(kept[-1][1]) != _numbers(message):
+                kept.append((stamp_ns_of(message.header), message))
+                kept.sort(key=lambda item: item[0])
+                del kept[:-KEPT_INFOS]
+            self.changed.notify_all()
+
+    def transforms_changed(self) -> None:
+        """Tell those who wait for a transform."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget everything that belongs to one time: after a jump of the clock."""
+        with self.changed:
+            for feed in self.cameras.values():
+                feed.images.kept.clear()
+                feed.depths.kept.clear()
+                feed.infos.clear()
+            self.transforms.clear()
+
+    def bad_counts(self) -> dict[str, int]:
+        """Broken messages since activation, per camera."""
+        with self.changed:
+            return {name: sum(feed.bad.values()) for name, feed in self.cameras.items()}
+
+
+def _numbers(info: Any) -> tuple[Any, ...]:
+    roi = info.roi
+    return (
+        (info.height, info.width, info.distortion_model, tuple(info.k), tuple(info.d)),
+        (info.binning_x, info.binning_y),
+        (roi.x_offset, roi.y_offset, roi.height, roi.width),
+    )

@@ -1,0 +1,127 @@
+"""The process: executor thread, signals, and an orderly end within five seconds.
+
+The main thread only waits for signals, so that SIGINT and SIGTERM are served while the executor
+thread loads a model or waits for messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from oryx_scene_ros.node import LoadAnswerer, SceneNode, load_default
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+# Together below the five seconds after which a launch system escalates.
+CLOSE_S = 3.0
+DELIVER_S = 0.8
+# Results have been set; the clients' requests for them and the wire need a moment.
+GRACE_S = 0.2
+
+
+class _RosLog(logging.Handler):
+    """Python's log records of the rclpy-free modules go to the node's logger."""
+
+    def __init__(self, node: SceneNode) -> None:
+        super().__init__()
+        self._logger = node.get_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+
+def _spin(executor: SingleThreadedExecutor, node: SceneNode) -> None:
+    while True:
+        try:
+            executor.spin()
+        except (ExternalShutdownException, ShutdownException):
+            return
+        except Exception as err:  # noqa: BLE001 - one broken callback must not end the node
+            node.get_logger().error(f"a callback failed: {type(err).__name__}: {err}")
+            continue
+        return
+
+
+def _end(executor: SingleThreadedExecutor, node: SceneNode, spinning: threading.Thread) -> bool:
+    """End the node's work while the executor still delivers; whether all of it ended."""
+    ended = node.close(CLOSE_S)
+    until = time.monotonic() + DELIVER_S
+    while node.asking.open and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(GRACE_S)
+    executor.shutdown(timeout_sec=0.5)
+    spinning.join(timeout=0.5)
+    return ended and not spinning.is_alive()
+
+
+def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) -> int:
+    """Run the node until SIGINT or SIGTERM.
+
+    Args:
+        args: ROS arguments (remappings, parameters); None takes the process's own.
+        load: how the model is loaded.
+
+    Returns:
+        exit code: 0 after an orderly end, 1 where the node could not start on its own.
+    """
+    # Before any thread exists, so that all of them inherit it and only sigwait sees the signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    rclpy.init(
+        args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO
+    )
+    node = SceneNode(load)
+    handler = _RosLog(node)
+    logging.getLogger("oryx_scene_ros").addHandler(handler)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=_spin, args=(executor, node), name="ros", daemon=True)
+    spinning.start()
+    failed: list[bool] = []
+    if node.get_parameter("autostart").value:
+        executor.create_task(_autostart, node, failed)
+    signal.sigwait(SIGNALS)
+    node.get_logger().info("ending: open questions get SHUTTING_DOWN")
+    ended = _end(executor, node, spinning)
+    logging.getLogger("oryx_scene_ros").removeHandler(handler)
+    if not ended:
+        # A model that is being loaded cannot be interrupted; nothing of it is worth waiting for.
+        sys.stderr.write("oryx_scene: work did not stop in time; leaving it behind\n")
+        sys.stderr.flush()
+        os._exit(1 if failed else 0)
+    with contextlib.suppress(Exception):
+        node.destroy_node()
+    rclpy.try_shutdown()
+    return 1 if failed else 0
+
+
+def _autostart(node: SceneNode, failed: list[bool]) -> None:
+    """On the executor thread: without a lifecycle manager a node that cannot start should end."""
+    if not node.autostart():
+        failed.append(True)
+        node.get_logger().error(f"autostart failed: {node.fault or 'see above'}")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Entry point of `ros2 run oryx_scene_ros scene_node`."""
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,395 @@
+"""The lifecycle node: wires parameters, cameras, the engine thread, questions and reports together.
+
+configure loads the model, activate subscribes to the cameras, deactivate ends all questions,
+cleanup frees the memory. One executor thread runs every callback here, one engine thread owns the
+model.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from lifecycle_msgs.msg import State
+from oryx_scene_msgs.msg import Answer
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
+
+from oryx_scene.answerer import Answerer
+from oryx_scene.errors import OryxSceneError
+from oryx_scene.geometry.rig import Rig, load_rig
+from oryx_scene.pipeline import ScenePipeline
+from oryx_scene_ros.asking import Asking
+from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
+from oryx_scene_ros.codes import Code, NodeError
+from oryx_scene_ros.convert import model_message
+from oryx_scene_ros.desk import Desk, Reply
+from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
+from oryx_scene_ros.outputs import Outputs
+from oryx_scene_ros.params import Parameters
+from oryx_scene_ros.records import QueryRecord, Records
+from oryx_scene_ros.reports import Reports
+from oryx_scene_ros.scenes import KeptScene, SceneStore
+from oryx_scene_ros.services import Services
+from oryx_scene_ros.settings import NodeSettings
+from oryx_scene_ros.worker import Job, Worker
+
+log = logging.getLogger("oryx_scene_ros")
+
+# A running question notices within one token or prefill chunk that it should stop.
+DRAIN_S = 4.0
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class LoadAnswerer(Protocol):
+    """How a model is loaded (``model.load.load_answerer``, or a fake in tests)."""
+
+    def __call__(self, model: str, *, device: str | None, dtype: str | None) -> Answerer:
+        """The loaded model."""
+        ...
+
+
+def load_default(model: str, *, device: str | None, dtype: str | None) -> Answerer:
+    """The library's own loader; torch is imported here and not before."""
+    from oryx_scene.model.load import load_answerer
+
+    return load_answerer(model, device=device, dtype=dtype)
+
+
+class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
+    """The node.
+
+    Args:
+        load: how the model is loaded.
+        name: of the node.
+        arguments: as of ``rclpy.node.Node``.
+    """
+
+    def __init__(
+        self, load: LoadAnswerer = load_default, name: str = "oryx_scene", **arguments: Any
+    ) -> None:
+        super().__init__(name, **arguments)
+        self._load = load
+        self._closing = threading.Event()
+        self.state = State.PRIMARY_STATE_UNCONFIGURED
+        self.fault = ""
+        self.accepting = False
+        self.worker: Worker | None = None
+        self.desk: Desk | None = None
+        self.feeds: Feeds | None = None
+        self.intake: Intake | None = None
+        self.outputs: Outputs | None = None
+        self.loading = False
+        self.load_s = float("nan")
+        self.store = SceneStore()
+        self.records = Records()
+        self.parameters = Parameters(self, self._parameters_changed)
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.reports = Reports(self)
+        self.asking = Asking(self)
+        self.services_of_scenes = Services(self)
+        self._jump = self.get_clock().create_jump_callback(
+            # Every step forward of a simulated clock is a "jump": only large ones count.
+            JumpThreshold(
+                min_forward=Duration(seconds=60),
+                min_backward=Duration(nanoseconds=-1),
+                on_clock_change=True,
+            ),
+            post_callback=self._time_jumped,
+        )
+
+    # -- small things that others need -------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """ROS time."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def wake(self) -> None:
+        """Let the executor look at its futures; from any thread."""
+        executor = self.executor
+        if executor is not None:
+            executor.wake()
+
+    def require_active(self) -> None:
+        """Refuse what only an active node does.
+
+        Raises:
+            NodeError: SHUTTING_DOWN or NOT_ACTIVE.
+        """
+        if self._closing.is_set():
+            raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
+        if not self.accepting:
+            raise NodeError(
+                Code.NOT_ACTIVE,
+                "the node is not active.",
+                hint="ros2 lifecycle set <node> configure, then activate",
+            )
+
+    def dump_folder(self) -> Path:
+        """Where dumps go."""
+        given = str(self.get_parameter("dump.folder").value)
+        home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
+        return Path(given).expanduser() if given else home / "oryx_scene_dumps"
+
+    def publish_answer(self, answer: Answer) -> None:
+        """Count an answer, and publish it where the node is configured."""
+        self.reports.answers.add(answer)
+        if self.outputs is not None:
+            self.outputs.publish_answer(answer)
+
+    def publish_partial(self, delta: str) -> None:
+        """A piece of a running answer."""
+        if self.outputs is not None:
+            self.outputs.partial.publish(String(data=delta))
+
+    def publish_scene(self, kept: KeptScene, reply: Reply | None = None) -> None:
+        """A scene with markers and pictures."""
+        if self.outputs is not None:
+            self.outputs.publish_scene(kept, reply)
+
+    def after_answer(self, query_id: str, reply: Reply) -> None:
+        """What has time until the caller has the answer: pictures, the record for a dump."""
+        if reply.kept is None or reply.request is None:
+            return
+        self.publish_scene(reply.kept, reply)
+        if reply.answer is None or reply.limits is None or reply.failure is not None:
+            return
+        assert self.desk is not None
+        settings = self.parameters.settings()
+        record = QueryRecord(
+            query_id=query_id,
+            pipeline=ScenePipeline(self.desk.answerer, settings.pipeline),
+            scene=reply.kept.scene,
+            answer=reply.answer,
+            limits=reply.limits,
+            model_name=settings.text("model.name"),
+        )
+        self.records.add(record, settings.count("dump.keep"))
+
+    # -- lifecycle ---------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check parameters, load and warm up the model; failure says why and changes nothing."""
+        self.fault = ""
+        try:
+            settings = self.parameters.settings()
+            rig_file = settings.text("rig_file")
+            rig = load_rig(rig_file) if rig_file else None
+            self._make_outputs(settings)
+            self.worker = Worker(self._queue_changed)
+            self._apply(settings)
+            self._load_model(settings, rig)
+        except OryxSceneError as err:
+            self.fault = str(err)
+            self.get_logger().error(f"configure failed: {err}")
+            self._free()
+            return FAILURE
+        if TFMessage is None:
+            self.get_logger().warning(
+                "tf2_msgs is not installed: no poses, so no 3D places. Install it with the ROS "
+                "distribution, or `pip install ./ros/tf2_msgs_min`"
+            )
+        self.parameters.configured = True
+        self._enter(State.PRIMARY_STATE_INACTIVE)
+        return SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras and accept questions."""
+        assert self.desk is not None
+        settings = self.parameters.settings()
+        self.desk.feeds = self.feeds = self._new_feeds(settings)
+        self.intake = Intake(self, self.feeds, settings.text("image_reliability"))
+        self.intake.start()
+        self.accepting = True
+        self._enter(State.PRIMARY_STATE_ACTIVE)
+        return SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End every question with SHUTTING_DOWN, let go of the cameras; the model stays."""
+        self._stop_accepting()
+        self._enter(State.PRIMARY_STATE_INACTIVE)
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model and all memory."""
+        self._free()
+        self._enter(State.PRIMARY_STATE_UNCONFIGURED)
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """From any state: end questions, free everything."""
+        self._stop_accepting()
+        self._free()
+        self._enter(State.PRIMARY_STATE_FINALIZED)
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything; the node can be configured again."""
+        self._stop_accepting()
+        self._free()
+        self._enter(State.PRIMARY_STATE_UNCONFIGURED)
+        return SUCCESS
+
+    def autostart(self) -> bool:
+        """Configure and activate; whether that worked."""
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() is not SUCCESS:
+                return False
+        return True
+
+    def close(self, timeout_s: float) -> bool:
+        """End the node's work from another thread while the executor still runs.
+
+        Every open question gets SHUTTING_DOWN. False if the engine thread did not stop in time.
+        """
+        self._closing.set()
+        self.accepting = False
+        worker = self.worker
+        return True if worker is None else worker.close(Code.SHUTTING_DOWN, timeout_s)
+
+    def _enter(self, state: int) -> None:
+        self.state = state
+        self.reports.publish_status()
+
+    def _make_outputs(self, settings: NodeSettings) -> None:
+        names = tuple(item.name for item in settings.cameras)
+        self.outputs = Outputs(self, names, settings.number("answer_lifespan_s"))
+
+    def _load_model(self, settings: NodeSettings, rig: Rig | None) -> None:
+        """Load on the engine thread and wait for it; the model is only ever touched there.
+
+        Raises:
+            OryxSceneError: it cannot be loaded, or the node is being ended meanwhile.
+        """
+        assert self.worker is not None and self.outputs is not None
+        done = threading.Event()
+        outcome: list[Any] = []
+
+        def ended(result: Any) -> None:
+            outcome.append(result[0] if result[1] is None else None)
+            done.set()
+
+        started = time.monotonic()
+        self.loading = True
+        self.reports.publish_status()
+        self.worker.submit(Job("load", lambda job: self._loaded(settings), ended), always=True)
+        while not done.wait(0.05):
+            if self._closing.is_set():
+                raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
+        self.loading = False
+        found = outcome[0]
+        if isinstance(found, OryxSceneError):
+            raise found
+        if found is None:
+            raise NodeError(Code.MODEL_NOT_LOADED, "loading failed; the log has the details.")
+        self.load_s = time.monotonic() - started
+        self.desk = Desk(found, self._new_feeds(settings), self.store, rig, self.now_ns)
+        views = settings.pipeline.views.count
+        self.outputs.model_info.publish(model_message(found.card, views, self.load_s))
+
+    def _loaded(self, settings: NodeSettings) -> Answerer | OryxSceneError:
+        """On the engine thread."""
+        from oryx_scene_ros.warmup import warm_up
+
+        try:
+            answerer = self._load(
+                settings.text("model.name"),
+                device=settings.text("model.device") or None,
+                dtype=settings.text("model.dtype") or None,
+            )
+            if settings.others["model.warmup"]:
+                warm_up(answerer)
+        except OryxSceneError as err:
+            return err
+        return answerer
+
+    def _new_feeds(self, settings: NodeSettings) -> Feeds:
+        transforms = LockedTransforms(settings.number("tf_history_s"))
+        cameras = {item.name: make_feed(self, item) for item in settings.cameras}
+        rig = None if self.desk is None else self.desk.rig
+        return Feeds(cameras, transforms, self._bounds, rig)
+
+    def _bounds(self) -> Bounds:
+        settings = self.parameters.settings()
+        views = settings.pipeline.views
+        return Bounds(
+            recent_ns=round(settings.number("sync.buffer_s") * 1e9),
+            gap_ns=round(views.min_gap_s * 1e9),
+            history_ns=round(views.history_s * 1e9),
+            max_bytes=settings.count("buffer_mib") * 2**20,
+        )
+
+    def _stop_accepting(self) -> None:
+        self.accepting = False
+        if self.worker is not None and not self.worker.drain(Code.SHUTTING_DOWN, DRAIN_S):
+            self.get_logger().error(f"the running question has not stopped within {DRAIN_S:g} s")
+        if self.intake is not None:
+            self.intake.stop()
+            self.intake = None
+        self.feeds = None
+        self.store.clear()
+
+    def _free(self) -> None:
+        """Let go of model, scenes and records, and give the memory back."""
+        self.parameters.configured = False
+        self.loading = False
+        if self.worker is not None:
+            self.worker.close(Code.SHUTTING_DOWN, DRAIN_S)
+        self.worker = self.desk = None
+        self.store.clear()
+        self.records.clear()
+        if self.outputs is not None:
+            self.outputs.destroy()
+            self.outputs = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    # -- changes from outside ----------------------------------------------------------------------
+
+    def _parameters_changed(self) -> None:
+        try:
+            self._apply(self.parameters.settings())
+        except OryxSceneError as err:
+            self.get_logger().warning(str(err))
+
+    def _apply(self, settings: NodeSettings) -> None:
+        self.store.most = settings.count("scene_max")
+        self.reports.set_period(settings.number("report_period_s"))
+        if self.worker is not None:
+            self.worker.capacity = settings.count("queue.capacity")
+            self.worker.drop_oldest = settings.text("queue.policy") == "drop_oldest"
+
+    def _queue_changed(self) -> None:
+        """From any thread."""
+        self.asking.queue_moved()
+        self.reports.publish_status()
+
+    def _time_jumped(self, jump: Any) -> None:
+        """Evidence of another time is no evidence: forget it, and stop who rests on it."""
+        self.get_logger().warning(
+            f"ROS time jumped by {jump.delta.nanoseconds / 1e9:+.3f} s: frames, transforms and "
+            "scenes were forgotten"
+        )
+        if self.feeds is not None:
+            self.feeds.clear()
+        self.store.clear()
+        if self.worker is not None:
+            self.worker.stop_running(Code.CLOCK_JUMPED)
+        self.reports.publish_status()
+
+    def destroy_node(self) -> None:
+        """Let go of everything, then of the node."""
+        self.close(DRAIN_S)
+        self._jump.unregister()
+        self._free()
+        super().destroy_node()

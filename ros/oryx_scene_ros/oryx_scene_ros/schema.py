@@ -1,0 +1,289 @@
+"""All parameters of the node in one table: type, default, range, meaning. No rclpy here.
+
+docs/ros_parameters.md is generated from this table, and so are the descriptors that `ros2 param
+describe` and rqt show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CAMERA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+MAX_CAMERAS = 16
+
+Value = bool | int | float | str | list[str]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter.
+
+    Attributes:
+        name: dotted; "{camera}" stands for a camera's name.
+        default: its type is the parameter's type.
+        text: meaning, unit included.
+        low, high: allowed range of numbers, ends included.
+        choices: allowed texts.
+        read_only: only taken over by "configure"; refused while the node is configured.
+    """
+
+    name: str
+    default: Value
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The type's name as ROS spells it."""
+        if isinstance(self.default, list):
+            return "string_array"
+        names = {bool: "bool", int: "integer", float: "double", str: "string"}
+        return names[type(self.default)]
+
+    def range_text(self) -> str:
+        """The allowed values in words, "" for any."""
+        if self.choices:
+            return ", ".join(choice or '""' for choice in self.choices)
+        if self.low is None and self.high is None:
+            return ""
+        return f"{self.low:g} .. {self.high:g}"
+
+
+def _camera(name: str, default: Value, text: str, **rest: Any) -> Spec:
+    return Spec(f"camera.{{camera}}.{name}", default, text, read_only=True, **rest)
+
+
+CAMERA_SPECS = (
+    _camera("topic", "", "Picture topic without its transport; empty = `<name>/image_raw`."),
+    _camera(
+        "transport",
+        "raw",
+        "`compressed` subscribes to `<topic>/compressed`.",
+        choices=("raw", "compressed"),
+    ),
+    _camera("info_topic", "", "CameraInfo topic; empty = `camera_info` beside the picture topic."),
+    _camera("depth_topic", "", "Depth topic without its transport; empty = no depth."),
+    _camera(
+        "depth_transport",
+        "raw",
+        "`compressedDepth` subscribes to `<depth_topic>/compressedDepth`.",
+        choices=("raw", "compressedDepth"),
+    ),
+    _camera(
+        "depth_info_topic",
+        "",
+        "CameraInfo of the depth camera; empty = `camera_info` beside the depth topic.",
+    ),
+    _camera("required", True, "false: without this camera questions are answered with a warning."),
+)
+
+SPECS = (
+    Spec("cameras", ["front"], f"Names of the cameras, 1 to {MAX_CAMERAS}.", read_only=True),
+    Spec(
+        "image_reliability",
+        "best_effort",
+        "QoS of camera subscriptions; `best_effort` receives from every publisher.",
+        choices=("best_effort", "reliable", "best_available"),
+        read_only=True,
+    ),
+    Spec(
+        "rig_file", "", "Calibration YAML (see docs/calibration.md); empty = none.", read_only=True
+    ),
+    Spec("views.count", 8, "Most views of one question.", 1, 1600),
+    Spec("views.slop_s", 0.05, "Allowed spread of the stamps of one moment, s.", 0.0, 2.0),
+    Spec(
+        "views.max_age_s",
+        1.0,
+        "The newest frame of a camera may be this old, s (ROS time).",
+        0.05,
+        3600.0,
+    ),
+    Spec(
+        "views.history_s",
+        0.0,
+        "How far back earlier viewpoints of a moving camera may lie, s; 0 = newest moment only.",
+        0.0,
+        3600.0,
+    ),
+    Spec("views.min_gap_s", 0.2, "Earlier frames lie at least this far apart, s.", 0.0, 60.0),
+    Spec(
+        "sync.policy",
+        "warn",
+        "What happens where no frames of all cameras lie within views.slop_s: answer with a "
+        "warning, or `refuse` with SYNC_FAILED.",
+        choices=("warn", "refuse"),
+    ),
+    Spec("sync.buffer_s", 1.0, "All frames of this last span are kept for matching, s.", 0.1, 30.0),
+    Spec("buffer_mib", 256, "Bound on the frames kept of all cameras together, MiB.", 16, 65536),
+    Spec(
+        "frame_wait_s",
+        2.0,
+        "How long a question waits for fresh frames, s (steady clock).",
+        0.0,
+        60.0,
+    ),
+    Spec("fixed_frame", "map", "Coordinate frame in which places are found."),
+    Spec("answer_frame", "", "Coordinate frame of places in answers; empty = fixed_frame."),
+    Spec(
+        "tf_timeout_s",
+        0.2,
+        "How long a question waits for the transforms of its frames, s.",
+        0.0,
+        5.0,
+    ),
+    Spec(
+        "tf_history_s",
+        30.0,
+        "How much of each moving transform is kept, s.",
+        1.0,
+        3600.0,
+        read_only=True,
+    ),
+    Spec("queue.capacity", 4, "Most questions that wait besides the running one.", 0, 64),
+    Spec(
+        "queue.policy",
+        "reject_new",
+        "A full queue refuses the new question (BUSY), or drops the oldest of the lowest priority.",
+        choices=("reject_new", "drop_oldest"),
+    ),
+    Spec(
+        "query_timeout_s",
+        30.0,
+        "Deadline of a question from acceptance on, s (steady clock).",
+        0.1,
+        600.0,
+    ),
+    Spec("scene_ttl_s", 60.0, "How long a frozen scene is kept, s (ROS time).", 0.0, 3600.0),
+    Spec("scene_max", 4, "Most frozen scenes that are kept; the oldest goes first.", 1, 64),
+    Spec(
+        "model.name",
+        "default",
+        "`default`, `random`, a checkpoint folder, or a hub id.",
+        read_only=True,
+    ),
+    Spec(
+        "model.device",
+        "",
+        "`cpu`, `cuda`, `cuda:1`; empty = CUDA where there is one.",
+        read_only=True,
+    ),
+    Spec(
+        "model.dtype",
+        "",
+        "Empty = float32 on CPU, bfloat16 on CUDA.",
+        choices=("", "float32", "bfloat16", "float16"),
+        read_only=True,
+    ),
+    Spec("model.warmup", True, "Answer a small made-up question at configure.", read_only=True),
+    Spec("gen.max_new_tokens", 256, "Most tokens of an answer.", 1, 4096),
+    Spec("gen.temperature", 0.0, "0 = greedy, repeatable.", 0.0, 2.0),
+    Spec("gen.top_p", 1.0, "Nucleus of sampling; above 0.", 0.0, 1.0),
+    Spec("gen.seed", 0, "Of sampling.", 0, 4294967295),
+    Spec("budget.compression", "auto", "Visual compression.", choices=("auto", "1", "4", "16")),
+    Spec("budget.max_visual_tokens", 16384, "Most visual tokens of a scene.", 16, 131072),
+    Spec("budget.image_views_max", 4, "Up to this many views `auto` shows at 1x.", 0, 64),
+    Spec(
+        "budget.image_max_side", 1024, "Side of the square that bounds a 1x picture, px.", 64, 4096
+    ),
+    Spec("budget.video_max_side", 480, "The same for 4x and 16x, px.", 64, 4096),
+    Spec("budget.resize", "fit", "How sides are rounded.", choices=("fit", "reference")),
+    Spec("marks.enabled", True, "Draw numbers on objects."),
+    Spec("marks.max_marks", 8, "Most numbers of a scene.", 1, 99),
+    Spec(
+        "marks.facts",
+        "fit",
+        "Which measured facts reach the prompt.",
+        choices=("fit", "all", "none"),
+    ),
+    Spec(
+        "autostart",
+        False,
+        "Configure and activate without a lifecycle manager.",
+        read_only=True,
+    ),
+    Spec(
+        "answer_lifespan_s",
+        0.0,
+        "After this time a late subscriber no longer gets the last answer, s of system time (also "
+        "under sim time); 0 = never.",
+        0.0,
+        86400.0,
+        read_only=True,
+    ),
+    Spec(
+        "report_period_s", 1.0, "Period of /diagnostics and ~/status, s (steady clock).", 0.1, 60.0
+    ),
+    Spec(
+        "dump.folder", "", "Where ~/dump_query writes; empty = `oryx_scene_dumps` in the ROS home."
+    ),
+    Spec("dump.keep", 4, "How many of the last questions can be dumped.", 0, 64),
+)
+BY_NAME = {spec.name: spec for spec in SPECS}
+
+
+def camera_specs(name: str) -> tuple[Spec, ...]:
+    """The parameters of one camera."""
+    return tuple(
+        Spec(
+            spec.name.format(camera=name),
+            spec.default,
+            spec.text,
+            spec.low,
+            spec.high,
+            spec.choices,
+            spec.read_only,
+        )
+        for spec in CAMERA_SPECS
+    )
+
+
+def all_specs(cameras: Sequence[str]) -> dict[str, Spec]:
+    """Every parameter of a node with these cameras, by name."""
+    found = dict(BY_NAME)
+    for name in cameras:
+        found |= {spec.name: spec for spec in camera_specs(name)}
+    return found
+
+
+def problem_with(spec: Spec, value: object) -> str:
+    """Why ``value`` cannot be taken, in one sentence; "" if it can."""
+    if isinstance(spec.default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(spec.default):
+        return f"{spec.name} must be of type {spec.kind}, got {value!r}."
+    if spec.choices and value not in spec.choices:
+        return f"{spec.name} is {value!r}; it must be one of {spec.range_text()}."
+    if spec.low is not None and spec.high is not None:
+        assert isinstance(value, int | float)
+        # Written this way round NaN is refused, too.
+        if not spec.low <= value <= spec.high:
+            return f"{spec.name} is {value}; it must lie between {spec.low:g} and {spec.high:g}."
+    if spec.name == "gen.top_p" and value == 0:
+        return "gen.top_p is 0; it must be above 0."
+    if spec.name == "fixed_frame" and not value:
+        return "fixed_frame is empty; name a coordinate frame, e.g. map or odom."
+    return _problem_with_cameras(value) if spec.name == "cameras" else ""
+
+
+def _problem_with_cameras(value: object) -> str:
+    names = list(value) if isinstance(value, list) else []
+    if not 1 <= len(names) <= MAX_CAMERAS:
+        return f"cameras names {len(names)} cameras; 1 to {MAX_CAMERAS} are possible."
+    for name in names:
+        if not isinstance(name, str) or not CAMERA_NAME.match(name):
+            return f"cameras holds {name!r}; names are lower-case letters, digits and underscores."
+    if len(set(names)) != len(names):
+        return "cameras names a camera twice."
+    return ""
+
+
+def unknown_cameras(names: Sequence[str], given: Mapping[str, object]) -> list[str]:
+    """Parameters like camera.<name>.topic that were given for a camera that is not named."""
+    known = {spec.name for name in names for spec in camera_specs(name)}
+    return sorted(key for key in given if key.startswith("camera.") and key not in known)

@@ -1,0 +1,133 @@
+"""Services about scenes, sessions and records; the slow ones go through the same queue."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from oryx_scene_msgs.srv import (
+    FreezeScene,
+    GetScene,
+    ReleaseScene,
+    ResetSession,
+)
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+
+from oryx_scene.errors import OryxSceneError
+from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
+from oryx_scene_ros.convert import error_message, scene_message
+from oryx_scene_ros.requests import MAX_AGE_S, check_cameras, ns_of, seconds, wanted_frames
+from oryx_scene_ros.worker import Job, QueueFull, WorkerClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oryx_scene_ros.node import SceneNode
+
+MAX_TTL_S = 3600.0
+
+
+class Services:
+    """Everything but asking."""
+
+    def __init__(self, node: SceneNode) -> None:
+        self.node = node
+        group = ReentrantCallbackGroup()
+        for kind, name, callback in (
+            (FreezeScene, "freeze_scene", self._freeze),
+            (ReleaseScene, "release_scene", self._release),
+            (GetScene, "get_scene", self._get),
+            (ResetSession, "reset_session", self._reset),
+        ):
+            node.create_service(kind, f"~/{name}", callback, callback_group=group)
+
+    # -- through the queue -------------------------------------------------------------------------
+
+    async def _freeze(self, request: Any, response: Any) -> Any:
+        try:
+            wanted, ttl_s = self._frame_wishes(request)
+            prefill = bool(request.prefill)
+            kept = await self._on_engine(
+                lambda job: self._desk().freeze(
+                    job, wanted, self._settings(), ttl_s, prefill=prefill
+                )
+            )
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+            return response
+        if isinstance(kept, Failure):
+            response.error = error_message(kept)
+            return response
+        response.scene = scene_message(kept)
+        self.node.publish_scene(kept)
+        return response
+
+    def _frame_wishes(self, request: Any) -> tuple[Any, float]:
+        self.node.require_active()
+        settings = self._settings()
+        check_cameras(request.cameras, settings)
+        max_age_s = seconds("max_age_s", request.max_age_s, MAX_AGE_S)
+        ttl_s = seconds("ttl_s", request.ttl_s, MAX_TTL_S) or settings.number("scene_ttl_s")
+        wanted = wanted_frames(settings, request.cameras, ns_of(request.not_before), max_age_s)
+        return wanted, ttl_s
+
+    async def _on_engine(self, work: Callable[[Job], Any]) -> Any:
+        """The result of ``work`` on the engine thread, in turn with the questions."""
+        worker = self.node.worker
+        if worker is None:
+            raise NodeError(Code.MODEL_NOT_LOADED, "the node is not configured.")
+        future: Any = Future()
+
+        def ended(outcome: tuple[Any, Code | None]) -> None:
+            result, code = outcome
+            future.set_result(result if code is None else stopped(code))
+            self.node.wake()
+
+        deadline = time.monotonic() + self._settings().number("query_timeout_s")
+        job = Job(name="service", work=work, on_end=ended, deadline=deadline)
+        try:
+            worker.submit(job)
+        except QueueFull as full:
+            raise NodeError(
+                Code.BUSY,
+                f"{full.length} questions are waiting and the queue holds no more.",
+                hint=f"ask again in about {full.wait_s:.1f} s",
+                retry_after_s=full.wait_s,
+            ) from full
+        except WorkerClosed as closed:
+            failure = stopped(Code.SHUTTING_DOWN)
+            raise NodeError(Code.SHUTTING_DOWN, failure.message, hint=failure.hint) from closed
+        return await future
+
+    # -- at once -----------------------------------------------------------------------------------
+
+    def _release(self, request: Any, response: Any) -> Any:
+        try:
+            self.node.store.release(str(request.scene_id), self.node.now_ns())
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+        return response
+
+    def _get(self, request: Any, response: Any) -> Any:
+        try:
+            kept = self.node.store.get(str(request.scene_id), self.node.now_ns())
+            response.scene = scene_message(kept)
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+        return response
+
+    def _reset(self, request: Any, response: Any) -> Any:
+        try:
+            response.count = self.node.store.reset_session(str(request.session_id))
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+        return response
+
+    def _settings(self) -> Any:
+        return self.node.parameters.settings()
+
+    def _desk(self) -> Any:
+        if self.node.desk is None:
+            raise NodeError(Code.MODEL_NOT_LOADED, "no model is loaded.", hint="configure the node")
+        return self.node.desk

@@ -1,0 +1,83 @@
+"""A deterministic answerer whose every stage can be held, and a node with it. Tests only."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass, field
+
+from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, VisualItem
+from oryx_scene.errors import EngineError
+from oryx_scene.pipeline import prompt_hash
+
+STAGES = ("prefill", "decode")
+
+
+@dataclass
+class FakeAnswerer:
+    """Says the words of ``words`` one by one; stages named in ``holding`` wait until released."""
+
+    words: tuple[str, ...] = ("It ", "is ", "mark ", "1.")
+    holding: set[str] = field(default_factory=set)
+    fail_next: bool = False
+    prompts: list[Prompt] = field(default_factory=list)
+    limits: list[Limits] = field(default_factory=list)
+    at: str = "idle"
+    finished_at: float = 0.0
+    threads: set[str] = field(default_factory=set)
+    fresh_prefills: int = 0
+    card: ModelCard = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
+
+    def __post_init__(self) -> None:
+        self._known: set[str] = set()
+
+    def count_text_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(self, prompt, limits, on_text=None):
+        self.threads.add(threading.current_thread().name)
+        self.prompts.append(prompt)
+        self.limits.append(limits)
+        if self.fail_next:
+            self.fail_next = False
+            raise EngineError("the fake model failed on purpose.", hint="ask again")
+        text, reason = "", self._pass("prefill", limits)
+        scene = repr([p if isinstance(p, str) else p.keys for p in prompt.scene])
+        if not reason and scene not in self._known:
+            self._known.add(scene)
+            self.fresh_prefills += 1
+        ids = []
+        for word in self.words[: limits.max_new_tokens]:
+            reason = reason or self._pass("decode", limits)
+            if reason:
+                break
+            text += word
+            ids.append(len(word))
+            if on_text is not None:
+                on_text(word)
+        self.at, self.finished_at = "idle", time.monotonic()
+        visual = sum(len(part.images) for part in prompt.scene if isinstance(part, VisualItem))
+        done = "eos" if len(self.words) <= limits.max_new_tokens else "max_new_tokens"
+        return Generation(
+            text,
+            tuple(ids),
+            reason or done,
+            prompt_tokens=10 + visual,
+            visual_tokens=visual,
+            tokens_sha256=hashlib.sha256(prompt_hash(prompt).encode()).hexdigest(),
+            timings_s={"encode": 0.0, "prefill": 0.0, "first_token": 0.0, "decode": 0.0},
+        )
+
+    def _pass(self, stage: str, limits: Limits) -> str:
+        """Wait while ``stage`` is held; why to stop, "" to go on."""
+        self.at = stage
+        until = None if limits.deadline_s is None else time.monotonic() + limits.deadline_s
+        while True:
+            if limits.cancelled is not None and limits.cancelled():
+                return "cancelled"
+            if until is not None and time.monotonic() >= until:
+                return "deadline"
+            if stage not in self.holding:
+                return ""
+            time.sleep(0.002)
