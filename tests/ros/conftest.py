@@ -12,7 +12,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", "/tmp/oryx_scene_ros_log")
 try:
     import rclpy
-    import rclpy.action  # noqa: F401
+    import rclpy.action
 except ImportError as err:
     MISSING = f"rclpy is missing ({err}): pip install 'oryx-scene[ros]' or source ROS 2"
 try:

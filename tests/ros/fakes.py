@@ -11,7 +11,7 @@ from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, VisualIte
 from oryx_scene.errors import EngineError
 from oryx_scene.pipeline import prompt_hash
 
-STAGES = ("prefill", "decode")
+CARD = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
 
 
 @dataclass
@@ -27,7 +27,7 @@ class FakeAnswerer:
     finished_at: float = 0.0
     threads: set[str] = field(default_factory=set)
     fresh_prefills: int = 0
-    card: ModelCard = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
+    card: ModelCard = CARD
 
     def __post_init__(self) -> None:
         self._known: set[str] = set()

@@ -6,6 +6,7 @@ sleeps on, and wakes the executor.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from oryx_scene_ros.worker import Job, QueueFull, WorkerClosed
 
 if TYPE_CHECKING:
     from oryx_scene_ros.node import SceneNode
+
+log = logging.getLogger("oryx_scene_ros")
 
 # rcl forgets results after this; long enough for a client that looks late (rcl issue 1103).
 RESULT_TIMEOUT_S = 60
@@ -214,7 +217,12 @@ class Asking:
         query.close()
         if code is not None:
             reply = Reply(query.request, failure=stopped(code), queue_s=elapsed_s)
-        answer = self._finish(query.query_id, reply, elapsed_s)
+        try:
+            answer = self._finish(query.query_id, reply, elapsed_s)
+        except Exception:
+            log.exception("the answer could not be put into a message")
+            reply = Reply(query.request, failure=stopped(Code.UNKNOWN), queue_s=elapsed_s)
+            answer = self._finish(query.query_id, reply, elapsed_s)
         self.open.pop(query.query_id, None)
         query.future.set_result(answer)
         # Older executors look at futures only when something wakes them.

@@ -7,7 +7,7 @@ frame here; a box keeps its own axes and turns with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,7 @@ def scene_message(
     )
 
 
-def answer_message(reply: Reply, query_id: Sequence[int], now_ns: int, total_s: float) -> Answer:
+def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -> Answer:
     """The answer to one question, always filled.
 
     Args:
@@ -181,7 +181,7 @@ def answer_message(reply: Reply, query_id: Sequence[int], now_ns: int, total_s: 
     """
     message = Answer(
         answered_at=time_message(now_ns),
-        query_id=UUID(uuid=np.array(query_id, dtype=np.uint8)),
+        query_id=UUID(uuid=np.frombuffer(query_id, dtype=np.uint8).copy()),
         choice=-1,
         confidence=_NAN,
         error=error_message(reply.failure),
