@@ -16,6 +16,7 @@ from oryx_scene.errors import (
     OryxSceneError,
     OutputError,
     QuestionError,
+    SceneMismatchError,
     StaleFramesError,
     TransformError,
 )
@@ -76,6 +77,7 @@ _CODES: tuple[tuple[type[OryxSceneError], Code], ...] = (
     (NoFramesError, Code.NO_FRAMES),
     (ImageDecodeError, Code.BAD_IMAGE),
     (TransformError, Code.TF_ERROR),
+    (SceneMismatchError, Code.TF_ERROR),
     (BudgetError, Code.CONTEXT_OVERFLOW),
     (QuestionError, Code.INVALID_REQUEST),
     (EngineError, Code.ENGINE_FAULT),

@@ -32,6 +32,7 @@ from oryx_scene import __version__
 from oryx_scene.answerer import ModelCard
 from oryx_scene.frames import Evidence, FloatArray, Mark, Relation, SceneAnswer
 from oryx_scene.geometry.transforms import rotation_to_quaternion
+from oryx_scene.marks.changed import SceneChanges
 from oryx_scene_ros.codes import Code, Failure
 from oryx_scene_ros.desk import Reply
 from oryx_scene_ros.scenes import KeptScene
@@ -168,6 +169,25 @@ def scene_message(
         relations=[relation_message(item) for item in scene.marks.relations],
         warnings=list(scene.warnings),
     )
+
+
+def changed_response(
+    response: Any, before: KeptScene, after: KeptScene, changes: SceneChanges
+) -> Any:
+    """A Changed response; every object in the coordinate frame of its own scene."""
+    own_before = np.eye(4) if before.scene.frame_id else None
+    own_after = np.eye(4) if after.scene.frame_id else None
+    response.changed = changes.changed
+    response.scene_id = after.scene.scene_id
+    response.appeared = objects_message(changes.appeared, own_after)
+    response.disappeared = objects_message(changes.disappeared, own_before)
+    response.moved = objects_message([item.after for item in changes.moved], own_after)
+    unknown = [
+        f"nothing can be said about {count} objects: {reason}"
+        for reason, count in sorted(changes.unknown.items())
+    ]
+    response.warnings = [*after.scene.warnings, *changes.warnings, *unknown]
+    return response
 
 
 def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -> Answer:

@@ -18,6 +18,7 @@ from oryx_scene.answerer import Answerer, Limits
 from oryx_scene.errors import OryxSceneError, TransformError
 from oryx_scene.frames import FloatArray, Question, SceneAnswer
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.marks.changed import SceneChanges, what_changed
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.prompt.stream import VisibleText
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
@@ -134,6 +135,22 @@ class Desk:
             log.exception("freezing failed in a way that nobody foresaw")
             return _unforeseen(err)
         return kept
+
+    def changed(
+        self, job: Job, before: KeptScene, wanted: Wanted, settings: NodeSettings
+    ) -> tuple[KeptScene, SceneChanges] | Failure:
+        """Freeze what is seen now and compare it with an earlier scene; never raises."""
+        after = self.freeze(job, wanted, settings, settings.number("scene_ttl_s"), prefill=False)
+        if isinstance(after, Failure):
+            return after
+        old, new = before.scene, after.scene
+        try:
+            return after, what_changed(old.views, old.marks, new.views, new.marks)
+        except OryxSceneError as err:
+            return failure_of(err)
+        except Exception as err:
+            log.exception("comparing scenes failed in a way that nobody foresaw")
+            return _unforeseen(err)
 
     # -- the steps ---------------------------------------------------------------------------------
 

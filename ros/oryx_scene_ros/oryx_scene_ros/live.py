@@ -17,7 +17,7 @@ from oryx_scene.bags.source import FrameStub
 from oryx_scene.capture.freshness import FUTURE_LIMIT_S, require_fresh
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import ImageDecodeError, NoFramesError, StaleFramesError, TransformError
-from oryx_scene.frames import Frame
+from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.offline import ChosenFrames, candidates_at, frames_at
 from oryx_scene_ros.codes import Code, NodeError
@@ -134,6 +134,10 @@ class Snapshot:
         except ImageDecodeError as err:
             self._feeds.discard(stub.camera, stub.stamp_ns, err.message)
             raise
+
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""
+        return self._assembler.pose(stub)
 
     def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
         """Decode all frames of a span, one after the other."""

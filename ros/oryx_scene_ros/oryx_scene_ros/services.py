@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from oryx_scene_msgs.srv import (
+    Changed,
+    DumpQuery,
     FreezeScene,
     GetScene,
     ReleaseScene,
@@ -14,9 +16,10 @@ from oryx_scene_msgs.srv import (
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
+from oryx_scene.dump.folder import write_dump
 from oryx_scene.errors import OryxSceneError
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
-from oryx_scene_ros.convert import error_message, scene_message
+from oryx_scene_ros.convert import changed_response, error_message, scene_message
 from oryx_scene_ros.requests import MAX_AGE_S, check_cameras, ns_of, seconds, wanted_frames
 from oryx_scene_ros.worker import Job, QueueFull, WorkerClosed
 
@@ -38,7 +41,9 @@ class Services:
             (FreezeScene, "freeze_scene", self._freeze),
             (ReleaseScene, "release_scene", self._release),
             (GetScene, "get_scene", self._get),
+            (Changed, "changed", self._changed),
             (ResetSession, "reset_session", self._reset),
+            (DumpQuery, "dump_query", self._dump),
         ):
             node.create_service(kind, f"~/{name}", callback, callback_group=group)
 
@@ -71,6 +76,31 @@ class Services:
         ttl_s = seconds("ttl_s", request.ttl_s, MAX_TTL_S) or settings.number("scene_ttl_s")
         wanted = wanted_frames(settings, request.cameras, ns_of(request.not_before), max_age_s)
         return wanted, ttl_s
+
+    async def _changed(self, request: Any, response: Any) -> Any:
+        try:
+            self.node.require_active()
+            settings = self._settings()
+            check_cameras(request.cameras, settings)
+            before = self.node.store.get(str(request.scene_id), self.node.now_ns())
+            cameras = list(request.cameras) or sorted(
+                {frame.camera for frame in before.scene.views.frames}
+            )
+            # A scene may have been frozen with cameras that the parameters no longer name.
+            check_cameras(cameras, settings)
+            wanted = wanted_frames(settings, cameras, 0, 0.0)
+            found = await self._on_engine(
+                lambda job: self._desk().changed(job, before, wanted, settings)
+            )
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+            return response
+        if isinstance(found, Failure):
+            response.error = error_message(found)
+            return response
+        after, changes = found
+        self.node.publish_scene(after)
+        return changed_response(response, before, after, changes)
 
     async def _on_engine(self, work: Callable[[Job], Any]) -> Any:
         """The result of ``work`` on the engine thread, in turn with the questions."""
@@ -120,6 +150,23 @@ class Services:
     def _reset(self, request: Any, response: Any) -> Any:
         try:
             response.count = self.node.store.reset_session(str(request.session_id))
+        except OryxSceneError as err:
+            response.error = error_message(failure_of(err))
+        return response
+
+    def _dump(self, request: Any, response: Any) -> Any:
+        try:
+            record = self.node.records.get(bytes(request.query_id.uuid).hex())
+            folder = self.node.dump_folder() / f"query_{record.query_id[:12]}"
+            written = write_dump(
+                folder,
+                record.pipeline,
+                record.scene,
+                record.answer,
+                record.limits,
+                model_name=record.model_name,
+            )
+            response.path = str(written)
         except OryxSceneError as err:
             response.error = error_message(failure_of(err))
         return response
