@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=int, default=200, metavar="N", help="default 200")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="index of the first")
     parser.add_argument(
-        "--conditions", nargs="+", metavar="NAME", help="clean noisy touching touching_noisy"
+        "--conditions",
+        nargs="+",
+        metavar="NAME",
+        help="clean noisy touching touching_noisy rgb rgb_noisy rgb_no_poses",
     )
     parser.add_argument("--max-marks", type=int, default=8, metavar="K", help="default 8")
     parser.add_argument("--size", default="320x240", metavar="WxH", help="default 320x240")

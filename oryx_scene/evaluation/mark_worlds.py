@@ -6,6 +6,7 @@ follow from its seed, and frames spoilt as the condition says.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,8 @@ from oryx_scene.synth.world import World, WorldConfig, make_world
 FIRST_SEED = 40_000
 SEPARATED = WorldConfig(split="test", touching=0.0, stacked=0.0)
 CLUTTER = WorldConfig(split="test", objects=(4, 8), touching=0.6, stacked=0.2, table=0.3)
+# Cameras without depth are judged on pictures that one hand takes every second.
+HAND = ("handheld",)
 ROUGH = NoiseConfig(depth_share=0.01, turn_deg=1.0, shift_m=0.02, holes=0.05)
 
 
@@ -44,6 +47,7 @@ class Condition:
         goals: least values.
         views: fewest and most.
         rigs: kinds drawn from.
+        depth, poses: whether the finder is given them.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Condition:
     goals: Goals = field(default_factory=Goals)
     views: tuple[int, int] = (4, 16)
     rigs: tuple[str, ...] = RIGS
+    depth: bool = True
+    poses: bool = True
 
 
 CONDITIONS = {
@@ -61,6 +67,9 @@ CONDITIONS = {
         Condition("noisy", SEPARATED, ROUGH, Goals(0.97, 0.85)),
         Condition("touching", CLUTTER, goals=Goals(0.95)),
         Condition("touching_noisy", CLUTTER, ROUGH),
+        Condition("rgb", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False),
+        Condition("rgb_noisy", SEPARATED, ROUGH, Goals(0.9), rigs=HAND, depth=False),
+        Condition("rgb_no_poses", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False, poses=False),
     )
 }
 
@@ -121,7 +130,7 @@ def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 3
     world = make_world(seed, condition.world)
     poses = make_poses(world, RigConfig(rig, count, size[0], size[1]))
     true = render_views(world, poses)
-    spoilt = spoil(true, condition.noise, seed)
+    spoilt = [_given(frame, condition) for frame in spoil(true, condition.noise, seed)]
     kept: dict[tuple[str, int], Frame] = {(f.camera, f.stamp_ns): f for f in true}
     return MarkScene(
         world,
@@ -129,3 +138,12 @@ def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 3
         ViewSet(tuple(spoilt)),
         ViewSet(tuple(kept[frame.camera, frame.stamp_ns] for frame in spoilt)),
     )
+
+
+def _given(frame: Frame, condition: Condition) -> Frame:
+    """The frame without what the condition keeps back."""
+    if not condition.depth:
+        frame = dataclasses.replace(frame, depth=None, depth_sha256="")
+    if not condition.poses:
+        frame = dataclasses.replace(frame, T_fixed_camera=None, fixed_frame="")
+    return frame

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from oryx_scene.errors import SceneMismatchError
 from oryx_scene.frames import Mark, MarkSet, ViewSet
-from oryx_scene.marks.revisit import PlaceVerdict, Surface, colour_distance, revisit, surface_of
+from oryx_scene.marks.revisit import PlaceVerdict, Surface, revisit, surface_of
 from oryx_scene.marks.voxels import usable
 
 # Of an object's points with a verdict, this share must be gone before the object is.
@@ -27,7 +27,7 @@ SHIFTED_SHARE = 0.25
 # Fewer points seen again than this share say nothing.
 LEAST_SEEN = 0.3
 LEAST_MOVED_M = 0.06
-# Colour distance within which two objects look alike.
+# Paint distance within which two objects look alike.
 ALIKE_COLOUR = 14.0
 # Largest extents of one object from two sides differ by what is hidden.
 SIZE_RATIO = 2.2
@@ -192,7 +192,7 @@ def _pair(gone: list[_Thing], come: list[_Thing]) -> tuple[list[MovedMark], set[
 
 
 def _difference(a: _Thing, b: _Thing) -> float:
-    """How unlike two things look, a colour distance; infinite where they cannot be the same."""
+    """How unlike two things look, a paint distance; infinite where they cannot be the same."""
     assert a.surface is not None and b.surface is not None
     if a.mark.label and b.mark.label and a.mark.label != b.mark.label:
         return float("inf")
@@ -200,7 +200,7 @@ def _difference(a: _Thing, b: _Thing) -> float:
         ratio = max(a.mark.size) / max(b.mark.size)
         if max(ratio, 1.0 / ratio) > SIZE_RATIO:
             return float("inf")
-    colour = float(colour_distance(a.surface.colour, b.surface.colour))
+    colour = float(np.linalg.norm(a.surface.colour - b.surface.colour))
     return colour if colour < ALIKE_COLOUR else float("inf")
 
 

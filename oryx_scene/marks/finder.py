@@ -19,18 +19,16 @@ from oryx_scene.marks.objects import Candidate, find_candidates, label_image
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.segments import segment
 from oryx_scene.marks.spots import Cutout
+from oryx_scene.marks.tracks_route import find_marks_by_tracks
 from oryx_scene.marks.voxels import PIXEL_STEP, IntArray, VoxelGrid, fuse, usable
-
-NO_DEPTH_WARNING = (
-    "no view has depth, calibration and pose: there is no correspondence between views, no marks"
-)
 
 
 def find_marks(views: ViewSet, config: MarksConfig | None = None, *, question: str = "") -> MarkSet:
     """Number the objects of a view set.
 
     Args:
-        views: frames; those without depth, calibration or pose carry no marks.
+        views: frames; those without depth, calibration or pose carry no marks, unless no view has
+            all three: then objects are joined by colour and tracks (`tracks_route`).
         config: limits; ``disc_radii`` are per view of ``views``.
         question: objects whose label it names come first.
 
@@ -40,7 +38,7 @@ def find_marks(views: ViewSet, config: MarksConfig | None = None, *, question: s
     config = config or MarksConfig()
     frames = views.frames
     if not any(usable(frame) for frame in frames):
-        return MarkSet(warnings=(NO_DEPTH_WARNING,))
+        return find_marks_by_tracks(views, config, question)
     order = sorted(range(len(frames)), key=lambda i: _identity(frames[i]))
     found = _find_ordered([frames[i] for i in order], config, order, question)
     missing = [frame.camera for frame in frames if not usable(frame)]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation, ViewSet
 from oryx_scene.geometry.camera import project, unproject
 from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.marks.paint import paint_of
 from oryx_scene.marks.voxels import usable
 
 # Two depths agree within max(this many metres, this share of z).
@@ -26,22 +27,8 @@ MOST_POINTS = 400
 LEAST_POINTS = 12
 # Faces of a thing lie on its box; of what it stands on only a rim of this height gets in.
 RIM_M = 0.005
-# Colour distance (`colour_distance`) from which another colour is another object.
+# Paint distance from which another colour is another object.
 OTHER_COLOUR = 22.0
-# Chroma is compared at this lightness: shade scales all three of L, a and b (Lambert's law is
-# linear, and CIELAB nearly scales with it). Below the least lightness chroma is noise.
-_COMMON_L, _LEAST_L, _L_WEIGHT = 50.0, 20.0, 0.35
-
-
-def colour_distance(a: FloatArray, b: FloatArray) -> FloatArray:
-    """How different CIELAB colours (..., 3) are as paint, tolerant of shade: about 0..100."""
-    difference = _paint(a) - _paint(b)
-    return np.asarray(np.linalg.norm(difference, axis=-1), dtype=np.float64)
-
-
-def _paint(lab: FloatArray) -> FloatArray:
-    lightness = np.maximum(lab[..., :1], _LEAST_L)
-    return np.concatenate([_L_WEIGHT * lab[..., :1], lab[..., 1:] * _COMMON_L / lightness], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +37,16 @@ class Surface:
 
     Attributes:
         points: (n, 3) fixed frame, metres.
-        lab: (n, 3) CIELAB.
+        paint: (n, 3) colour as paint.
     """
 
     points: FloatArray
-    lab: FloatArray
+    paint: FloatArray
 
     @property
     def colour(self) -> FloatArray:
-        """(3,) median CIELAB colour."""
-        return np.asarray(np.median(self.lab, axis=0), dtype=np.float64)
+        """(3,) median paint."""
+        return np.asarray(np.median(self.paint, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -81,8 +68,8 @@ def surface_of(mark: Mark, views: ViewSet) -> Surface | None:
         return None
     parts = [_inside_box(mark, seen, views.frames[seen.view]) for seen in mark.observations]
     points = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 3))
-    lab = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 3))
-    return Surface(points, lab) if len(points) >= LEAST_POINTS else None
+    paint = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 3))
+    return Surface(points, paint) if len(points) >= LEAST_POINTS else None
 
 
 def _inside_box(mark: Mark, seen: MarkObservation, frame: Frame) -> tuple[FloatArray, FloatArray]:
@@ -100,17 +87,16 @@ def _inside_box(mark: Mark, seen: MarkObservation, frame: Frame) -> tuple[FloatA
     points = transform_points(frame.T_fixed_camera, unproject(frame.intrinsics, uv, z))
     half = np.array(mark.size) / 2 + RIM_M
     inside = (np.abs(points - np.array(mark.position)) <= half).all(axis=1)
-    return points[inside], _lab_at(frame, u[inside], v[inside])
+    return points[inside], _paint_at(frame, u[inside], v[inside])
 
 
-def _lab_at(frame: Frame, u: NDArray[np.int64], v: NDArray[np.int64]) -> FloatArray:
-    """(n, 3) CIELAB at pixels, slightly blurred so that patterns do not flicker."""
+def _paint_at(frame: Frame, u: NDArray[np.int64], v: NDArray[np.int64]) -> FloatArray:
+    """(n, 3) paint at pixels, slightly blurred so that patterns do not flicker."""
     if not len(u):
         return np.zeros((0, 3))
     top, left = max(0, int(v.min()) - 2), max(0, int(u.min()) - 2)
     part = frame.rgb[top : int(v.max()) + 3, left : int(u.max()) + 3]
-    lab = cv2.cvtColor(cv2.blur(part, (5, 5)).astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    return np.asarray(lab[v - top, u - left], dtype=np.float64)
+    return paint_of(cv2.blur(part, (5, 5))[v - top, u - left])
 
 
 def revisit(surface: Surface, views: ViewSet) -> PlaceVerdict:
@@ -144,7 +130,8 @@ def _verdicts(surface: Surface, frame: Frame) -> tuple[NDArray[np.bool_], NDArra
     with np.errstate(invalid="ignore"):
         same = np.abs(measured - expected) <= tolerance
         through = measured > expected + tolerance
-    alike = colour_distance(_lab_at(frame, u, v), surface.lab[index]) < OTHER_COLOUR
+    apart = np.linalg.norm(_paint_at(frame, u, v) - surface.paint[index], axis=1)
+    alike = apart < OTHER_COLOUR
     there = np.zeros(len(local), dtype=bool)
     gone = np.zeros(len(local), dtype=bool)
     there[index[same & alike]] = True

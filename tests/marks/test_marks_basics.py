@@ -130,13 +130,10 @@ def test_k_is_kept_and_the_rest_counted(office):
     assert found.left_out["beyond the number of marks"] > 0
 
 
-def test_nothing_is_invented_without_depth_or_pose(office):
-    bare = tuple(dataclasses.replace(frame, depth=None) for frame in office.frames)
-    found = find_marks(ViewSet(bare))
-    assert (found.marks, found.route) == ((), "none")
-    assert "no correspondence" in found.warnings[0]
+def test_a_lost_pose_takes_the_marks_of_its_view_only(office):
     lost = (dataclasses.replace(office.frames[0], T_fixed_camera=None), *office.frames[1:])
     found = find_marks(ViewSet(lost))
+    assert found.route == "depth"
     assert all(o.view != 0 for mark in found.marks for o in mark.observations)
     assert any("no marks there" in text for text in found.warnings)
 

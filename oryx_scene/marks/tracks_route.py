@@ -1,0 +1,60 @@
+"""Marks of views of which none has depth, calibration and pose: found by `tracks`, chosen as usual.
+
+The result does not depend on the order of the views, and says what could not be known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
+from oryx_scene.marks.choice import choose_marks, disc_radii
+from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.features import posed
+from oryx_scene.marks.relations import measure_relations
+from oryx_scene.marks.tracks import find_by_tracks
+
+ONE_VIEW = "one view without depth: there is no correspondence between views, no marks"
+NOTHING = (
+    "no view has depth, calibration and pose, and no piece of a picture was found again in another "
+    "view: there is no correspondence, no marks"
+)
+BY_TRACKS = (
+    "no view has depth, calibration and pose: objects were joined by colour and matched points, "
+    "what only one view shows has no number"
+)
+ROUGH = "places and sizes are triangulated from pictures and rough"
+NO_PLACES = "fewer than two views have poses: marks have no 3D place"
+
+
+def find_marks_by_tracks(views: ViewSet, config: MarksConfig, question: str = "") -> MarkSet:
+    """Number the objects that at least two views show; depth is not looked at."""
+    if len(views.frames) < 2:
+        return MarkSet(warnings=(ONE_VIEW,))
+    order = sorted_views(views.frames)
+    frames = [views.frames[index] for index in order]
+    found = find_by_tracks(frames, config)
+    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
+    choice = choose_marks(found.objects, frames, radii, config.max_marks, question=question)
+    left_out = dict(sorted((found.left_out + choice.left_out).items()))
+    marks = tuple(renamed(mark, order) for mark in choice.marks)
+    if not marks:
+        return MarkSet(left_out=left_out, warnings=(NOTHING,))
+    places = NO_PLACES if sum(map(posed, frames)) < 2 else ROUGH
+    relations = measure_relations(marks, frames)
+    return MarkSet(marks, relations, left_out, "tracks", (BY_TRACKS, places))
+
+
+def sorted_views(frames: Sequence[Frame]) -> list[int]:
+    """Indices of the frames in an order that does not depend on how they were handed in."""
+    return sorted(
+        range(len(frames)),
+        key=lambda i: (frames[i].stamp_ns, frames[i].camera, frames[i].sha256),
+    )
+
+
+def renamed(mark: Mark, order: Sequence[int]) -> Mark:
+    """``mark`` with view k called ``order[k]``."""
+    seen = [dataclasses.replace(item, view=order[item.view]) for item in mark.observations]
+    return dataclasses.replace(mark, observations=tuple(sorted(seen, key=lambda item: item.view)))

@@ -1,0 +1,130 @@
+"""The RGB-only route: objects joined over views without depth, and nothing invented."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from oryx_scene.evaluation.mark_scores import score_marks
+from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
+from oryx_scene.frames import ViewSet
+from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.features import find_features, match
+from oryx_scene.marks.finder import find_marks
+from oryx_scene.marks.regions import find_regions
+from oryx_scene.marks.sightings import meet
+
+RGB = dataclasses.replace(CONDITIONS["rgb"], views=(4, 4))
+SIZE = (180, 240)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(RGB, 2, SIZE)
+
+
+@pytest.fixture(scope="module")
+def found(scene):
+    return find_marks(scene.views)
+
+
+def without_poses(views):
+    return ViewSet(tuple(dataclasses.replace(f, T_fixed_camera=None) for f in views.frames))
+
+
+def test_the_same_number_on_the_same_object_without_depth(scene, found):
+    counts = score_marks(scene.views, found, true_views=scene.true_views, places=scene.places)
+    assert found.route == "tracks"
+    assert counts.right >= 20
+    assert counts.right >= 9 * counts.wrong
+    assert counts.reached > counts.missed
+    assert any("joined by colour" in text for text in found.warnings)
+
+
+def test_places_are_triangulated_with_their_uncertainty(scene, found):
+    placed = [mark for mark in found.marks if mark.position is not None]
+    assert placed
+    for mark in placed:
+        seen = mark.observations[0]
+        label = int(scene.views.frames[seen.view].labels[int(seen.v), int(seen.u)])
+        error = np.linalg.norm(np.subtract(mark.position, scene.places[label]))
+        assert error < 3 * mark.position_std + 0.05
+        assert mark.frame_id == "map"
+
+
+def test_every_number_is_on_two_views_at_least(found):
+    assert all(len(mark.observations) >= 2 for mark in found.marks)
+
+
+def test_the_order_of_the_views_does_not_matter(scene, found):
+    back = find_marks(ViewSet(scene.views.frames[::-1]))
+    drawn = {(m.number, o.view, o.u, o.v) for m in found.marks for o in m.observations}
+    assert drawn == {(m.number, 3 - o.view, o.u, o.v) for m in back.marks for o in m.observations}
+
+
+def test_nothing_is_invented_between_unrelated_pictures(scene):
+    other = make_scene(dataclasses.replace(RGB, views=(1, 1)), 9, SIZE).views.frames[0]
+    other = dataclasses.replace(other, camera="elsewhere", stamp_ns=7)
+    views = without_poses(ViewSet((scene.views.frames[0], other)))
+    marks = find_marks(views)
+    assert (marks.marks, marks.route) == ((), "none")
+    assert any("no correspondence" in text for text in marks.warnings)
+
+
+def test_one_view_has_no_correspondence(scene):
+    marks = find_marks(ViewSet(scene.views.frames[:1]))
+    assert marks.marks == ()
+    assert "no correspondence" in marks.warnings[0]
+
+
+def test_a_textured_thing_is_tracked_without_poses():
+    rng = np.random.default_rng(3)
+    texture = rng.integers(0, 255, (70, 90, 1)).repeat(3, axis=2) * [1.0, 0.25, 0.2]
+    frames = []
+    base = make_scene(dataclasses.replace(RGB, views=(2, 2)), 4, SIZE).views.frames
+    wall = rng.integers(90, 140, (180, 240, 1), dtype=np.uint8).repeat(3, axis=2)
+    for index, frame in enumerate(base):
+        rgb = np.roll(wall, 4 * index, axis=1)
+        # Two things at two depths shift by different parallax, as under one fundamental matrix.
+        rgb[60:130, 40 + 9 * index : 130 + 9 * index] = texture
+        frames.append(dataclasses.replace(frame, rgb=rgb, T_fixed_camera=None, fixed_frame=""))
+    a, b = (find_features(frame) for frame in frames)
+    shared = match(a, b, tuple(frames))
+    assert len(shared.uv_a) >= 30
+    assert np.median(np.abs(shared.uv_b - shared.uv_a)[:, 1]) < 1.0
+    assert len(match(a, find_features(base[0]), (frames[0], base[0])).uv_a) < 15
+
+
+def test_depth_stays_the_route_where_one_view_has_all_three(scene):
+    depth = make_scene(dataclasses.replace(RGB, depth=True), 2, SIZE).views.frames
+    mixed = ViewSet((depth[0], depth[1], *scene.views.frames[2:]))
+    marks = find_marks(mixed)
+    assert marks.route == "depth"
+    assert {o.view for mark in marks.marks for o in mark.observations} <= {0, 1}
+    assert any("no marks there" in text for text in marks.warnings)
+
+
+def test_regions_ignore_shade_and_tell_colours_apart():
+    rgb = np.full((120, 160, 3), 130, np.uint8)
+    rgb[30:60, 40:80] = (150, 30, 30)
+    rgb[60:90, 40:80] = (90, 18, 18)
+    rgb[30:90, 80:120] = (40, 60, 160)
+    regions = find_regions(rgb, 0.002).regions
+    assert len(regions) == 2
+    assert [r.seen.area_px for r in regions] == pytest.approx([2400, 2400], rel=0.1)
+    assert not any(r.cut for r in regions)
+
+
+def test_lines_meet_at_their_point():
+    rng = np.random.default_rng(1)
+    target, origins = np.array([1.0, -2.0, 4.0]), rng.normal(size=(5, 3))
+    rays = (target - origins) / np.linalg.norm(target - origins, axis=1, keepdims=True)
+    point, along = meet(origins, rays)
+    assert point == pytest.approx(target)
+    assert along == pytest.approx(np.linalg.norm(target - origins, axis=1))
+
+
+def test_k_and_minimum_area_hold(scene):
+    marks = find_marks(scene.views, MarksConfig(max_marks=1))
+    assert len(marks.marks) == 1
+    assert marks.left_out["beyond the number of marks"] >= 1
