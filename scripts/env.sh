@@ -22,6 +22,28 @@ apt_install() {
         >/dev/null || fail "apt-get install $* failed"
 }
 
+# apt_try WHAT PACKAGE...: installs where that needs no password; says what is left out where not.
+apt_try() {
+    what=$1
+    shift
+    if [ "$(id -u)" != 0 ] && ! sudo -n true >/dev/null 2>&1; then
+        say "Left out: $what (apt-get install $*)"
+    elif ! (apt_install "$@"); then
+        say "Left out: $what"
+    fi
+}
+
+# What the tests of pictures need beside Python: a browser, a virtual display, Open3D's libraries.
+screen_programs() {
+    (install_extras view) || say "Left out: tests with Open3D, which pip could not install"
+    "$py" -c 'import open3d' >/dev/null 2>&1 ||
+        apt_try "tests with Open3D" libusb-1.0-0 libgl1 libegl1 libgl1-mesa-dri
+    command -v Xvfb >/dev/null 2>&1 && command -v xdotool >/dev/null 2>&1 ||
+        apt_try "the test of the window" xvfb xdotool
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 ||
+        apt_try "the test of the report in a browser" chromium
+}
+
 find_python() {
     for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
         [ -n "$candidate" ] || continue

@@ -7,6 +7,7 @@ cd "$root"
 
 make_venv
 install_extras model,dev
+screen_programs
 say "Style and types"
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .

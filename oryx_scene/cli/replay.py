@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="one HTML page to send around")
     parser.add_argument(
-        "--write-bag", type=Path, metavar="FILE", help="answers, markers and pictures as .mcap"
+        "--write-bag",
+        type=Path,
+        metavar="FILE",
+        help="answers, markers and pictures as .mcap, and a Foxglove layout beside it",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
 
@@ -103,10 +106,13 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
             journal.finish(result.as_dict())
     _print_result(args, result)
     if args.write_bag is not None:
-        from oryx_scene.replay.record import write_replay_bag
+        from oryx_scene.replay.record import write_layout, write_replay_bag
 
         count = write_replay_bag(folder, args.write_bag)
-        print(f"{args.write_bag}: {count} answers", file=sys.stderr)
+        layout = args.write_bag.with_suffix(".foxglove.json")
+        if count:
+            write_layout(folder, layout)
+        print(f"{args.write_bag}: {count} answers; {layout}: for Foxglove", file=sys.stderr)
     if args.report is not None:
         from oryx_scene.replay.story import ReplayStory
         from oryx_scene.view.report import write_report

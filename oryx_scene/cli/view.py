@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HELP = "Look at a recording or an answer in 3D: in a window, or as pictures without a display."
 ANIMATIONS = (".gif", ".mp4")
+PICTURES = (".png", ".jpg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_view_arguments(parser)
     pictures = parser.add_argument_group("pictures (no window, no display, no GPU)")
-    pictures.add_argument("--png", type=Path, metavar="FILE", help="write the scene from --from")
+    pictures.add_argument(
+        "--png", type=Path, metavar="FILE", help="write the scene from --from; .png, or .jpg"
+    )
     pictures.add_argument(
         "--from",
         dest="viewpoints",
@@ -105,6 +108,8 @@ def _sheet_config(args: argparse.Namespace) -> SheetConfig:
         raise ConfigError(f"--size '{args.size}'.", hint="WIDTHxHEIGHT, e.g. --size 1280x720")
     if args.orbit is not None and args.orbit.suffix not in ANIMATIONS:
         raise ConfigError(f"--orbit '{args.orbit}'.", hint="a name that ends in .gif or .mp4")
+    if args.png is not None and args.png.suffix not in PICTURES:
+        raise ConfigError(f"--png '{args.png}'.", hint="a name that ends in .png or .jpg")
     if not 2 <= args.frames <= 720:
         raise ConfigError(f"--frames is {args.frames}; it must lie between 2 and 720.")
     if args.every is not None and not args.every > 0:
@@ -182,7 +187,7 @@ def _write_pictures(
         several = len(drawn.images) > 1
         for name, image in zip(args.viewpoints, drawn.images, strict=False):
             path = _named(args.png, number, name if several else "")
-            _write_png(path, image)
+            _write_picture(path, image)
             print(f"{path}: {step.title}, drawn by {drawn.renderer}")
         _warn(drawn.warnings)
 
@@ -202,10 +207,11 @@ def _write_orbits(
         _warn(drawn.warnings)
 
 
-def _write_png(path: Path, image: RgbImage) -> None:
+def _write_picture(path: Path, image: RgbImage) -> None:
     from oryx_scene.files import png_bytes, write_bytes
+    from oryx_scene.view.snapshot_file import jpeg_bytes
 
-    write_bytes(path, png_bytes(image))
+    write_bytes(path, png_bytes(image) if path.suffix == ".png" else jpeg_bytes(image))
 
 
 def _warn(warnings: tuple[str, ...]) -> None:
@@ -228,7 +234,7 @@ def _window(args: argparse.Namespace, story: Story, first: int, config: SheetCon
         number = len(saved) + 1
         while (path := Path(f"oryx_scene_{number:03d}.png")).exists():
             number += 1
-        _write_png(path, image)
+        _write_picture(path, image)
         saved.append(path)
         return f"{path} ({step.title})"
 

@@ -18,14 +18,14 @@ import numpy as np
 
 from oryx_scene.bags.writer import BagWriter
 from oryx_scene.errors import OutputError
+from oryx_scene.files import write_json
 from oryx_scene.frames import Intrinsics
 from oryx_scene.replay.journal import read_answers, read_scene
+from oryx_scene.view.foxglove import TOPIC, foxglove_layout
 from oryx_scene.view.markers import scene_markers
 from oryx_scene.view.snapshot import Snapshot
 from oryx_scene.view.snapshot_file import jpeg_bytes
 from oryx_scene.view.step import Step, answer_step, marked_picture
-
-TOPIC = "/oryx_scene"
 
 
 def write_replay_bag(folder: Path, path: Path) -> int:
@@ -53,6 +53,20 @@ def write_replay_bag(folder: Path, path: Path) -> int:
     except OSError as err:
         raise OutputError(path, err.strerror or str(err)) from err
     return count
+
+
+def write_layout(folder: Path, path: Path) -> None:
+    """Write the Foxglove layout that fits the bag of the replay in ``folder``.
+
+    Raises:
+        OutputError: it cannot be written.
+        SourceError: the folder is damaged.
+    """
+    scenes = dict.fromkeys(r["scene"] for r in read_answers(folder) if "answer" in r)
+    snapshots = [read_scene(folder, scene) for scene in scenes]
+    cameras = sorted({camera.camera for snapshot in snapshots for camera in snapshot.cameras})
+    frame_id = next((snapshot.frame_id for snapshot in snapshots if snapshot.frame_id), "map")
+    write_json(path, foxglove_layout(cameras, frame_id))
 
 
 def _write(folder: Path, path: Path) -> int:

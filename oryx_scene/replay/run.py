@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from oryx_scene.replay.journal import Journal, answer_key
 from oryx_scene.replay.questions import AskedQuestion, Moment
 from oryx_scene.replay.recent import RecentFrames
 from oryx_scene.scene import Scene
-from oryx_scene.view.snapshot import Snapshot, take_snapshot
+from oryx_scene.view.snapshot import take_snapshot
 
 # A replay keeps many scenes: coarser and smaller than a single picture needs.
 SNAPSHOT_VOXEL_M = 0.03
@@ -33,7 +34,10 @@ OnRecord = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Clock:
-    """Seconds spent per stage on the steady clock: read, freeze, ask, snapshot, write."""
+    """Seconds spent per stage on the steady clock: read, freeze, ask, snapshot, write.
+
+    Snapshots are made while the model answers: only waiting for them counts.
+    """
 
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -137,11 +141,12 @@ class Replay:
         total = sum(len(moment.questions) for moment in schedule)
         asked = sum(len(moment.questions) for moment in left)
         started, failed = time.perf_counter(), 0
-        for moment in left:
-            for record in self._moment(moment):
-                failed += "error" in record
-                if on_record is not None:
-                    on_record(record)
+        with ThreadPoolExecutor(1, "snapshot") as saver:
+            for moment in left:
+                for record in self._moment(moment, saver):
+                    failed += "error" in record
+                    if on_record is not None:
+                        on_record(record)
         return ReplayResult(
             asked=asked,
             kept=total - asked,
@@ -160,14 +165,33 @@ class Replay:
         first = before[-1] if before else self._source.stubs()[0].stamp_ns
         return (left[-1].at_ns - first) / 1e9
 
-    def _moment(self, moment: Moment) -> list[dict[str, Any]]:
-        since = time.perf_counter()
+    def _moment(self, moment: Moment, saver: Executor) -> Iterator[dict[str, Any]]:
+        """The records of one moment, each one on disk before it is given out."""
         try:
-            frames, warnings, choice = frames_at(
-                self._source, moment.at_ns, self._pipeline.config.views
-            )
-            since = self._clock.add("read", since)
-            scene = self._pipeline.freeze(
+            scene = self._freeze(moment)
+        except OutputError:
+            raise
+        except OryxSceneError as err:
+            for index in moment.questions:
+                yield self._keep(moment, index, _error(err))
+            return
+        # While the model answers; in any case before the first record that refers to it.
+        saving = saver.submit(self._save, scene)
+        for index in moment.questions:
+            result = self._ask(scene, index)
+            since = time.perf_counter()
+            saving.result()
+            self._clock.add("snapshot", since)
+            yield self._keep(moment, index, result)
+
+    def _freeze(self, moment: Moment) -> Scene:
+        since = time.perf_counter()
+        frames, warnings, choice = frames_at(
+            self._source, moment.at_ns, self._pipeline.config.views
+        )
+        since = self._clock.add("read", since)
+        try:
+            return self._pipeline.freeze(
                 frames,
                 moment.at_ns,
                 question=self._texts,
@@ -175,14 +199,8 @@ class Replay:
                 synthetic=self._source.synthetic,
                 choice=choice,
             )
-        except OutputError:
-            raise
-        except OryxSceneError as err:
-            return [self._keep(moment, index, _error(err)) for index in moment.questions]
-        since = self._clock.add("freeze", since)
-        self._journal.write_scene(scene.scene_id, self._snapshot(scene))
-        self._clock.add("snapshot", since)
-        return [self._keep(moment, index, self._ask(scene, index)) for index in moment.questions]
+        finally:
+            self._clock.add("freeze", since)
 
     def _ask(self, scene: Scene, index: int) -> dict[str, Any]:
         since = time.perf_counter()
@@ -208,15 +226,16 @@ class Replay:
         self._clock.add("write", since)
         return record
 
-    def _snapshot(self, scene: Scene) -> Snapshot:
+    def _save(self, scene: Scene) -> None:
         frames = scene.views.frames
         newest = max(frames, key=lambda frame: frame.stamp_ns)
-        return take_snapshot(
+        snapshot = take_snapshot(
             frames,
             path=self._path.until(newest.camera, scene.frozen_ns),
             voxel_m=SNAPSHOT_VOXEL_M,
             max_points=SNAPSHOT_POINTS,
         )
+        self._journal.write_scene(scene.scene_id, snapshot)
 
 
 def _error(err: OryxSceneError) -> dict[str, Any]:

@@ -111,7 +111,9 @@ def _sum_equal(keys: NDArray[np.int64], values: FloatArray) -> tuple[NDArray[np.
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     # One contiguous row after the other: several times faster than adding up rows of seven.
-    sums = np.stack([np.add.reduceat(row[order], starts) for row in values])
+    sums = np.empty((len(values), len(starts)))
+    for row, total in zip(values, sums, strict=True):
+        np.add.reduceat(row[order], starts, out=total)
     return ordered[starts], sums
 
 
@@ -123,7 +125,7 @@ def _pixel_step(frame: Frame, voxel_m: float) -> int:
     if known.size == 0:
         return 1
     footprint = float(np.median(known)) / float(frame.intrinsics.K[0, 0])
-    return int(np.clip(voxel_m / (1.5 * footprint), 1, 8))
+    return int(np.clip(round(voxel_m / (1.5 * footprint)), 1, 8))
 
 
 def _usable(depth: DepthImage, max_range_m: float) -> NDArray[np.bool_]:

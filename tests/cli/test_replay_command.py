@@ -39,6 +39,8 @@ def test_answers_a_report_a_bag_and_going_on(questions, tmp_path, capsys):
     assert "times real time" in printed.err
     assert "4 answers in" in printed.err
     assert bag.stat().st_size > 10_000
+    layout = json.loads((tmp_path / "answers.foxglove.json").read_text())
+    assert "Image!camera" in layout["configById"]
     assert 100_000 < report.stat().st_size < 10_000_000
     assert read_manifest(out)["summary"]["asked"] == 4
     # The same command again: nothing is asked, the report is written anew.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +42,12 @@ questions:
     assert found[2].question.choices == ("red", "green")
     assert found[2].question.format == "choice"
     assert found[2].every_s == 2.0
+
+
+def test_the_documented_file_can_be_read(tmp_path):
+    page = Path(__file__).parent.parent.parent / "docs" / "replay.md"
+    example = re.search(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)[1]
+    assert [entry.name for entry in load(tmp_path, example)] == ["q1", "door", "q3", "q4"]
 
 
 @pytest.mark.parametrize(

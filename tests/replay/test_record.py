@@ -20,7 +20,7 @@ from oryx_scene.errors import OutputError
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import from_translation_quaternion
 from oryx_scene.replay.journal import read_answers
-from oryx_scene.replay.record import write_replay_bag
+from oryx_scene.replay.record import write_layout, write_replay_bag
 
 TOPICS = {
     "/oryx_scene/question": "std_msgs/msg/String",
@@ -149,6 +149,27 @@ def test_our_own_source_reads_the_marked_pictures(mcap_file):
     assert len(source.stubs()) == 6
     frame = source.load(source.stubs()[0])
     assert frame.T_fixed_camera is not None and frame.intrinsics is not None
+
+
+def test_the_foxglove_layout_shows_topics_of_the_bag(replayed, messages):
+    path = replayed.parent / "answers.foxglove.json"
+    write_layout(replayed, path)
+    layout = json.loads(path.read_text())
+    panels = layout["configById"]
+    shown = set(panels["3D!scene"]["topics"])
+    for name in ("front", "side"):
+        shown |= set(panels[f"Image!{name}"]["imageMode"].values())
+    shown |= {v["topicPath"].removesuffix(".data") for k, v in panels.items() if "Raw" in k}
+    assert shown <= set(messages)
+    assert len(shown) == 9  # all but the answer's JSON
+    assert panels["3D!scene"]["followTf"] == "map"
+
+    def leaves(node):
+        if isinstance(node, str):
+            return [node]
+        return [*leaves(node["first"]), *leaves(node["second"])]
+
+    assert sorted(leaves(layout["layout"])) == sorted(panels)
 
 
 def test_an_existing_file_is_not_overwritten(replayed, tmp_path):

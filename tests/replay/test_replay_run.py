@@ -27,10 +27,11 @@ KEYS = [f"{10**12 + s * 10**9}/{name}" for s in range(7) for name in ("near", "f
 
 
 def timeless(folder):
-    """All records without the one part that differs between equal runs."""
+    """All records without the parts that differ between equal runs."""
     records = read_answers(folder)
     for record in records:
-        record.get("answer", {}).pop("timings_s", None)
+        for name in ("timings_s", "counters"):
+            record.get("answer", {}).pop(name, None)
     return records
 
 

@@ -198,6 +198,7 @@ def test_pictures_without_places_show_the_views_and_say_so(tmp_path, capsys):
     [
         (["--size", "12"], "--size '12'"),
         (["--orbit", "x.avi"], "--orbit 'x.avi'"),
+        (["--png", "x.webp"], "--png 'x.webp'"),
         (["--frames", "1", "--orbit", "x.gif"], "--frames is 1"),
         (["--step", "9", "--png", "x.png"], "--step '9'; there are 1"),
         (["--from", "moon", "--png", "x.png"], "unknown viewpoint 'moon'"),
