@@ -1,4 +1,4 @@
-"""One scene of eight views and many questions: what the caches save.
+"""One scene of eight views and many questions: what the caches and the shared passes save.
 
 Times of a question on a cached scene over times of the same question with nothing kept.
 """
@@ -6,6 +6,8 @@ Times of a question on a cached scene over times of the same question with nothi
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -16,14 +18,16 @@ from oryx_scene.bench.options import BenchOptions
 from oryx_scene.bench.report import Row
 from oryx_scene.bench.timing import Times, measure
 from oryx_scene.model.engine import Engine
+from oryx_scene.model.slots import views_of
 
 VIEWS = 8
 # (height, width) of a prepared view: multiples of 32 at 4x.
-PICTURE = {"tiny": (96, 128), "0.5b": (224, 288), "7b": (416, 544)}
+PICTURE = {"tiny": (96, 128), "0.5b": (320, 416), "7b": (416, 544)}
 NEW_TOKENS = {"tiny": 8, "0.5b": 8, "7b": 32}
+CANCELS = 40
 
 
-def scene_of(size: str, seeds: tuple[int, ...]) -> Prompt:
+def scene_of(size: str, seeds: tuple[int, ...], question: str = "Is it free? yes or no.") -> Prompt:
     """A prompt about random pictures, one per seed; equal seeds are equal pictures."""
     height, width = PICTURE[size]
     images = tuple(
@@ -32,11 +36,11 @@ def scene_of(size: str, seeds: tuple[int, ...]) -> Prompt:
     )
     keys = tuple(f"picture {seed}" for seed in seeds)
     video = VisualItem(images, Stride.VIDEO, None, keys)
-    return Prompt("You are a helpful assistant.", (video, "\n8 views.\n"), "Is it free? yes or no.")
+    return Prompt("You are a helpful assistant.", (video, "\n8 views.\n"), question)
 
 
 class Asker:
-    """Asks an engine, cold or warm, one question after the other."""
+    """Asks an engine, cold or warm, one question after the other or together."""
 
     def __init__(self, engine: Engine, prompt: Prompt, limits: Limits) -> None:
         self.engine = engine
@@ -52,11 +56,16 @@ class Asker:
         self.engine.forget()
         self.warm()
 
-    def several(self, count: int) -> None:
+    def in_turn(self, count: int) -> None:
         """Ask ``count`` times, the first with nothing kept."""
         self.cold()
         for _ in range(count - 1):
             self.warm()
+
+    def together(self, count: int) -> None:
+        """Ask ``count`` questions in one call, with nothing kept."""
+        self.engine.forget()
+        self.engine.generate_many([self.prompt] * count, self.limits)
 
 
 def run(options: BenchOptions) -> list[Row]:
@@ -66,32 +75,50 @@ def run(options: BenchOptions) -> list[Row]:
     one = Asker(engine, prompt, Limits(max_new_tokens=1))
     whole = Asker(engine, prompt, Limits(max_new_tokens=NEW_TOKENS[options.size]))
     sides: dict[str, Callable[[], object]] = {
-        "first token, nothing kept": one.cold,
-        "first token, scene kept": one.warm,
-        "1 question": whole.cold,
-        "10 questions": lambda: whole.several(10),
+        "cold": one.cold,
+        "warm": one.warm,
+        "whole, warm": whole.warm,
+        "in turn": lambda: whole.in_turn(10),
+        "together": lambda: whole.together(10),
     }
     times = measure(sides, options.rounds, options.device)
-    rows = [
-        _row(times, "first token, scene kept", "first token, nothing kept", "<= 0.05"),
-        _row(times, "10 questions", "1 question", ""),
+    return [
+        Row("first token, nothing kept", *_ms(times["cold"]), times=times["cold"]),
+        _over("first token, scene kept", times["warm"], times["cold"], "nothing kept", "<= 0.05"),
+        _ten_in_turn(times),
+        _over("10 questions together", times["together"], times["in turn"], "in turn", ""),
         _new_view(engine, options),
-        _seen_again(engine, prompt),
+        *_seen_again(engine, prompt, options),
+        _eight_answers_read(engine, prompt, options),
+        _cancel(engine, prompt),
     ]
-    return [Row("first token, nothing kept", *_ms(times["first token, nothing kept"])), *rows]
 
 
 def _ms(found: Times) -> tuple[float, str]:
     return 1e3 * found.median, "ms"
 
 
-def _row(times: dict[str, Times], what: str, against: str, goal: str) -> Row:
-    ratio = times[what].median / times[against].median
-    return Row(what, *_ms(times[what]), ratio, against, goal, times[what])
+def _over(what: str, times: Times, base: Times, against: str, goal: str) -> Row:
+    return Row(what, *_ms(times), times.median / base.median, against, goal, times)
+
+
+def _ten_in_turn(times: dict[str, Times]) -> Row:
+    """All ten, without the steps of decode, over the time to a first token with nothing kept."""
+    decode = 10 * (times["whole, warm"].median - times["warm"].median)
+    rest = times["in turn"].median - decode
+    return Row(
+        "10 questions in turn, decode taken off",
+        1e3 * rest,
+        "ms",
+        rest / times["cold"].median,
+        "first token, nothing kept",
+        "<= 1.5",
+        times["in turn"],
+    )
 
 
 def _new_view(engine: Engine, options: BenchOptions) -> Row:
-    """One view of eight is new: seven encoded pictures are kept, and the prefix they share."""
+    """The last of eight views is new: seven pictures and the tokens before it are kept."""
     fresh = itertools.count(1000)
     known = tuple(range(VIEWS))
     base = Asker(engine, scene_of(options.size, known), Limits(max_new_tokens=1))
@@ -100,22 +127,64 @@ def _new_view(engine: Engine, options: BenchOptions) -> Row:
         prompt = scene_of(options.size, (*known[:-1], next(fresh)))
         Asker(engine, prompt, Limits(max_new_tokens=1)).warm()
 
-    times = measure({"all again": base.cold, "one new": one_new}, options.rounds, options.device)
-    ratio = times["one new"].median / times["all again"].median
-    return Row(
-        "first token, one new view of 8",
-        *_ms(times["one new"]),
-        ratio,
-        "first token, nothing kept",
-        "<= 0.25",
-        times["one new"],
-    )
+    times = measure({"all": base.cold, "one new": one_new}, options.rounds, options.device)
+    what = "first token, one new view of 8"
+    return _over(what, times["one new"], times["all"], "nothing kept", "<= 0.25")
 
 
-def _seen_again(engine: Engine, prompt: Prompt) -> Row:
-    """Encodes of a question about frames that were seen before."""
-    asker = Asker(engine, prompt, Limits(max_new_tokens=1))
-    asker.warm()
+def _seen_again(engine: Engine, prompt: Prompt, options: BenchOptions) -> list[Row]:
+    """A frame that was seen before: what is encoded, and how long finding it takes."""
+    item = prompt.scene[0]
+    assert isinstance(item, VisualItem)
+    views = views_of(item)[:1]
+    engine.encode(views)
     before = engine.work.encodes
+    found = measure({"seen": lambda: engine.encode(views)}, 5 * options.rounds, options.device)
+    return [
+        Row("a frame already seen", engine.work.encodes - before, "encodes", goal="<= 0"),
+        Row("finding it", *_ms(found["seen"]), goal="<= 1", times=found["seen"]),
+    ]
+
+
+def _eight_answers_read(engine: Engine, prompt: Prompt, options: BenchOptions) -> Row:
+    """The packed pass that gives the scores of eight yes/no questions, over a step of decode."""
+    asker = Asker(engine, prompt, Limits(max_new_tokens=1 + NEW_TOKENS[options.size]))
+    first = Asker(engine, prompt, Limits(max_new_tokens=1))
     asker.warm()
-    return Row("a frame already seen", engine.work.encodes - before, "encodes", goal="<= 0")
+    times = measure(
+        {
+            "8 read": lambda: engine.question_logits([prompt] * 8),
+            "steps": asker.warm,
+            "no step": first.warm,
+        },
+        options.rounds,
+        options.device,
+    )
+    step = (times["steps"].median - times["no step"].median) / NEW_TOKENS[options.size]
+    read = times["8 read"]
+    what = "8 yes/no questions on a kept scene"
+    return Row(what, *_ms(read), read.median / step, "a step of decode", "<= 1.5", read)
+
+
+def _cancel(engine: Engine, prompt: Prompt) -> Row:
+    """From a cancel at any moment of prefill or decode to the engine being free again."""
+    waits = []
+    for index in range(CANCELS):
+        if index % 2:
+            engine.forget()
+        cancelled = threading.Event()
+        moments: list[float] = []
+
+        def fire(event: threading.Event = cancelled, at: list[float] = moments) -> None:
+            at.append(time.perf_counter())
+            event.set()
+
+        timer = threading.Timer(0.002 + 0.001 * (index % 20), fire)
+        timer.start()
+        limits = Limits(max_new_tokens=4000, cancelled=cancelled.is_set)
+        engine.generate(prompt, limits)
+        waits.append(time.perf_counter() - moments[0])
+    times = Times(waits[0], tuple(waits))
+    return Row(
+        "cancel, 95th percentile", 1e3 * times.quantile(0.95), "ms", goal="<= 50", times=times
+    )
