@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
 from oryx_scene.answerer import Limits
-from oryx_scene.model.rows import Rows
 from oryx_scene.model.sampling import TokenChooser
 
 
@@ -105,7 +105,19 @@ def check_all(streams: Sequence[TokenStream]) -> None:
         raise Stopped(streams[0].reason)
 
 
-def decode(rows: Rows, logits: Sequence[Tensor], streams: Sequence[TokenStream]) -> int:
+class Stepper(Protocol):
+    """Sequences that take one token each at a time."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of them only."""
+        ...
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Append one token to each; logits (rows, vocabulary) after them."""
+        ...
+
+
+def decode(rows: Stepper, logits: Sequence[Tensor], streams: Sequence[TokenStream]) -> int:
     """Run every stream to its end; returns the steps taken.
 
     Args:

@@ -44,6 +44,7 @@ from oryx_scene.model.sampling import Constraint
 from oryx_scene.model.scene_cache import PrefilledScene, SceneCache
 from oryx_scene.model.scoring import ScorePlan, plan_scores, read_scores
 from oryx_scene.model.slots import View
+from oryx_scene.model.static_rows import StaticRows
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.model.units import Unit, common_units, embed_units, units_of
 
@@ -59,6 +60,7 @@ class EngineConfig:
         rows: most questions that are decoded together.
         share_prefix: read a scene's keys once for all questions; False copies them into each row.
         share_from: scenes shorter than this many tokens are copied all the same.
+        graph_tokens: longest scene that captured decode steps on CUDA can hold; 0 captures none.
         rows_kernel: on a CPU, let the kernel built there compute linear layers of few rows.
     """
 
@@ -68,6 +70,7 @@ class EngineConfig:
     rows: int = 8
     share_prefix: bool = True
     share_from: int = 256
+    graph_tokens: int = 8192
     rows_kernel: bool = True
 
 
@@ -89,6 +92,7 @@ class Work:
     reused_tokens: int = 0
     suffix_tokens: int = 0
     decode_steps: int = 0
+    graph_steps: int = 0
     decoded_tokens: int = 0
 
 
@@ -117,6 +121,8 @@ class Engine:
         self.features = FeatureCache(self.config.feature_cache_bytes)
         self.scenes = SceneCache(self.config.scene_cache_bytes)
         self.work = Work()
+        self.static: StaticRows | None = None
+        self._note = ""
         self._tokenizer = tokenizer
         self._card = card
         if self.config.rows_kernel:
@@ -141,7 +147,8 @@ class Engine:
     def warm_up(self) -> float:
         """Run every stage once in this thread, with one row and with all; returns the seconds.
 
-        The first call of a kernel loads, tunes or compiles it. Nothing of it is kept or counted.
+        The first call of a kernel loads, tunes or compiles it. On CUDA the steps of decode are
+        captured here, once for all. Nothing else of it is kept or counted.
         """
         started = time.perf_counter()
         stride = Stride.VIDEO if self.model.compressor_trained else Stride.IMAGE
@@ -150,8 +157,23 @@ class Engine:
         prompt = Prompt("", (picture, "\n"), "?")
         for rows in {1, self.config.rows}:
             self.generate_many([prompt] * rows, Limits(max_new_tokens=3))
+        if self.model.device.type == "cuda" and self.config.graph_tokens:
+            self._capture()
         self.work = Work()
         return time.perf_counter() - started
+
+    def _capture(self) -> None:
+        """Capture decode steps and try them against the plain way; without them, say why."""
+        self.static, self._note = None, ""
+        try:
+            with self._alone():
+                static = StaticRows(self.decoder, self.config.graph_tokens, self.config.rows)
+                static.capture()
+                static.check()
+        except EngineError as err:
+            self._note = f"decode runs without captured graphs, slower: {err.message}"
+        else:
+            self.static = static
 
     # -- questions ------------------------------------------------------------------------------
 
@@ -319,6 +341,8 @@ class Engine:
         """Drop every encoded picture and prefilled scene."""
         self.features.clear()
         self.scenes.clear()
+        if self.static is not None:
+            self.static.forget()
 
     # -- stages ---------------------------------------------------------------------------------
 
@@ -329,7 +353,7 @@ class Engine:
         on_text: Callable[[str], None] | None = None,
         constraint: Constraint | None = None,
     ) -> Answering:
-        return Answering(
+        answer = Answering(
             self._tokenizer,
             prompt,
             limits,
@@ -339,6 +363,9 @@ class Engine:
             on_text,
             constraint,
         )
+        if self._note:
+            answer.warnings.append(self._note)
+        return answer
 
     def _answer(self, answers: Sequence[Answering]) -> None:
         """Run answers on one scene to their end."""
@@ -350,11 +377,27 @@ class Engine:
             for answer in answers:
                 answer.timings["prefill"] = answer.watch.elapsed() - answer.timings["encode"]
             try:
-                self.work.decode_steps += decode(rows, logits, [a.stream for a in answers])
+                self._decode(rows, logits, answers)
             finally:
                 for answer in answers:
                     answer.lap("decode", started)
                 self.work.decoded_tokens += sum(len(a.stream.tokens) for a in answers)
+
+    def _decode(self, rows: Rows, logits: list[Tensor], answers: Sequence[Answering]) -> None:
+        streams = [answer.stream for answer in answers]
+        static = self.static
+        if static is None or not static.fits(rows, max(answer.room for answer in answers)):
+            self.work.decode_steps += decode(rows, logits, streams)
+            return
+        static.take(rows)
+        try:
+            steps = decode(static, logits, streams)
+        except EngineError:
+            # Numbers that are not finite would stay in the block and enter later products.
+            static.forget()
+            raise
+        self.work.decode_steps += steps
+        self.work.graph_steps += steps
 
     def _read(
         self, scene: PrefilledScene, answers: Sequence[Answering]

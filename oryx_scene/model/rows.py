@@ -107,6 +107,11 @@ class Rows:
         own_part = torch.cat(outs), torch.cat(lses)
         return self._with_prefix(layer, q, own_part)
 
+    def own(self, row: int) -> Tensor:
+        """Keys and values (layers, 2, n, heads, width) of what a row has added to the prefix."""
+        start = 0 if self.shared else self.prefix.length
+        return self.data[:, :, row, start : self.lengths[row] - self._before]
+
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Append one token to each row; logits (rows, vocabulary) after them."""
         device = self.data.device

@@ -48,6 +48,7 @@ class TokenChooser:
         self._limits = limits
         self._penalty = repetition_penalty
         self._constraint = constraint
+        self._plain = limits.temperature == 0 and repetition_penalty == 1.0 and constraint is None
         self._produced: list[int] = []
         self._generator = torch.Generator().manual_seed(limits.seed)
 
@@ -57,12 +58,15 @@ class TokenChooser:
         Raises:
             EngineError: logits that are not finite.
         """
+        if self._plain:
+            # Only two numbers leave the device; the largest is NaN where any logit is.
+            best, place = logits.max(dim=-1)
+            largest, token = torch.stack((best.double(), place.double())).tolist()
+            _check_finite(math.isfinite(largest))
+            self._produced.append(int(token))
+            return int(token)
         scores = logits.detach().float().cpu()
-        if not bool(torch.isfinite(scores).all()):
-            raise EngineError(
-                "the model's logits are not finite.",
-                hint="use bfloat16 or float32; damaged weights look like this too",
-            )
+        _check_finite(bool(torch.isfinite(scores).all()))
         scores = self._allowed(self._penalised(scores))
         token = int(scores.argmax()) if self._limits.temperature == 0 else self._sample(scores)
         self._produced.append(token)
@@ -96,6 +100,14 @@ class TokenChooser:
         probabilities = probabilities.masked_fill(before >= self._limits.top_p, 0.0)
         index = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(tokens[index])
+
+
+def _check_finite(finite: bool) -> None:
+    if not finite:
+        raise EngineError(
+            "the model's logits are not finite.",
+            hint="use bfloat16 or float32; damaged weights look like this too",
+        )
 
 
 def _check_limits(limits: Limits, repetition_penalty: float) -> None:

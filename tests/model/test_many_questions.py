@@ -10,6 +10,7 @@ from oryx_scene.errors import EngineError  # noqa: E402
 from oryx_scene.model.engine import EngineConfig  # noqa: E402
 from oryx_scene.model.load import load_answerer  # noqa: E402
 from oryx_scene.model.splice import splice  # noqa: E402
+from oryx_scene.model.static_rows import StaticRows  # noqa: E402
 from oryx_scene.model.units import embed_units, units_of  # noqa: E402
 
 ALONE = EngineConfig(feature_cache_bytes=0, scene_cache_bytes=0, share_prefix=False)
@@ -215,3 +216,43 @@ def test_counters_tell_what_was_done(engine):
     assert counters["scene_bytes"] == engine.scenes.bytes > 0
     engine.generate(prompts(video(1, 2))[0], Limits(max_new_tokens=1))
     assert engine.counters()["scene_hits"] == 1
+
+
+def test_steps_of_constant_shape_change_no_token(engine, alone):
+    """What a GPU replays, run step by step here."""
+    engine.static = StaticRows(engine.decoder, 2048, rows=4, row_tokens=128)
+    asked = prompts(video(1, 2, 3))
+    for limits in (Limits(max_new_tokens=10), Limits(max_new_tokens=100)):
+        before = engine.work.decode_steps, engine.work.graph_steps
+        found = engine.generate_many(asked, limits)
+        for one, own in zip(found, asked, strict=True):
+            assert one.token_ids == alone.generate(own, limits).token_ids
+        taken = engine.work.decode_steps - before[0]
+        # A hundred tokens after forty of a question do not fit into the rows: the plain way it is.
+        assert engine.work.graph_steps - before[1] == (taken if limits.max_new_tokens == 10 else 0)
+
+
+def test_graphs_that_cannot_be_captured_are_left_out_and_said(engine, monkeypatch):
+    monkeypatch.setattr(StaticRows, "capture", lambda self: torch.ones(2) @ torch.ones(3))
+    engine._capture()
+    assert engine.static is None
+    found = engine.generate(prompts(video(1))[0], Limits(max_new_tokens=2))
+    assert "without captured graphs" in found.warnings[0]
+    monkeypatch.setattr(StaticRows, "capture", lambda self: None)
+    engine._capture()
+    assert isinstance(engine.static, StaticRows)
+    assert engine.generate(prompts(video(1))[0], Limits(max_new_tokens=2)).warnings == ()
+
+
+def test_numbers_that_are_not_finite_do_not_stay_in_the_block(engine, alone):
+    engine.static = StaticRows(engine.decoder, 2048, rows=4, row_tokens=128)
+    own, limits = prompts(video(1, 2))[0], Limits(max_new_tokens=4)
+    whole = engine.generate(own, limits)
+    weight = engine.model.language.model.layers[0].self_attn.v_proj.weight
+    kept = weight.clone()
+    weight.fill_(float("nan"))
+    with pytest.raises(EngineError, match="not finite"):
+        engine.generate(prompts(video(3))[0], limits)
+    weight.copy_(kept)
+    engine.scenes.clear()
+    assert engine.generate(own, limits).token_ids == whole.token_ids
