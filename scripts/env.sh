@@ -93,3 +93,35 @@ install_extras() {
     pip_install -e "$root[$extras]"
     : >"$stamp"
 }
+
+# -- ROS 2 without a ROS distribution ---------------------------------------------------------------
+
+# Says why the ROS 2 wheels cannot be used here; says nothing and fails where they can.
+ros_wheels_missing() {
+    if [ -n "${ROS_DISTRO:-}" ]; then
+        echo "ROS 2 $ROS_DISTRO is sourced: build the packages in ros/ with colcon instead (docs/ros_build.md)"
+    elif [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
+        echo "there are no ROS 2 wheels for $(uname -s) on $(uname -m)"
+    elif ! "$py" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))'; then
+        echo "there are no ROS 2 wheels for this version of Python"
+    else
+        return 1
+    fi
+}
+
+need_compiler() {
+    command -v g++ >/dev/null 2>&1 || apt_install g++
+}
+
+# Builds the interfaces with pip into the virtual environment; done again when a file of them changed.
+install_interfaces() {
+    built=$venv/.built-ros-interfaces
+    if [ -f "$built" ] &&
+        [ -z "$(find "$root/ros/oryx_scene_msgs" "$root/ros/tf2_msgs_min" -type f -newer "$built")" ]; then
+        return 0
+    fi
+    need_compiler
+    say "Building the ROS 2 interfaces (a few minutes on two cores)"
+    pip_install "$root/ros/tf2_msgs_min" "$root/ros/oryx_scene_msgs"
+    : >"$built"
+}

@@ -1,7 +1,8 @@
 """Comparing a repeated answer with the dumped one: the first difference, in words.
 
 Order: evidence, scene, prompt, model, prompt tokens, generated tokens, text, every other field of
-the answer. Times are never compared; device, kernels and software version are reported elsewhere.
+the answer. Times and counters of work are never compared; device, kernels and software version are
+reported elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from oryx_scene.scene import Scene
 # An answer that time or its caller cut off can only be compared as far as it went.
 CUT_SHORT = ("deadline", "cancelled")
 _MODEL_FIELDS = ("name", "revision", "dtype", "quantization")
+# These say how long and how much was computed, which depends on what was asked before.
+_NEVER_COMPARED = ("timings_s", "counters")
 _REPORTED_ONLY = ("device", "attention", "software_version")
 
 
@@ -139,7 +142,7 @@ def _rest(expected: dict[str, Any], came: dict[str, Any]) -> Difference | None:
 
 
 def _comparable(answer: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in answer.items() if key != "timings_s"}
+    kept = {key: value for key, value in answer.items() if key not in _NEVER_COMPARED}
     provenance = kept.get("provenance") or {}
     kept["provenance"] = {k: v for k, v in provenance.items() if k not in _REPORTED_ONLY}
     return kept

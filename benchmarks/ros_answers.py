@@ -1,0 +1,167 @@
+"""The node around the model: overhead, cancel, BUSY, frozen against fresh scenes.
+
+Four cameras of 640x480 at 30 Hz from another process into the real node (real rclpy, real DDS); the
+caller is a node beside it. The fake engine answers at once, so that what is left is the node's own;
+the tiny random model shows the whole way. Prints a table and one last JSON line. Times in ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from ros_common import cameras, finish, prepare_environment, print_row, summary, wait_for
+
+NAMES = ("front", "left", "back", "right")
+QUESTION = "How far is mark 1 from mark 2?"
+
+
+def node_with(answerer: Any, *, depth: bool, **parameters: Any) -> Any:
+    """An active node and its caller (the tests' bench)."""
+    from harness import Bench
+
+    given: dict[str, Any] = dict(parameters)
+    if depth:
+        given |= {f"camera__{name}__depth_topic": f"/{name}/depth/image_raw" for name in NAMES}
+    bench = Bench(cameras=NAMES, answerer=answerer, **given)
+    wait_for(lambda: all(bench.received(name) > 5 for name in NAMES), "all cameras")
+    return bench
+
+
+def overhead(bench: Any, count: int) -> dict[str, Any]:
+    """Questions about what the cameras see now; where the time outside the model goes."""
+    parts: dict[str, list[float]] = {"outside_model": [], "frames": [], "marks": [], "prepare": []}
+    parts |= {"client": [], "rest": []}
+    for _ in range(count):
+        started = time.monotonic()
+        answer = bench.ask(QUESTION, feedback=False)
+        client = time.monotonic() - started
+        if answer.error.code:
+            raise SystemExit(f"the node said: {answer.error.message}")
+        timing = answer.timing
+        known = {
+            "frames": timing.frames_s,
+            "marks": timing.marks_s,
+            "prepare": timing.prepare_s,
+        }
+        outside = timing.total_s - timing.encode_s - timing.prefill_s - timing.decode_s
+        for name, value in known.items():
+            parts[name].append(value)
+        parts["outside_model"].append(outside)
+        parts["rest"].append(outside - sum(known.values()))
+        parts["client"].append(client)
+    return {name: summary(values) for name, values in parts.items()}
+
+
+def cancel(bench: Any, count: int) -> dict[str, float]:
+    """From the cancel request to the CANCELED result, while the answer is being decoded."""
+    waits = []
+    while len(waits) < count:
+        goal = bench.goal("Tell a long story.", max_new_tokens=2000)
+        wait_for(lambda running=goal: any(item.delta for item in running.feedback), "text")
+        started = time.monotonic()
+        goal.cancel()
+        _, answer = goal.result()
+        if answer.finish == answer.FINISH_CANCELED:
+            waits.append(goal.got_at - started)
+    return summary(waits)
+
+
+def busy(bench: Any, count: int) -> dict[str, float]:
+    """A full queue refuses: from sending the goal to its result."""
+    bench.answerer.holding = {"decode"}
+    running = bench.goal("The one that runs.")
+    wait_for(lambda: bench.answerer.at == "decode", "the running question")
+    waits = []
+    for _ in range(count):
+        started = time.monotonic()
+        goal = bench.goal("One too many.", feedback=False)
+        _, answer = goal.result()
+        waits.append(goal.got_at - started)
+        if answer.error.code != 702:
+            raise SystemExit(f"BUSY was expected, the node said {answer.error.code}")
+    bench.answerer.holding = set()
+    running.result()
+    return summary(waits)
+
+
+def frozen_and_fresh(bench: Any, count: int) -> dict[str, Any]:
+    """The same questions about a prefilled scene, and about what the cameras see at each."""
+    from oryx_scene_msgs.srv import FreezeScene
+
+    scene = bench.call(FreezeScene, "freeze_scene", prefill=True, ttl_s=3000.0).scene
+    found: dict[str, list[float]] = {"frozen": [], "fresh": []}
+    for index in range(count):
+        for kind, scene_id in (("frozen", scene.scene_id), ("fresh", "")):
+            started = time.monotonic()
+            answer = bench.ask(f"{QUESTION} ({index})", scene_id=scene_id, max_new_tokens=8)
+            if answer.error.code:
+                raise SystemExit(f"the node said: {answer.error.message}")
+            found[kind].append(time.monotonic() - started)
+    result: dict[str, Any] = {kind: summary(values) for kind, values in found.items()}
+    result["fresh_over_frozen"] = round(result["fresh"]["p50"] / result["frozen"]["p50"], 1)
+    return result
+
+
+def with_fake(args: argparse.Namespace, depth: bool) -> dict[str, Any]:
+    """What needs no model."""
+    from fakes import FakeAnswerer
+
+    label = "4 RGB-D cameras, marks" if depth else "4 cameras, no depth"
+    bench = node_with(FakeAnswerer(), depth=depth)
+    try:
+        parts = overhead(bench, args.count)
+        for name, value in parts.items():
+            print_row(f"{label}: {name.replace('_', ' ')}", value)
+        found: dict[str, Any] = {"overhead": parts}
+    finally:
+        bench.close()
+    if depth:
+        return found
+    bench = node_with(FakeAnswerer(), depth=False, queue__capacity=0)
+    try:
+        found["busy"] = busy(bench, args.count)
+        print_row("BUSY: goal sent to result", found["busy"])
+    finally:
+        bench.close()
+    return found
+
+
+def with_model(args: argparse.Namespace) -> dict[str, Any]:
+    """The tiny random model: cancel, and what freezing saves."""
+    from oryx_scene.model.load import load_answerer
+
+    bench = node_with(load_answerer("random", device="cpu"), depth=False)
+    try:
+        found: dict[str, Any] = {"cancel": cancel(bench, args.count)}
+        print_row("tiny model: cancel to result", found["cancel"])
+        found |= frozen_and_fresh(bench, max(5, args.count // 2))
+        print_row("tiny model: question on a frozen scene, 8 tokens", found["frozen"])
+        print_row("tiny model: question on a fresh scene, 8 tokens", found["fresh"])
+        print(f"fresh over frozen: {found['fresh_over_frozen']}x")
+        return found
+    finally:
+        bench.close()
+
+
+def main() -> None:
+    """All of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=40, help="questions of each kind")
+    args = parser.parse_args()
+    prepare_environment()
+    import rclpy
+
+    rclpy.init()
+    result: dict[str, Any] = {"benchmark": "ros_answers", "count": args.count}
+    with cameras("--hz", "30", "--seconds", "3600", "--depth"):
+        result["fake_no_depth"] = with_fake(args, depth=False)
+        result["fake_depth"] = with_fake(args, depth=True)
+        result["tiny"] = with_model(args)
+    rclpy.try_shutdown()
+    finish(result)
+
+
+if __name__ == "__main__":
+    main()

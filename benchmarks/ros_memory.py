@@ -1,0 +1,109 @@
+"""Memory and answers of a node that runs long: cameras, transforms, questions, simulated time.
+
+/clock goes faster than real time, so that the node lives through more than it takes; pictures come
+at the given rate of REAL time (four cameras at 30 Hz of simulated time would be 1,200 pictures a
+second at ten times the pace). Scenes expire, records and rings turn over. Prints the process's
+resident memory over the run and one last JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+from ros_common import cameras, finish, prepare_environment, wait_for
+
+NAMES = ("front", "left", "back", "right")
+
+
+def resident_mib() -> float:
+    """Of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def run(args: argparse.Namespace, answerer: Any) -> dict[str, Any]:
+    """Ask every few seconds of simulated time until it is over."""
+    from harness import Bench
+    from oryx_scene_msgs.srv import FreezeScene
+
+    bench = Bench(
+        cameras=NAMES,
+        answerer=answerer,
+        use_sim_time=True,
+        views__max_age_s=60.0,
+        gen__max_new_tokens=8,
+        scene_ttl_s=120.0,
+    )
+    samples: list[dict[str, float]] = []
+    errors: dict[int, int] = {}
+    try:
+        wait_for(lambda: all(bench.received(name) for name in NAMES), "all cameras")
+        begun, first = time.monotonic(), bench.now() / 1e9
+        answers = 0
+        next_sample = first
+        while (now := bench.now() / 1e9) < first + args.minutes * 60:
+            answer = bench.ask(f"What is here? ({answers})", feedback=False)
+            answers += 1
+            if answer.error.code:
+                errors[answer.error.code] = errors.get(answer.error.code, 0) + 1
+            if answers % 10 == 0:
+                bench.call(FreezeScene, "freeze_scene", prefill=True)
+            if now >= next_sample:
+                gc.collect()
+                samples.append({"simulated_s": round(now - first), "mib": round(resident_mib(), 1)})
+                print(f"{now - first:8.0f} s  {samples[-1]['mib']:8.1f} MiB", flush=True)
+                next_sample += args.minutes * 60 / 12
+            wait_for(lambda since=now: bench.now() / 1e9 >= since + args.every, "the clock", 300.0)
+        wall = time.monotonic() - begun
+        received = sum(bench.received(name) for name in NAMES)
+        simulated = bench.now() / 1e9 - first
+    finally:
+        bench.close()
+    settled = [item["mib"] for item in samples[len(samples) // 4 :]]
+    return {
+        "samples": samples,
+        "growth_mib_after_first_quarter": round(settled[-1] - settled[0], 1),
+        "answers": answers,
+        "errors": errors,
+        "pictures": received,
+        "simulated_s": round(simulated),
+        "wall_s": round(wall),
+        "pace": round(simulated / wall, 1),
+    }
+
+
+def main() -> None:
+    """The tiny random model, or the fake engine with --fake."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="of simulated time")
+    parser.add_argument("--pace", type=float, default=10.0, help="simulated over real time")
+    parser.add_argument("--hz", type=float, default=30.0, help="pictures a REAL second and camera")
+    parser.add_argument("--every", type=float, default=10.0, help="simulated s between questions")
+    parser.add_argument("--fake", action="store_true", help="no model")
+    args = parser.parse_args()
+    prepare_environment()
+    import rclpy
+
+    rclpy.init()
+    if args.fake:
+        from fakes import FakeAnswerer
+
+        answerer: Any = FakeAnswerer()
+    else:
+        from oryx_scene.model.load import load_answerer
+
+        answerer = load_answerer("random", device="cpu")
+    seconds = args.minutes * 60 / args.pace + 120
+    words = ["--hz", str(args.hz), "--seconds", str(seconds), "--clock-rate", str(args.pace)]
+    with cameras(*words):
+        result = run(args, answerer)
+    rclpy.try_shutdown()
+    finish({"benchmark": "ros_memory", "hz": args.hz, "fake": args.fake, **result})
+
+
+if __name__ == "__main__":
+    main()

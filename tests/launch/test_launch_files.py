@@ -1,0 +1,123 @@
+"""Launch files against stand-ins of the launch system: real ones come only with a distribution.
+
+What is held: every argument is described and used, every file and executable that they name is
+installed. Not held: that `ros2 launch` itself accepts them.
+"""
+
+import configparser
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from standins import PACKAGE, Said
+
+NAMES = ("scene.launch.py", "replay.launch.py")
+
+
+def of_kind(made, kind):
+    return [item for item in made if item.kind == kind]
+
+
+def texts_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Said):
+        yield from texts_in(value.positional)
+        yield from texts_in(value.named)
+    elif isinstance(value, dict):
+        yield from texts_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_in(item)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_is_described_and_used(launched, name):
+    made = launched(name)
+    declared = {item.positional[0]: item.named for item in of_kind(made, "DeclareLaunchArgument")}
+    used = {item.positional[0] for item in of_kind(made, "LaunchConfiguration")}
+    assert used == set(declared)
+    for argument, named in declared.items():
+        assert len(named["description"]) > 15, argument
+        assert isinstance(named.get("default_value", ""), str), argument
+    (description,) = of_kind(made, "LaunchDescription")
+    kinds = [item.kind for item in description.positional[0]]
+    assert kinds[: len(declared)] == ["DeclareLaunchArgument"] * len(declared)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_executables_and_files_are_installed(launched, name, setup_arguments, share):
+    made = launched(name)
+    scripts = setup_arguments["entry_points"]["console_scripts"]
+    installed = {script.split("=")[0].strip() for script in scripts}
+    nodes = of_kind(made, "Node")
+    ours = [node.named for node in nodes if node.named["package"] == "oryx_scene_ros"]
+    assert ours
+    assert {named["executable"] for named in ours} <= installed
+    files = [text for text in texts_in(made) if text.startswith(str(share))]
+    assert files
+    for file in files:
+        assert Path(file).is_file(), file
+
+
+def test_the_scene_node_gets_file_and_flags(launched):
+    (node,) = of_kind(launched("scene.launch.py"), "Node")
+    file, flags = node.named["parameters"]
+    assert file.positional == ("params_file",)
+    assert set(flags) == {"use_sim_time", "autostart"}
+    for flag in flags.values():
+        assert flag.kind == "ParameterValue"
+        assert flag.named == {"value_type": bool}
+
+
+def test_replay_needs_a_source_and_runs_on_the_recording_s_clock(launched):
+    made = launched("replay.launch.py")
+    required = [
+        item.positional[0]
+        for item in of_kind(made, "DeclareLaunchArgument")
+        if "default_value" not in item.named
+    ]
+    assert required == ["source"]
+    (included,) = of_kind(made, "IncludeLaunchDescription")
+    passed = dict(included.named["launch_arguments"])
+    assert passed["use_sim_time"] == "true"
+    declared = {
+        item.positional[0] for item in of_kind(launched("scene.launch.py"), "DeclareLaunchArgument")
+    }
+    assert set(passed) <= declared
+    player = next(n.named for n in of_kind(made, "Node") if n.named["executable"] == "play")
+    assert "--clock" in player["arguments"]
+
+
+def test_what_a_robot_needs_is_installed(share):
+    for name in (
+        *("launch/scene.yaml", "launch/replay.yaml", "launch/oryx_scene.rviz"),
+        *("launch/oryx_scene_foxglove.json", "dds/shm.xml", "calib/example_rig.yaml"),
+        *("package.xml",),
+    ):
+        assert (share / name).is_file(), name
+
+
+def test_executables_take_the_interpreter_of_the_environment():
+    config = configparser.ConfigParser()
+    config.read(PACKAGE / "setup.cfg")
+    assert config["build_scripts"]["executable"] == "/usr/bin/env python3"
+    assert config["install"]["install_scripts"] == "$base/lib/oryx_scene_ros"
+    assert config["develop"]["script_dir"] == "$base/lib/oryx_scene_ros"
+
+
+def test_package_xml_names_what_is_imported(setup_arguments):
+    root = ET.parse(PACKAGE / "package.xml").getroot()
+    named = {item.text for item in root.iter("exec_depend")} | {
+        item.text for item in root.iter("depend")
+    }
+    assert root.findtext("version") == setup_arguments["version"]
+    imported = set()
+    for file in (PACKAGE / "oryx_scene_ros").glob("*.py"):
+        for line in file.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]) and len(words) > 1:
+                imported.add(words[1].split(".")[0])
+    ros = {name for name in imported if name.endswith(("_msgs", "_interfaces")) or name == "rclpy"}
+    assert "rclpy" in ros
+    assert ros <= named
