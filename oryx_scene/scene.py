@@ -20,8 +20,9 @@ from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import NoFramesError
 from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
+from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
+from oryx_scene.marks.spots import Lattice
 from oryx_scene.prompt.budget import BudgetPlan, plan_budget
 from oryx_scene.prompt.placement import Placement
 from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
@@ -161,12 +162,8 @@ def place_discs(marks: MarkSet, views: ViewSet, plan: BudgetPlan) -> tuple[tuple
             for observation in mark.observations
             if observation.view == index
         ]
-        discs.append(
-            tuple(
-                Disc(number, *placement.to_prepared(item.u, item.v), radius)
-                for number, item in seen
-            )
-        )
+        placed = [(number, *placement.to_prepared(item.u, item.v)) for number, item in seen]
+        discs.append(tuple(Disc(n, snapped(u), snapped(v), radius) for n, u, v in placed))
     return tuple(discs)
 
 
@@ -258,7 +255,14 @@ def _marks_config(plan: BudgetPlan, config: PipelineConfig) -> MarksConfig:
         disc_radius(placement.width, int(plan.stride)) / min(placement.scale_u, placement.scale_v)
         for placement in plan.placements
     )
-    return MarksConfig(max_marks=config.marks.max_marks, disc_radii=radii)
+    lattices = tuple(_patch_middles(placement) for placement in plan.placements)
+    return MarksConfig(max_marks=config.marks.max_marks, disc_radii=radii, lattices=lattices)
+
+
+def _patch_middles(placement: Placement) -> Lattice:
+    """Middles of the model's patches in received pixels."""
+    first = placement.to_received((PATCH - 1) / 2, (PATCH - 1) / 2)
+    return Lattice(*first, PATCH / placement.scale_u, PATCH / placement.scale_v)
 
 
 def _prepare(

@@ -15,7 +15,7 @@ import numpy as np
 
 from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation
 from oryx_scene.marks.naming import UNNAMED, number_place, place_in
-from oryx_scene.marks.spots import Cutout, Taken, find_spot
+from oryx_scene.marks.spots import Cutout, Lattice, Taken, find_spot
 
 BEYOND = "beyond the number of marks"
 NO_PLACE = "no free place for its number"
@@ -84,6 +84,7 @@ def choose_marks(
     *,
     question: str = "",
     used: Collection[int] = (),
+    lattices: Sequence[Lattice] = (),
 ) -> Choice:
     """Number at most ``max_marks`` objects and place their discs.
 
@@ -92,6 +93,7 @@ def choose_marks(
         frames: the views that ``found`` refers to.
         radii: of the discs, per view, received pixels.
         question: objects that it names, by label or by number, come first.
+        lattices: per view, where discs go if the object allows; () means anywhere.
         used: numbers that belonged to objects of this scene's life and are not given again.
     """
     ranked = sorted(found, key=lambda item: rank(item, frames, question))
@@ -102,7 +104,7 @@ def choose_marks(
         if len(kept) == max_marks:
             left_out[BEYOND] += 1
             continue
-        seen = _place(item, frames, radii, taken)
+        seen = _place(item, frames, radii, taken, lattices)
         if seen:
             kept.append((item, seen))
         else:
@@ -144,12 +146,15 @@ def _place(
     frames: Sequence[Frame],
     radii: Sequence[float],
     taken: list[list[Taken]],
+    lattices: Sequence[Lattice],
 ) -> tuple[MarkObservation, ...]:
     """Where the number goes in each view; the discs are added to ``taken``."""
     placed = []
     for part in item.views:
         frame, radius = frames[part.view], radii[part.view]
-        spot = find_spot(part.seen, (frame.height, frame.width), radius, taken[part.view])
+        lattice = lattices[part.view] if lattices else None
+        size = (frame.height, frame.width)
+        spot = find_spot(part.seen, size, radius, taken[part.view], lattice)
         if spot is None:
             continue
         taken[part.view].append(Taken(spot.u, spot.v, radius))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.marks.spots import Lattice
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class MarksConfig:
         min_area_share: smallest visible share of a picture.
         colour_step: largest difference of neighbouring voxels' colours (CIELAB) within one object.
         disc_radii: radius of the drawn disc per view, RECEIVED pixels; () takes 2.5 % of the width.
-        cell_px: side of a visual token per view, received pixels; discs smaller never occur.
+        lattices: middles of the model's patches per view, RECEIVED pixels; numbers are put there
+            where the object allows. () puts them anywhere.
     """
 
     max_marks: int = 8
@@ -32,6 +34,7 @@ class MarksConfig:
     min_area_share: float = 0.002
     colour_step: float = 22.0
     disc_radii: tuple[float, ...] = ()
+    lattices: tuple[Lattice, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_marks < 1 or self.voxel_m <= 0:

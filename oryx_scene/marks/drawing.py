@@ -1,7 +1,9 @@
 """Drawing marks: filled red discs with white digits, after the resize, the same bytes every time.
 
 The look is that of Coarse Correspondences (arXiv 2408.00754), which the published models have seen:
-diameter about 5 % of the picture's width, and never smaller than one visual token.
+diameter about 5 % of the picture's width. A disc grows to one visual token where that hides little,
+and its centre sits in the middle of a patch where the object allows: a digit that one patch holds
+whole is read, one that four patches share is not.
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ from oryx_scene.frames import RgbImage
 RED = (226, 26, 28)
 WHITE = (255, 255, 255)
 WIDTH_SHARE = 0.05
+# A token of a small picture is larger than the things in it: no disc outgrows this share.
+LARGEST_SHARE = 0.075
 PATCH = 16
+# Rounding of the finder's reduced pictures; a spot this close to a patch's middle means it.
+SNAP_PX = 2.5
 # Subpixel bits of OpenCV's drawing functions.
 _SHIFT = 4
 
@@ -39,7 +45,14 @@ def disc_radius(width: int, stride: int) -> float:
         width: of the prepared picture, pixels.
         stride: pooling of the compressor; a visual token covers 16 * stride pixels.
     """
-    return max(WIDTH_SHARE * width, PATCH * stride) / 2.0
+    token = min(PATCH * stride, LARGEST_SHARE * width)
+    return max(WIDTH_SHARE * width, token, PATCH) / 2.0
+
+
+def snapped(value: float) -> float:
+    """The middle of the patch that ``value`` (pixels) lies in, if it is meant; else ``value``."""
+    middle = (value + 0.5) // PATCH * PATCH + (PATCH - 1) / 2
+    return middle if abs(value - middle) <= SNAP_PX else value
 
 
 def draw_marks(image: RgbImage, discs: Sequence[Disc]) -> RgbImage:

@@ -63,7 +63,10 @@ def _find_ordered(
     cutouts = {item.view: _cutouts(label_image(grid, labels, item.view)) for item in grid.views}
     found = [_found(item, grid, cutouts, frames) for item in candidates.kept]
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    choice = choose_marks(found, frames, radii, config.max_marks, question=question)
+    lattices = [config.lattices[index] for index in order] if config.lattices else ()
+    choice = choose_marks(
+        found, frames, radii, config.max_marks, question=question, lattices=lattices
+    )
     marks = tuple(_renamed(mark, order) for mark in choice.marks)
     left_out = candidates.left_out + choice.left_out
     route = "depth" if marks else "none"

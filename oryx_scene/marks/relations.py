@@ -14,6 +14,7 @@ import numpy as np
 
 from oryx_scene.frames import FloatArray, Frame, Mark, Predicate, Relation
 from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.geometry.upright import z_is_up
 
 # A difference must exceed this many standard deviations, and at least this many metres.
 SIGMAS = 2.0
@@ -86,12 +87,6 @@ def _between(a: Mark, b: Mark, viewpoint: Frame | None) -> list[Relation]:
             a, b, difference[2], least, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND
         )
     return found
-
-
-def z_is_up(frames: Sequence[Frame]) -> bool:
-    """Whether the cameras, on average, stand upright in the fixed frame (within 45 degrees)."""
-    ups = [-frame.T_fixed_camera[2, 1] for frame in frames if frame.T_fixed_camera is not None]
-    return bool(ups) and float(np.mean(ups)) > np.cos(np.pi / 4)
 
 
 def _vertical(a: Mark, b: Mark) -> list[Relation]:

@@ -74,8 +74,25 @@ class Spot:
     hidden: float
 
 
+@dataclass(frozen=True)
+class Lattice:
+    """Middles of the model's patches in one view, received pixels: the first, and the steps.
+
+    A number in the middle of a patch is read by that patch; one on a border falls to several.
+    """
+
+    u0: float
+    v0: float
+    step_u: float
+    step_v: float
+
+
 def find_spot(
-    seen: Cutout, size: tuple[int, int], radius: float, taken: Sequence[Taken]
+    seen: Cutout,
+    size: tuple[int, int],
+    radius: float,
+    taken: Sequence[Taken],
+    lattice: Lattice | None = None,
 ) -> Spot | None:
     """The best place for a disc on an object, None where no allowed centre lies on it.
 
@@ -88,6 +105,7 @@ def find_spot(
         size: (height, width) of the received picture.
         radius: of the disc.
         taken: discs of this view.
+        lattice: places that are taken before all others where the object has one.
     """
     # A frame of one cell, so that the picture's border counts as the object's edge.
     mask = np.pad(seen.mask, 1).astype(np.uint8)
@@ -95,6 +113,9 @@ def find_spot(
     fitting = (inside > EDGE_CELLS) & _allowed(seen, size, radius, taken)
     if not fitting.any():
         return None
+    if lattice is not None:
+        on_lattice = fitting & _nearest_cells(seen, lattice)
+        fitting = on_lattice if on_lattice.any() else fitting
     hidden = hidden_shares(seen.mask, radius / seen.step)
     least = float(hidden[fitting].min())
     good = fitting & (hidden <= max(MAX_HIDDEN, least + ALIKE))
@@ -126,3 +147,21 @@ def _allowed(
     for other in taken:
         free = free & ((u - other.u) ** 2 + (v - other.v) ** 2 > (radius + other.radius) ** 2)
     return np.asarray(free)
+
+
+def _nearest_cells(seen: Cutout, lattice: Lattice) -> NDArray[np.bool_]:
+    """(h, w) cells that are the nearest to a point of the lattice."""
+    height, width = seen.mask.shape
+    return np.asarray(
+        _nearest(seen.v0, seen.step, height, lattice.v0, lattice.step_v)[:, None]
+        & _nearest(seen.u0, seen.step, width, lattice.u0, lattice.step_u)[None, :]
+    )
+
+
+def _nearest(
+    first: int, step: int, count: int, point: float, spacing: float
+) -> NDArray[np.bool_]:
+    """Which of ``count`` cells along one axis lies nearest to a lattice point."""
+    cells = first + step * np.arange(count)
+    away = (cells - point + spacing / 2) % spacing - spacing / 2
+    return np.asarray((away >= -step / 2) & (away < step / 2))

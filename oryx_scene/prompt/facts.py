@@ -12,13 +12,16 @@ import re
 
 import numpy as np
 
-from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
+from oryx_scene.frames import Frame, Mark, MarkSet, Predicate, ViewSet
 from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.geometry.upright import z_is_up
 from oryx_scene.prompt.parse import named_numbers
 from oryx_scene.prompt.wording import (
     QuestionKind,
+    contact_facts,
     direction_facts,
     distance_facts,
+    height_facts,
     position_facts,
     question_kinds,
     size_facts,
@@ -70,24 +73,33 @@ def distance_pairs(
 ) -> tuple[tuple[int, int, float], ...]:
     """The distances that a question asks for; object 0 stands for the viewpoint.
 
-    Two or more marks named: between those. One named: from it to all others. None named: between
-    all marks where the words compare marks, and from the viewpoint where they do not.
+    Two or more marks named: between those, in the order of naming. One named: from it to all
+    others, nearest first. None named: between all marks where the words compare marks with each
+    other, else from the viewpoint, nearest first.
     """
     places = {m.number: np.array(m.position) for m in marks if m.position is not None}
     named = [number for number in named_numbers(question) if number in places]
+    from_viewpoint = bool(_FROM_VIEWPOINT.search(question))
     if len(named) >= 2:
         pairs = list(itertools.combinations(named, 2))
     elif named:
         pairs = [(named[0], other) for other in places if other != named[0]]
-    elif _BETWEEN_MARKS.search(question):
+    elif _BETWEEN_MARKS.search(question) and not from_viewpoint:
         pairs = list(itertools.combinations(places, 2))
     else:
         pairs = []
     found = [(a, b, float(np.linalg.norm(places[a] - places[b]))) for a, b in pairs]
-    if not found or _FROM_VIEWPOINT.search(question):
-        ranges = {number: float(np.linalg.norm(point)) for number, point in seen}
-        found += [(number, 0, ranges[number]) for number in (named or ranges) if number in ranges]
-    return tuple(found)
+    if len(named) < 2:
+        found.sort(key=lambda item: item[2])
+    if found and not from_viewpoint:
+        return tuple(found)
+    ranges = {number: float(np.linalg.norm(point)) for number, point in seen}
+    wanted = [number for number in named or ranges if number in ranges]
+    away = [(number, 0, ranges[number]) for number in wanted]
+    if not named:
+        away.sort(key=lambda item: item[2])
+    # One mark and the viewpoint: its distances to other marks are not asked for.
+    return tuple(away) if len(named) == 1 and away else (*found, *away)
 
 
 def fitting_facts(question: str, views: ViewSet, marks: MarkSet, mode: str) -> tuple[str, ...]:
@@ -100,18 +112,37 @@ def fitting_facts(question: str, views: ViewSet, marks: MarkSet, mode: str) -> t
     """
     if mode == "none" or not marks.marks:
         return ()
-    every = tuple(QuestionKind)
-    kinds = every if mode == "all" else question_kinds(question)
-    index = viewpoint_of(question, views)
-    name = view_names([frame.camera for frame in views.frames])[index]
-    seen = points_in_view(marks.marks, views.frames[index])
-    lines: list[str] = []
-    if QuestionKind.POSITION in kinds:
-        lines.append(position_facts(marks.marks))
-    if QuestionKind.DIRECTION in kinds:
-        lines.append(direction_facts(seen, name))
-    if QuestionKind.DISTANCE in kinds:
-        lines.append(distance_facts(distance_pairs(question, marks.marks, seen), name))
-    if QuestionKind.SIZE in kinds:
-        lines.append(size_facts(marks.marks))
+    if mode == "all":
+        lines = [_fact(kind, question, views, marks, marks.marks) for kind in QuestionKind]
+    else:
+        named = set(named_numbers(question))
+        asked = tuple(mark for mark in marks.marks if mark.number in named) or marks.marks
+        lines = [_fact(kind, question, views, marks, asked) for kind in question_kinds(question)]
     return tuple(line for line in lines if line)
+
+
+def _fact(
+    kind: QuestionKind, question: str, views: ViewSet, marks: MarkSet, asked: tuple[Mark, ...]
+) -> str:
+    """The line of one kind; ``asked`` are the marks that the question names, or all."""
+    # "What is left of mark 3" asks about all the others too.
+    compared = asked if len(asked) > 1 else marks.marks
+    line = ""
+    if kind is QuestionKind.POSITION:
+        line = position_facts(asked)
+    elif kind is QuestionKind.SIZE:
+        line = size_facts(asked)
+    elif kind is QuestionKind.HEIGHT and z_is_up(views.frames):
+        line = height_facts(compared)
+    elif kind is QuestionKind.CONTACT:
+        on = [r for r in marks.relations if r.predicate is Predicate.ON]
+        line = contact_facts([(r.subject, r.object) for r in on if r.object is not None])
+    elif kind in (QuestionKind.DIRECTION, QuestionKind.DISTANCE):
+        index = viewpoint_of(question, views)
+        name = view_names([frame.camera for frame in views.frames])[index]
+        if kind is QuestionKind.DIRECTION:
+            line = direction_facts(points_in_view(compared, views.frames[index]), name)
+        else:
+            seen = points_in_view(marks.marks, views.frames[index])
+            line = distance_facts(distance_pairs(question, marks.marks, seen), name)
+    return line

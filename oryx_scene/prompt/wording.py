@@ -21,6 +21,8 @@ class QuestionKind(str, Enum):
     """Which measured facts fit a question."""
 
     DIRECTION = "direction"
+    HEIGHT = "height"
+    CONTACT = "contact"
     DISTANCE = "distance"
     POSITION = "position"
     SIZE = "size"
@@ -34,8 +36,16 @@ _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
     ),
     (
         QuestionKind.DIRECTION,
-        r"\bleft\b|\bright\b|in front|\bbehind\b|\bahead\b|\babove\b|\bbelow\b|\bunder\b|\bon top\b"
-        r"|\bnext to\b|\bbeside\b|\bbetween\b|\bdirection\b",
+        r"\bleft\b|\bright\b|\bleftmost\b|\brightmost\b|in front|\bbehind\b|\bahead\b|\bnext to\b"
+        r"|\bbeside\b|\bbetween\b|\bdirection\b",
+    ),
+    (
+        QuestionKind.HEIGHT,
+        r"\babove\b|\bbelow\b|\bunder\b|\bhigher\b|\blower\b|\bhighest\b|\blowest\b",
+    ),
+    (
+        QuestionKind.CONTACT,
+        r"\bon top\b|\bon (?:a |the )?(?:mark|object)\b|\b(?:stands?|standing|lies?|rests?) on\b",
     ),
     (QuestionKind.SIZE, r"how (?:big|large|tall|wide|high|long)|\bsize\b|\bheight\b|\bwidth\b"),
     (QuestionKind.POSITION, r"\bwhere\b|\bposition\b|\bcoordinates?\b|\blocated\b|\blocation\b"),
@@ -129,11 +139,20 @@ def position_facts(marks: Sequence[Mark]) -> str:
     if not placed:
         return ""
     listed = "; ".join(
-        f"{mark.number}: x {_metres(p[0])} y {_metres(p[1])} z {_metres(p[2])}"
+        f"{mark.number} x {_metres(p[0])} y {_metres(p[1])} z {_metres(p[2])}"
         for mark in placed
         if (p := mark.position) is not None
     )
     return f"Measured places in {placed[0].frame_id or 'the map'}, metres: {listed}."
+
+
+def height_facts(marks: Sequence[Mark]) -> str:
+    """Heights of the marks' middles in a fixed frame whose z is up; "" if none is known."""
+    placed = [(mark.number, mark.position[2]) for mark in marks if mark.position is not None]
+    if not placed:
+        return ""
+    listed = "; ".join(f"{number} {_metres(z)}" for number, z in placed)
+    return f"Measured heights, metres: {listed}."
 
 
 def direction_facts(seen: Sequence[tuple[int, tuple[float, float, float]]], viewpoint: str) -> str:
@@ -146,14 +165,13 @@ def direction_facts(seen: Sequence[tuple[int, tuple[float, float, float]]], view
     if not seen:
         return ""
     listed = "; ".join(
-        f"{number}: right {_metres(x)} ahead {_metres(z)} up {_metres(-y)}"
-        for number, (x, y, z) in seen
+        f"{number} right {_metres(x)} ahead {_metres(z)}" for number, (x, _, z) in seen
     )
     return f"Measured from {viewpoint}, metres: {listed}."
 
 
 def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "") -> str:
-    """Measured distances; object 0 stands for the viewpoint."""
+    """Measured distances in the order given; object 0 stands for the viewpoint."""
     if not pairs:
         return ""
     listed = "; ".join(f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs)
@@ -161,14 +179,20 @@ def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "")
 
 
 def size_facts(marks: Sequence[Mark]) -> str:
-    """Measured extents, metres rounded to 0.1."""
+    """Measured extents along the fixed frame's axes, metres rounded to 0.1."""
     sized = [(mark.number, mark.size) for mark in marks if mark.size is not None]
     if not sized:
         return ""
     listed = "; ".join(
-        f"{number}: {_metres(s[0])} by {_metres(s[1])} by {_metres(s[2])}" for number, s in sized
+        f"{number} {_metres(s[0])} by {_metres(s[1])} by {_metres(s[2])}" for number, s in sized
     )
     return f"Measured sizes, metres: {listed}."
+
+
+def contact_facts(pairs: Sequence[tuple[int, int]]) -> str:
+    """Which mark was measured to stand on which: (upper, lower)."""
+    listed = "; ".join(f"{a} on {b}" for a, b in pairs) or "no mark on another"
+    return f"Measured contacts: {listed}."
 
 
 def format_text(question: Question) -> str:

@@ -22,6 +22,9 @@ from oryx_scene.prompt.wording import (
         ("Where is the chair?", {"position"}),
         ("How big is mark 2?", {"size"}),
         ("Is this bright?", {"other"}),
+        ("Is mark 2 above mark 1?", {"height"}),
+        ("Is mark 2 on mark 1?", {"contact"}),
+        ("What is on top of the box?", {"contact"}),
     ],
 )
 def test_only_fitting_kinds(text, kinds):
@@ -53,9 +56,9 @@ def test_a_question_of_exactly_32_kib_is_taken():
 
 def test_facts_round_and_never_say_minus_zero():
     mark = Mark(3, (), position=(1.24, -0.04, 0.26), frame_id="map")
-    assert position_facts([mark]) == "Measured places in map, metres: 3: x 1.2 y 0.0 z 0.3."
+    assert position_facts([mark]) == "Measured places in map, metres: 3 x 1.2 y 0.0 z 0.3."
     assert direction_facts([(3, (0.5, -0.2, 2.0))], "front") == (
-        "Measured from front, metres: 3: right 0.5 ahead 2.0 up 0.2."
+        "Measured from front, metres: 3 right 0.5 ahead 2.0."
     )
 
 
