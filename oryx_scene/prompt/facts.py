@@ -29,6 +29,7 @@ from oryx_scene.prompt.wording import (
 )
 
 _FROM_VIEWPOINT = re.compile(r"\b(me|us|you|robot|camera|here|away)\b", re.IGNORECASE)
+_DIRECTIONS = frozenset(("front", "back", "left", "right", "up", "down", "top", "bottom"))
 _BETWEEN_MARKS = re.compile(
     r"\b(nearest|closest|nearer|closer|farthest|furthest|between|from each)\b", re.IGNORECASE
 )
@@ -37,18 +38,29 @@ _BETWEEN_MARKS = re.compile(
 def viewpoint_of(question: str, views: ViewSet) -> int:
     """Index of the view that directions are stated from.
 
-    The view whose name the question says, the longest name first; else the newest frame.
+    The view whose name the question says, the longest name first; else the newest frame. Names that
+    are also directions ("left", "front") count only as views: "from left", "the left camera".
     """
     names = view_names([frame.camera for frame in views.frames])
     lowered = question.lower()
     said = [
         (len(name), index)
         for index, name in enumerate(names)
-        if re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", lowered)
+        if re.search(_name_pattern(name.lower()), lowered)
     ]
     if said:
         return max(said, key=lambda item: (item[0], -item[1]))[1]
     return max(range(len(names)), key=lambda index: (views.frames[index].stamp_ns, -index))
+
+
+def _name_pattern(name: str) -> str:
+    word = rf"(?<!\w){re.escape(name)}(?!\w)"
+    if name not in _DIRECTIONS:
+        return word
+    return (
+        rf"\b(?:from|camera|view)\s+(?:the\s+)?(?:camera\s+|view\s+)?{word}(?!\s+of\b)"
+        rf"|{word}\s+(?:camera|view)\b"
+    )
 
 
 def points_in_view(

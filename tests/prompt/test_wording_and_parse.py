@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from oryx_scene.errors import QuestionError
-from oryx_scene.frames import Mark, Question
+from oryx_scene.frames import Frame, Mark, MarkSet, Predicate, Question, Relation, ViewSet
+from oryx_scene.prompt.facts import fitting_facts, viewpoint_of
 from oryx_scene.prompt.parse import named_numbers, parse_answer, read_choice, split_scratchpad
 from oryx_scene.prompt.stream import VisibleText
 from oryx_scene.prompt.wording import (
@@ -121,3 +123,44 @@ def test_streaming_hides_the_scratchpad_however_it_is_cut(size):
         visible.feed(raw[start : start + size])
     visible.finish()
     assert "".join(seen) == "It is <b>red</b>."
+
+
+@pytest.mark.parametrize(
+    ("question", "viewpoint"),
+    [
+        ("Is mark 1 right of mark 2 from left?", 2),
+        ("Is mark 1 in front of mark 2, seen from the right camera?", 3),
+        ("Is mark 1 to the left of mark 2?", 0),
+        ("From the camera back, what is in front of mark 2?", 1),
+    ],
+)
+def test_a_direction_is_not_taken_for_a_view(question, viewpoint):
+    names = ("front", "back", "left", "right")
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    frames = tuple(Frame(name, 1, name, pixels, "") for name in names)
+    assert viewpoint_of(question, ViewSet(frames)) == viewpoint
+
+
+def test_facts_name_only_the_marks_that_are_asked_for():
+    frame = Frame("front", 1, "front", np.zeros((1, 1, 3), np.uint8), "", T_fixed_camera=np.eye(4))
+    marks = tuple(
+        Mark(n, (), position=(0.5 * n, 0.0, 2.0), size=(0.1, 0.2, 0.3)) for n in (1, 2, 3)
+    )
+    found = MarkSet(marks, (Relation(3, Predicate.ON, 1, "map"),))
+
+    def line(question):
+        return fitting_facts(question, ViewSet((frame,)), found, "fit")
+
+    assert line("Is mark 1 left of mark 3?") == (
+        "Measured from front, metres: 1 right 0.5 ahead 2.0; 3 right 1.5 ahead 2.0.",
+    )
+    assert line("Which mark is nearest to mark 3?") == (
+        "Measured distances, metres: 3 to 2 0.5; 3 to 1 1.0.",
+    )
+    assert line("How far is mark 2 from the camera?") == (
+        "Measured distances, metres: 2 to front 2.2.",
+    )
+    assert line("Is mark 3 on mark 1?") == ("Measured contacts: 3 on 1.",)
+    assert line("How big is mark 2?") == ("Measured sizes, metres: 2 0.1 by 0.2 by 0.3.",)
+    # The optical frame's z is not up: heights would be wrong.
+    assert line("Is mark 3 above mark 1?") == ()

@@ -1,0 +1,262 @@
+"""Training scenes: one frozen synthetic scene as the pipeline makes it, before marks are drawn.
+
+Marks are kept beside the pictures so that every use may number them anew and draw them afresh. Made
+once, kept as one .npz each, read many times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from oryx_scene.answerer import Stride
+from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
+from oryx_scene.errors import SourceError
+from oryx_scene.frames import Frame, MarkSet, RgbImage, ViewSet
+from oryx_scene.marks.drawing import Disc
+from oryx_scene.prompt.prepare import move_to_placement
+from oryx_scene.scene import NO_MODEL, Scene, find_marks_fresh, freeze_scene
+from oryx_scene.synth.render import render_views
+from oryx_scene.synth.rigs import RigConfig, make_poses
+from oryx_scene.synth.true_marks import objects_under, true_marks
+from oryx_scene.synth.truth import ObjectTruth
+from oryx_scene.synth.world import World, WorldConfig, make_world
+
+TRAIN_RIGS = ("ring", "surround", "handheld", "stereo")
+UNSEEN_RIG = "mast"
+SIZES = ((192, 256), (192, 256), (240, 320))
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """What to render.
+
+    Attributes:
+        seed: of the world.
+        split: of the world (`synth.words.SPLITS`).
+        rig, views, height, width: of the cameras.
+        compression: "1", "4" or "16".
+        own_marks: marks of the project's finder (with its errors) instead of true ones.
+    """
+
+    seed: int
+    split: str = "train"
+    rig: str = "ring"
+    views: int = 4
+    height: int = 192
+    width: int = 256
+    compression: str = "4"
+    own_marks: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One scene to learn from.
+
+    Attributes:
+        spec: that made it.
+        stride: of the compressor.
+        pictures: (views, H, W, 3) uint8, prepared, nothing drawn.
+        labels: (views, H, W) uint8 true ids, 0 for none.
+        low_size: (height, width) of the coarse view at 1x, else None.
+        discs: per view.
+        views: frames without pixels: cameras, stamps, poses.
+        marks: places, sizes and relations as the mark finder says.
+        objects: mark number -> true id (0: none).
+        truth: by object id.
+    """
+
+    spec: SampleSpec
+    stride: Stride
+    pictures: RgbImage
+    labels: RgbImage
+    low_size: tuple[int, int] | None
+    discs: tuple[tuple[Disc, ...], ...]
+    views: ViewSet
+    marks: MarkSet
+    objects: dict[int, int]
+    truth: dict[int, ObjectTruth]
+
+
+def draw_spec(seed: int, split: str = "train") -> SampleSpec:
+    """The mixture of training scenes: mostly 2-6 small views at 4x, some at 16x, few at 1x."""
+    rng = np.random.default_rng([17, seed])
+    compression = str(rng.choice(["4", "16", "1"], p=[0.74, 0.2, 0.06]))
+    counts = {"4": (2, 3, 4, 4, 4, 5, 6), "16": (4, 6, 8, 8), "1": (1, 2)}[compression]
+    if rng.random() < 0.1 and compression == "4":
+        counts = (1, 8)
+    height, width = SIZES[int(rng.integers(len(SIZES)))]
+    return SampleSpec(
+        seed,
+        split,
+        str(rng.choice(TRAIN_RIGS)),
+        int(rng.choice(counts)),
+        height,
+        width,
+        compression,
+        bool(rng.random() < 0.3),
+    )
+
+
+def pipeline_config(spec: SampleSpec) -> PipelineConfig:
+    """Settings under which a scene of ``spec`` is frozen."""
+    views = ViewsConfig(count=spec.views, history_s=3600.0, max_age_s=3600.0)
+    return PipelineConfig(views=views, budget=BudgetConfig(compression=spec.compression))
+
+
+def render_spec(spec: SampleSpec) -> tuple[World, list[Frame]]:
+    """The world of ``spec`` and its pictures."""
+    world = make_world(spec.seed, WorldConfig(split=spec.split))
+    rig = RigConfig(kind=spec.rig, views=spec.views, height=spec.height, width=spec.width)
+    return world, render_views(world, make_poses(world, rig))
+
+
+def make_sample(spec: SampleSpec) -> Sample | None:
+    """Render and freeze one scene; None where nothing could be marked."""
+    world, frames = render_spec(spec)
+    finder = find_marks_fresh
+    if not spec.own_marks:
+
+        def finder(views: ViewSet, config: Any, question: str) -> MarkSet:
+            return true_marks(views, world.truth, config)
+
+    scene = freeze_scene(
+        frames,
+        max(frame.stamp_ns for frame in frames),
+        pipeline_config(spec),
+        NO_MODEL,
+        find_marks=finder,
+        synthetic=True,
+    )
+    return sample_of(scene, world, spec) if scene.marks.marks else None
+
+
+def sample_of(scene: Scene, world: World, spec: SampleSpec) -> Sample:
+    """The sample of a frozen scene whose frames still carry true ids."""
+    placements = scene.plan.placements
+    frames = scene.views.frames
+    pictures = [move_to_placement(f.rgb, p) for f, p in zip(frames, placements, strict=True)]
+    labels = []
+    for frame, place in zip(frames, placements, strict=True):
+        assert frame.labels is not None
+        size = (place.content_width, place.content_height)
+        small = cv2.resize(frame.labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        whole = np.zeros((place.height, place.width), np.uint8)
+        whole[place.top : place.top + size[1], place.left : place.left + size[0]] = small
+        labels.append(whole)
+    return Sample(
+        spec,
+        scene.plan.stride,
+        np.stack(pictures),
+        np.stack(labels),
+        scene.plan.low_sizes[0] if scene.plan.low_sizes else None,
+        scene.discs,
+        ViewSet(tuple(_without_pixels(frame) for frame in frames)),
+        scene.marks,
+        objects_under(scene.views, scene.marks),
+        world.truth,
+    )
+
+
+def _without_pixels(frame: Frame) -> Frame:
+    return dataclasses.replace(
+        frame, rgb=np.zeros((0, 0, 3), np.uint8), depth=None, labels=None, intrinsics=None
+    )
+
+
+def save_sample(sample: Sample, path: Path) -> None:
+    """Write one sample; a half-written file never has the final name."""
+    described = {
+        "spec": dataclasses.asdict(sample.spec),
+        "stride": int(sample.stride),
+        "low_size": sample.low_size,
+        "discs": [[dataclasses.astuple(disc) for disc in view] for view in sample.discs],
+        "cameras": [[f.camera, f.stamp_ns, f.fixed_frame] for f in sample.views.frames],
+        "marks": [_mark_dict(mark) for mark in sample.marks.marks],
+        "on": [[r.subject, r.object] for r in sample.marks.relations if r.predicate.value == "on"],
+        "objects": list(sample.objects.items()),
+        "truth": [dataclasses.astuple(thing) for thing in sample.truth.values()],
+    }
+    poses = np.stack(
+        [np.eye(4) if f.T_fixed_camera is None else f.T_fixed_camera for f in sample.views.frames]
+    )
+    half = path.with_suffix(".part")
+    with half.open("wb") as file:
+        np.savez(
+            file,
+            pictures=sample.pictures,
+            labels=sample.labels,
+            poses=poses,
+            described=np.frombuffer(json.dumps(described).encode(), np.uint8),
+        )
+    half.rename(path)
+
+
+def _mark_dict(mark: Any) -> dict[str, Any]:
+    return {
+        "number": mark.number,
+        "position": mark.position,
+        "size": mark.size,
+        "frame_id": mark.frame_id,
+    }
+
+
+def load_sample(path: Path) -> Sample:
+    """Read what `save_sample` wrote.
+
+    Raises:
+        SourceError: not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        described = json.loads(arrays["described"].tobytes())
+        return _from_parts(arrays, described)
+    except (OSError, ValueError, KeyError) as err:
+        raise SourceError(f"{path} is no training scene ({type(err).__name__}: {err}).") from err
+
+
+def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:
+    from oryx_scene.frames import Mark, Predicate, Relation
+
+    def triple(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+        return None if values is None else (values[0], values[1], values[2])
+
+    frames = tuple(
+        Frame(
+            camera=name,
+            stamp_ns=stamp_ns,
+            frame_id=f"{name}_optical_frame",
+            rgb=np.zeros((0, 0, 3), np.uint8),
+            sha256="",
+            T_fixed_camera=pose,
+            fixed_frame=fixed,
+        )
+        for (name, stamp_ns, fixed), pose in zip(described["cameras"], arrays["poses"], strict=True)
+    )
+    marks = tuple(
+        Mark(m["number"], (), triple(m["position"]), triple(m["size"]), frame_id=m["frame_id"])
+        for m in described["marks"]
+    )
+    on = tuple(Relation(a, Predicate.ON, b, "map") for a, b in described["on"])
+    truth = [ObjectTruth(i, c, s, tuple(p), tuple(e)) for i, c, s, p, e in described["truth"]]
+    low = described["low_size"]
+    return Sample(
+        SampleSpec(**described["spec"]),
+        Stride(described["stride"]),
+        arrays["pictures"],
+        arrays["labels"],
+        None if low is None else (low[0], low[1]),
+        tuple(tuple(Disc(*disc) for disc in view) for view in described["discs"]),
+        ViewSet(frames),
+        MarkSet(marks, on),
+        {int(a): int(b) for a, b in described["objects"]},
+        {thing.object_id: thing for thing in truth},
+    )
