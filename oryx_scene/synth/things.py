@@ -1,4 +1,4 @@
-"""A marked scene as questions see it: what each mark names, where it is, and what stands on what."""
+"""A marked scene as questions see it: what marks name, where it is, and what stands on what."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def measured_scene(
 def true_scene(
     marks: MarkSet, objects: Mapping[int, int], truth: Mapping[int, ObjectTruth], views: ViewSet
 ) -> MarkedScene:
-    """Names and places from the truth: what answers are judged by. Marks on nothing are left out."""
+    """Names and places from the truth, to judge answers by; marks on nothing are left out."""
     things = {
         mark.number: Thing(mark.number, true.colour, true.shape, true.position, true.extent)
         for mark in marks.marks
