@@ -6,6 +6,7 @@ ordinary letters: text can never forge a slot or end its own turn.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,15 +55,22 @@ class HubTokenizer:
         self.slot_newline = family == "qwen2"
         self._sentencepiece = family == "llama"
         try:
-            from transformers import AutoTokenizer
+            from transformers import AutoTokenizer, PreTrainedTokenizerFast
         except ImportError as err:
             raise MissingExtraError(
                 "transformers", "model", needed_for="the tokenizer", cause=str(err)
             ) from err
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                str(folder), config=config, local_files_only=True, trust_remote_code=False
-            )
+            # A folder that states the plain class means its tokenizer.json as it stands; the
+            # family's own class would put its own splitting of words in its place.
+            if _stated_class(folder) == "PreTrainedTokenizerFast":
+                self._tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(
+                    str(folder), local_files_only=True
+                )
+            else:
+                self._tokenizer = AutoTokenizer.from_pretrained(
+                    str(folder), config=config, local_files_only=True, trust_remote_code=False
+                )
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise CheckpointError(
                 folder,
@@ -109,6 +117,14 @@ class HubTokenizer:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
+
+
+def _stated_class(folder: Path) -> str:
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        return ""
+    described = json.loads(path.read_text(encoding="utf-8"))
+    return str(described.get("tokenizer_class", "")) if isinstance(described, dict) else ""
 
 
 class CharTokenizer:

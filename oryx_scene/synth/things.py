@@ -71,7 +71,7 @@ class MarkedScene:
         points: FloatArray = transform_points(
             invert(frame.T_fixed_camera), self.place(number)[None]
         )
-        return points[0]
+        return np.asarray(points[0])
 
     def distance(self, a: int, b: int) -> float:
         """Between the middles of two marks, metres."""

@@ -72,7 +72,7 @@ def _observe(
     for view in shares:
         frame = views.frames[view]
         assert frame.labels is not None
-        small = frame.labels[::PIXEL_STEP, ::PIXEL_STEP]
+        small = frame.labels[::PIXEL_STEP, ::PIXEL_STEP].astype(np.int64)
         mask = small == object_id
         received = config.disc_radii[view] if config.disc_radii else 0.025 * frame.width
         radius = received / PIXEL_STEP

@@ -220,7 +220,7 @@ def load_sample(path: Path) -> Sample:
         described = json.loads(arrays["described"].tobytes())
         return _from_parts(arrays, described)
     except (OSError, ValueError, KeyError) as err:
-        raise SourceError(f"{path} is no training scene ({type(err).__name__}: {err}).") from err
+        raise SourceError(path, f"it is no training scene ({type(err).__name__}: {err}).") from err
 
 
 def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:

@@ -1,0 +1,132 @@
+"""The small Oryx: sizes, first weights and the checkpoint folder it is written as.
+
+The architecture is that of the published models; only the sizes differ, and they are stated in
+config.json as the loader expects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from oryx_scene.model.checkpoint import published_name
+from oryx_scene.model.language import build_language_model, materialise_buffers
+from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.vision import VisionConfig
+
+VISION = VisionConfig(width=144, depth=4, heads=4, mlp_hidden=432, patch=16, position_grid=16)
+
+
+def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, Any]:
+    """config.json of the small model, in the published layout."""
+    return {
+        "architectures": ["OryxQwenForCausalLM"],
+        "model_type": "oryx_qwen",
+        "bos_token_id": None,
+        "hidden_act": "silu",
+        "hidden_size": 192,
+        "intermediate_size": 512,
+        "max_position_embeddings": 32768,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 6,
+        "num_hidden_layers": 4,
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0,
+        "tie_word_embeddings": True,
+        "vocab_size": vocabulary,
+        "mm_hidden_size": vision.width,
+        "mm_projector_type": "simple_mlp_twoview",
+        "mm_resampler_type": "dynamic_compressor",
+        "mm_vision_tower": "oryx_vit:oryx_vit.pth",
+        "tokenizer_model_max_length": 32768,
+        "tokenizer_padding_side": "right",
+        "torch_dtype": "bfloat16",
+        "oryx_vit": dataclasses.asdict(vision),
+        "oryx_scene": {"trained": True, "name": "oryx-scene-default", "synthetic_only": True},
+    }
+
+
+def new_model(config: dict[str, Any], numbers: dict[int, Tensor], seed: int) -> Oryx:
+    """First weights, float32 on the CPU.
+
+    Args:
+        config: of `small_config`.
+        numbers: first embeddings of number tokens.
+        seed: of all other weights.
+    """
+    language = build_language_model(config, "small", "eager")
+    with torch.device("meta"):
+        model = Oryx(VisionConfig(**config["oryx_vit"]), language, int(config["hidden_size"]))
+    model.to_empty(device="cpu")
+    materialise_buffers(model.language, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    depth = 2 * int(config["num_hidden_layers"])
+    for name, parameter in sorted(model.named_parameters()):
+        if "norm" in name and name.endswith("weight"):
+            parameter.data.fill_(1.0)
+        elif name.endswith("bias"):
+            parameter.data.zero_()
+        elif parameter.dim() < 2 or ("embed" in name and "patch" not in name):
+            parameter.data.normal_(0.0, 0.02, generator=generator)
+        else:
+            spread = parameter[0].numel() ** -0.5
+            last = name.endswith(("o_proj.weight", "down_proj.weight", "proj.weight", "fc2.weight"))
+            if last and "patch" not in name:
+                spread /= depth**0.5
+            parameter.data.normal_(0.0, spread, generator=generator)
+    # Region attention starts even: the mean of its cell.
+    model.compressor.vlm_query_projector.weight.data.mul_(0.5)
+    table = model.language.get_input_embeddings().weight
+    table.data.mul_(2.5)
+    for index, code in numbers.items():
+        table.data[index] = code * 0.6 + table.data[index] * 0.4
+    if config["tie_word_embeddings"]:
+        model.language.lm_head.weight = table
+    return model
+
+
+def write_checkpoint(
+    folder: Path, model: Oryx, config: dict[str, Any], tokenizer_folder: Path, told: dict[str, Any]
+) -> Path:
+    """Write an ordinary checkpoint folder in bfloat16.
+
+    Args:
+        folder: made where it does not exist.
+        model: trained.
+        config: its config.json.
+        tokenizer_folder: whose tokenizer files go along.
+        told: about the training; goes into config.json under "oryx_scene".
+    """
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {**config, "oryx_scene": {**config["oryx_scene"], **told}}
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (tokenizer_folder / name).resolve() != (folder / name).resolve():
+            shutil.copyfile(tokenizer_folder / name, folder / name)
+    vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    end, text_end = vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]
+    described["eos_token_id"] = end
+    _write_json(folder / "config.json", described)
+    _write_json(
+        folder / "generation_config.json",
+        {"eos_token_id": [end, text_end], "pad_token_id": text_end},
+    )
+    tensors = {
+        published_name(name): value.detach().to(torch.bfloat16).contiguous()
+        for name, value in model.state_dict().items()
+        if not (config["tie_word_embeddings"] and name == "language.lm_head.weight")
+    }
+    save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    return folder
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
