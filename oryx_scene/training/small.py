@@ -80,6 +80,7 @@ def new_model(config: dict[str, Any], numbers: dict[int, Tensor], seed: int) -> 
             if last and "patch" not in name:
                 spread /= depth**0.5
             parameter.data.normal_(0.0, spread, generator=generator)
+    _look_around(model, generator)
     # Region attention starts even: the mean of its cell.
     model.compressor.vlm_query_projector.weight.data.mul_(0.5)
     table = model.language.get_input_embeddings().weight
@@ -89,6 +90,27 @@ def new_model(config: dict[str, Any], numbers: dict[int, Tensor], seed: int) -> 
     if config["tie_word_embeddings"]:
         model.language.lm_head.weight = table
     return model
+
+
+def _look_around(model: Oryx, generator: torch.Generator) -> None:
+    """Let every patch attend to its neighbours from the first step on.
+
+    What a number stands on shows beside its disc. Positions start as waves over the grid, near ones
+    alike, and queries start equal to keys (arXiv 2305.09828), so that attention begins as nearness.
+    """
+    vision = model.vision
+    grid, width = vision.config.position_grid, vision.config.width
+    axis = torch.arange(grid) / grid * 2 * torch.pi
+    waves = torch.cat(
+        [f(axis[:, None] * rate) for rate in (0.5, 1.0, 2.0, 3.0) for f in (torch.sin, torch.cos)],
+        1,
+    )
+    both = torch.cat([waves[:, None].expand(-1, grid, -1), waves[None].expand(grid, -1, -1)], -1)
+    basis = torch.randn(both.shape[-1], width, generator=generator) / both.shape[-1] ** 0.5
+    vision.pos_embed.data = (both.reshape(grid * grid, -1) @ basis)[None] * 1.2
+    for block in vision.blocks:
+        weight = block.attn.qkv.weight.data
+        weight[width : 2 * width] = weight[:width] + 0.3 * weight[width : 2 * width]
 
 
 def write_checkpoint(

@@ -1,0 +1,119 @@
+"""Direct supervision of what pictures show: digit, colour and shape where the numbers stand.
+
+Questions alone teach a vision tower slowly. Small linear heads, thrown away after training, read
+the features of the patch and of the visual token that a number stands on, and of every patch the
+thing that it shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
+from oryx_scene.training.samples import Sample
+
+COLOUR_INDEX = {name: index + 1 for index, name in enumerate(COLOURS)}
+SHAPE_INDEX = {name: index + 1 for index, name in enumerate((*SHAPES, FURNITURE))}
+PATCH = 16
+DIGITS = 10
+IGNORED = -100
+
+
+@dataclass(frozen=True, eq=False)
+class DenseTargets:
+    """What is true of one scene's patches, flattened over (views, rows, columns).
+
+    Attributes:
+        digit: (patches,) number whose disc is centred here, 0 for none.
+        colour, shape: (patches,) of what the patch shows; under a disc, of what it names.
+        marked: (patches,) whether a disc is centred here.
+    """
+
+    digit: Tensor
+    colour: Tensor
+    shape: Tensor
+    marked: Tensor
+
+
+def dense_targets(sample: Sample) -> DenseTargets:
+    """Targets of every patch of a scene."""
+    middle = sample.labels[:, PATCH // 2 :: PATCH, PATCH // 2 :: PATCH]
+    ids = torch.from_numpy(middle.astype("int64"))
+    colours = torch.zeros(256, dtype=torch.long)
+    shapes = torch.zeros(256, dtype=torch.long)
+    for object_id, thing in sample.truth.items():
+        colours[object_id] = COLOUR_INDEX[thing.colour]
+        shapes[object_id] = SHAPE_INDEX[thing.shape]
+    colour, shape, digit = colours[ids], shapes[ids], torch.zeros_like(ids)
+    for view, discs in enumerate(sample.discs):
+        for disc in discs:
+            at = (view, int(disc.v + 0.5) // PATCH, int(disc.u + 0.5) // PATCH)
+            object_id = sample.objects.get(disc.number, 0)
+            digit[at], colour[at], shape[at] = disc.number, colours[object_id], shapes[object_id]
+    flat = digit.flatten()
+    return DenseTargets(flat, colour.flatten(), shape.flatten(), flat > 0)
+
+
+class DenseHeads(nn.Module):
+    """Linear heads on features of one kind."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.digit = nn.Linear(width, DIGITS)
+        self.colour = nn.Linear(width, len(COLOUR_INDEX) + 1)
+        self.shape = nn.Linear(width, len(SHAPE_INDEX) + 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, width) -> logits of digit, colour and shape."""
+        x = self.norm(features)
+        return self.digit(x), self.colour(x), self.shape(x)
+
+
+def dense_loss(
+    heads: DenseHeads, features: Tensor, targets: DenseTargets
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss over all patches, those with a number counting as much as all others together.
+
+    Args:
+        features: (patches, width).
+
+    Returns:
+        loss, and the accuracies of digit, colour and shape where numbers stand.
+    """
+    logits = heads(features)
+    truths = (targets.digit, targets.colour, targets.shape)
+    total = features.new_zeros(())
+    accuracy = {}
+    for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):
+        each = F.cross_entropy(found, true, reduction="none")
+        marked = each[targets.marked]
+        total = total + each.mean() + (marked.mean() if len(marked) else 0.0)
+        hit = (found.argmax(-1) == true)[targets.marked]
+        accuracy[name] = float(hit.float().mean()) if len(hit) else float("nan")
+    return total, accuracy
+
+
+def pooled_targets(
+    targets: DenseTargets, grid: tuple[int, int, int], stride: int
+) -> tuple[Tensor, DenseTargets]:
+    """Targets of visual tokens that hold exactly one number: (indices, targets)."""
+    views, rows, columns = grid
+
+    def cells(x: Tensor) -> Tensor:
+        shaped = x.view(views, rows // stride, stride, columns // stride, stride)
+        return shaped.permute(0, 1, 3, 2, 4).reshape(-1, stride * stride)
+
+    digit = cells(targets.digit)
+    single = (digit > 0).sum(-1) == 1
+    index = single.nonzero()[:, 0]
+    where = digit[index].argmax(-1, keepdim=True)
+    picked = [cells(x)[index].gather(1, where)[:, 0] for x in (targets.colour, targets.shape)]
+    digits = digit[index].gather(1, where)[:, 0]
+    return index, DenseTargets(
+        digits, picked[0], picked[1], torch.ones_like(digits, dtype=torch.bool)
+    )

@@ -1,0 +1,150 @@
+"""One lesson's losses: pictures through the tower, questions through the language model.
+
+Assembles the same stages as the engine (`Oryx`); only the language model runs packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from oryx_scene.answerer import Stride
+from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.pixels import normalise
+from oryx_scene.model.splice import splice
+from oryx_scene.prompt.resample import resize
+from oryx_scene.training.dense import (
+    DenseHeads,
+    DenseTargets,
+    dense_loss,
+    dense_targets,
+    pooled_targets,
+)
+from oryx_scene.training.lessons import Lesson, Turn
+from oryx_scene.training.packed import Kept, PackedLanguage
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each loss counts; 0 leaves its part out."""
+
+    dense: float = 1.0
+    answers: float = 1.0
+
+
+@dataclass(eq=False)
+class Seen:
+    """Numbers of one lesson.
+
+    Attributes:
+        loss: to be minimised.
+        logged: name -> value.
+    """
+
+    loss: Tensor
+    logged: dict[str, float] = field(default_factory=dict)
+
+
+class Learner(nn.Module):
+    """The model with the heads that only training needs."""
+
+    def __init__(self, model: Oryx) -> None:
+        super().__init__()
+        self.model = model
+        width = model.vision.config.width
+        self.patch_heads = DenseHeads(width)
+        self.token_heads = DenseHeads(width)
+        self.packed = PackedLanguage(model.language)
+
+    def features(self, lesson: Lesson) -> Tensor:
+        """(views, rows, columns, width) of the tower, before pooling."""
+        pixels = [normalise(picture) for picture in lesson.pictures]
+        rows, columns = (side // 16 for side in lesson.pictures[0].shape[:2])
+        found = self.model.vision(pixels)
+        return torch.stack(found).view(len(pixels), rows, columns, -1)
+
+    def pool(self, features: Tensor, stride: Stride) -> Tensor:
+        """(views, rows, columns, width) after the compressor."""
+        pooled: Tensor = self.model.compressor(features, int(stride))
+        return pooled
+
+    def slots(self, lesson: Lesson, pooled: Tensor) -> list[Tensor]:
+        """Visual tokens of every slot of the prompt."""
+        sample = lesson.sample
+        if sample.stride is not Stride.IMAGE:
+            return [self.model.project_video(list(pooled), sample.stride)]
+        assert sample.low_size is not None
+        low = [normalise(resize(picture, sample.low_size)) for picture in lesson.pictures]
+        lows = self.model.encode(low, [Stride.IMAGE] * len(low))
+        return [self.model.project_image(one, high) for one, high in zip(lows, pooled, strict=True)]
+
+    def scene_embeds(self, lesson: Lesson, pooled: Tensor) -> Tensor:
+        """(tokens, hidden_size) of the scene part of the prompt."""
+        return splice(lesson.scene_ids, self.slots(lesson, pooled), self.packed.embed)
+
+    def forward(self, lesson: Lesson, weights: Weights) -> Seen:
+        """Losses of one lesson."""
+        features = self.features(lesson)
+        pooled = self.pool(features, lesson.sample.stride)
+        seen = Seen(features.new_zeros(()))
+        if weights.dense > 0:
+            self._dense(lesson, features, pooled, weights.dense, seen)
+        if weights.answers > 0 and lesson.turns:
+            self._answers(lesson, pooled, weights.answers, seen)
+        return seen
+
+    def _dense(
+        self, lesson: Lesson, features: Tensor, pooled: Tensor, weight: float, seen: Seen
+    ) -> None:
+        targets = dense_targets(lesson.sample)
+        loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
+        seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
+        if lesson.sample.stride is not Stride.IMAGE:
+            grid = (features.shape[0], features.shape[1], features.shape[2])
+            index, single = pooled_targets(targets, grid, int(lesson.sample.stride))
+            if len(index):
+                loss = loss + self._token_loss(pooled.flatten(0, 2)[index], single, seen)
+        seen.loss = seen.loss + weight * loss
+        seen.logged["dense"] = float(loss.detach())
+
+    def _token_loss(self, features: Tensor, targets: DenseTargets, seen: Seen) -> Tensor:
+        loss, accuracy = dense_loss(self.token_heads, features, targets)
+        seen.logged.update({f"token_{name}": value for name, value in accuracy.items()})
+        return loss
+
+    def _answers(self, lesson: Lesson, pooled: Tensor, weight: float, seen: Seen) -> None:
+        embeds = self.scene_embeds(lesson, pooled)
+        _, kept = self.packed.scene(embeds)
+        # Long questions beside short ones would mostly be padding.
+        turns = sorted(lesson.turns, key=lambda turn: len(turn.prompt) + len(turn.target))
+        half = len(turns) // 2
+        groups = [group for group in (turns[:half], turns[half:]) if group]
+        total, tokens, right = embeds.new_zeros(()), 0, 0
+        for group in groups:
+            loss, count, hits = self._group(group, kept, embeds.shape[0])
+            total, tokens, right = total + loss, tokens + count, right + hits
+        seen.loss = seen.loss + weight * total / max(1, tokens)
+        seen.logged["answers"] = float(total.detach()) / max(1, tokens)
+        seen.logged["token_hits"] = right / max(1, tokens)
+
+    def _group(
+        self, turns: Sequence[Turn], kept: list[Kept], start: int
+    ) -> tuple[Tensor, int, int]:
+        rows = [[*turn.prompt, *turn.target[:-1]] for turn in turns]
+        longest = max(map(len, rows))
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        where, wanted = [], []
+        for index, (row, turn) in enumerate(zip(rows, turns, strict=True)):
+            ids[index, : len(row)] = torch.tensor(row)
+            first = len(turn.prompt) - 1
+            where += [index * longest + first + i for i in range(len(turn.target))]
+            wanted += turn.target
+        hidden, _ = self.packed.questions(self.packed.embed(ids), kept, start)
+        logits = self.packed.logits(hidden.flatten(0, 1)[torch.tensor(where)])
+        target = torch.tensor(wanted)
+        loss = F.cross_entropy(logits, target, reduction="sum")
+        return loss, len(wanted), int((logits.argmax(-1) == target).sum())

@@ -1,0 +1,132 @@
+"""From a kept scene to what one training step sees: marks numbered anew, drawn, asked about.
+
+The prompt is built by the pipeline's own functions, so that the model is taught exactly what it
+will be asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from oryx_scene.answerer import Stride
+from oryx_scene.frames import MarkSet, Question, RgbImage
+from oryx_scene.marks.drawing import Disc, draw_marks
+from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
+from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.prompt.wording import SYSTEM_TEXT, marks_text, question_text, views_text
+from oryx_scene.synth.questions import Asked, ask
+from oryx_scene.synth.things import measured_scene
+from oryx_scene.training.samples import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One question: prompt ids from the question on, and the ids to be learnt."""
+
+    asked: Asked
+    prompt: list[int]
+    target: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One scene and its questions.
+
+    Attributes:
+        sample: with marks numbered as in this lesson.
+        pictures: marks drawn.
+        scene_ids: `PLACEHOLDER` per image slot.
+        turns: questions.
+    """
+
+    sample: Sample
+    pictures: tuple[RgbImage, ...]
+    scene_ids: list[int]
+    turns: list[Turn]
+
+
+def renumber(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The same scene with the numbers of its marks exchanged at random."""
+    numbers = [mark.number for mark in sample.marks.marks]
+    new = dict(zip(numbers, map(int, rng.permutation(numbers)), strict=True))
+    marks = sorted(
+        (dataclasses.replace(mark, number=new[mark.number]) for mark in sample.marks.marks),
+        key=lambda mark: mark.number,
+    )
+    on = tuple(
+        dataclasses.replace(r, subject=new[r.subject], object=new.get(r.object or 0))
+        for r in sample.marks.relations
+        if r.subject in new and (r.object or 0) in new
+    )
+    discs = tuple(
+        tuple(Disc(new[d.number], d.u, d.v, d.radius) for d in view) for view in sample.discs
+    )
+    return dataclasses.replace(
+        sample,
+        marks=MarkSet(tuple(marks), on),
+        discs=discs,
+        objects={new[number]: thing for number, thing in sample.objects.items() if number in new},
+    )
+
+
+def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:
+    """Ids of the scene part of the prompt."""
+    slots = len(sample.pictures) if sample.stride is Stride.IMAGE else 1
+    user: list[str | None] = [piece for _ in range(slots) for piece in (None, "\n")]
+    cameras = [frame.camera for frame in sample.views.frames]
+    lines = [views_text(cameras), marks_text(sample.marks.marks)]
+    user.append("".join(f"{line}\n" for line in lines if line))
+    return opening_ids(tokenizer, SYSTEM_TEXT, user)
+
+
+def prompt_text(sample: Sample, question: Question) -> str:
+    """The question with its facts, as the pipeline writes it."""
+    facts = fitting_facts(question.text, sample.views, sample.marks, "fit")
+    return question_text(question, facts)
+
+
+def make_turns(
+    sample: Sample,
+    tokenizer: TextTokenizer,
+    kinds: Mapping[str, float],
+    count: int,
+    rng: np.random.Generator,
+) -> list[Turn]:
+    """Up to ``count`` questions; ``kinds`` are drawn by weight."""
+    scene = measured_scene(sample.marks, sample.objects, sample.truth, sample.views)
+    names = list(kinds)
+    weights = np.array([kinds[name] for name in names])
+    turns = []
+    for index in rng.choice(len(names), size=count, p=weights / weights.sum()):
+        asked = ask(scene, names[int(index)], rng)
+        if asked is None:
+            continue
+        turns.append(make_turn(sample, asked, tokenizer))
+    return turns
+
+
+def make_turn(sample: Sample, asked: Asked, tokenizer: TextTokenizer) -> Turn:
+    """Ids of one question and its answer."""
+    prompt = closing_ids(tokenizer, prompt_text(sample, asked.question))
+    target = [*tokenizer.encode_plain(asked.target), tokenizer.special_id(IM_END)]
+    return Turn(asked, prompt, target)
+
+
+def make_lesson(
+    sample: Sample,
+    tokenizer: TextTokenizer,
+    kinds: Mapping[str, float],
+    count: int,
+    rng: np.random.Generator,
+) -> Lesson:
+    """One scene as it is learnt from once."""
+    own = renumber(sample, rng)
+    pictures = tuple(
+        draw_marks(picture, discs) for picture, discs in zip(own.pictures, own.discs, strict=True)
+    )
+    turns = make_turns(own, tokenizer, kinds, count, rng)
+    return Lesson(own, pictures, scene_ids(own, tokenizer), turns)

@@ -1,0 +1,200 @@
+"""Many questions behind one scene in one pass: the language model, run for training.
+
+The scene goes through the layers once; every question sees it and itself, never another question.
+The numbers are those of the stock model (tests compare them); only the bookkeeping differs, which
+saves the scene's cost for all questions but the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NEVER = -1e9
+
+
+@dataclass(eq=False)
+class Kept:
+    """Keys and values of one layer, (rows, heads, tokens, head_dim)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class PackedLanguage:
+    """A Qwen2 of transformers with as many key as query heads.
+
+    Args:
+        language: the causal language model; its weights are used in place.
+        longest: positions for which rotary tables are kept.
+    """
+
+    def __init__(self, language: Any, longest: int = 8192) -> None:
+        config = language.config
+        assert config.num_key_value_heads == config.num_attention_heads
+        self.language = language
+        self.heads = int(config.num_attention_heads)
+        inner = language.model
+        probe = torch.zeros(1, 1, config.hidden_size)
+        with torch.no_grad():
+            cos, sin = inner.rotary_emb(probe, torch.arange(longest)[None])
+        self._cos, self._sin = cos[0], sin[0]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids to embeddings."""
+        embedded: Tensor = self.language.get_input_embeddings()(ids)
+        return embedded
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., hidden_size) to (..., vocabulary)."""
+        out: Tensor = self.language.lm_head(hidden)
+        return out
+
+    def scene(self, embeds: Tensor) -> tuple[Tensor, list[Kept]]:
+        """The shared part: (tokens, hidden_size) -> last hidden states, and what is kept of it."""
+        length = embeds.shape[0]
+        mask = torch.full((length, length), NEVER).triu(1)
+        positions = torch.arange(length)[None]
+        hidden, kept = embeds[None], []
+        for layer in self.language.model.layers:
+            q, k, v = self._qkv(layer, hidden, positions)
+            weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + mask).softmax(-1)
+            hidden = self._finish(layer, hidden, weights @ v)
+            kept.append(Kept(k, v))
+        return self.language.model.norm(hidden)[0], kept
+
+    def questions(self, embeds: Tensor, scene: list[Kept], start: int) -> tuple[Tensor, list[Kept]]:
+        """All questions of one scene.
+
+        Args:
+            embeds: (questions, longest, hidden_size), shorter ones filled up on the right.
+            scene: kept of :meth:`scene`.
+            start: tokens of the scene.
+        """
+        rows, length, _ = embeds.shape
+        mask = torch.full((length, length), NEVER).triu(1)
+        positions = torch.arange(start, start + length)[None].expand(rows, -1)
+        hidden, kept = embeds, []
+        for layer, shared in zip(self.language.model.layers, scene, strict=True):
+            q, k, v = self._qkv(layer, hidden, positions)
+            hidden = self._finish(layer, hidden, _attend(q, k, v, shared, mask))
+            kept.append(Kept(k, v))
+        out: Tensor = self.language.model.norm(hidden)
+        return out, kept
+
+    def _qkv(self, layer: Any, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = layer.input_layernorm(hidden)
+        attention = layer.self_attn
+        split = [
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        ]
+        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
+        return _turn(split[0], cos, sin), _turn(split[1], cos, sin), split[2]
+
+    @staticmethod
+    def _finish(layer: Any, hidden: Tensor, mixed: Tensor) -> Tensor:
+        hidden = hidden + layer.self_attn.o_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        return out
+
+    # -- writing answers ------------------------------------------------------------------------
+
+    def answers(
+        self,
+        ids: list[list[int]],
+        scene: list[Kept],
+        start: int,
+        stops: frozenset[int],
+        most: int,
+    ) -> list[list[int]]:
+        """Greedy answers to ``ids``, token ids without the stop, at most ``most`` each."""
+        lengths = torch.tensor([len(row) for row in ids])
+        padded = torch.zeros(len(ids), int(lengths.max()), dtype=torch.long)
+        for index, row in enumerate(ids):
+            padded[index, : len(row)] = torch.tensor(row)
+        hidden, kept = self.questions(self.embed(padded), scene, start)
+        last = hidden[torch.arange(len(ids)), lengths - 1]
+        grown = _Growing(kept, lengths, most)
+        found: list[list[int]] = [[] for _ in ids]
+        open_rows = set(range(len(ids)))
+        for step in range(most):
+            tokens = self.logits(last).argmax(-1)
+            for row in list(open_rows):
+                if int(tokens[row]) in stops:
+                    open_rows.discard(row)
+                else:
+                    found[row].append(int(tokens[row]))
+            if not open_rows or step == most - 1:
+                break
+            last = self._step(tokens, scene, grown, start)
+        return found
+
+    def _step(self, tokens: Tensor, scene: list[Kept], grown: _Growing, start: int) -> Tensor:
+        positions = (start + grown.lengths)[:, None]
+        hidden = self.embed(tokens)[:, None]
+        grown.extend()
+        for index, layer in enumerate(self.language.model.layers):
+            q, k, v = self._qkv(layer, hidden, positions)
+            own = grown.put(index, k, v)
+            mixed = _attend(q, own.keys, own.values, scene[index], grown.mask)
+            hidden = self._finish(layer, hidden, mixed)
+        normed: Tensor = self.language.model.norm(hidden)
+        return normed[:, 0]
+
+
+class _Growing:
+    """Keys and values of questions of unequal length that grow by one token per step."""
+
+    def __init__(self, kept: list[Kept], lengths: Tensor, most: int) -> None:
+        self.lengths = lengths.clone()
+        rows, _, longest, _ = kept[0].keys.shape
+        self._layers = [
+            Kept(*(torch.nn.functional.pad(x, (0, 0, 0, most)) for x in (one.keys, one.values)))
+            for one in kept
+        ]
+        self._seen = torch.arange(longest + most)[None] < lengths[:, None]
+        self._rows = torch.arange(rows)
+        self._at = lengths
+
+    def extend(self) -> None:
+        """Make room for one more token per row."""
+        self._at = self.lengths.clone()
+        self._seen[self._rows, self._at] = True
+        self.lengths += 1
+
+    def put(self, layer: int, keys: Tensor, values: Tensor) -> Kept:
+        """Keep the new token of one layer; returns all of it."""
+        kept = self._layers[layer]
+        kept.keys[self._rows, :, self._at] = keys[:, :, 0]
+        kept.values[self._rows, :, self._at] = values[:, :, 0]
+        return kept
+
+    @property
+    def mask(self) -> Tensor:
+        """(rows, 1, 1, tokens), large and negative where nothing was written yet."""
+        return torch.where(self._seen, 0.0, NEVER)[:, None, None]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, shared: Kept, mask: Tensor) -> Tensor:
+    """Rows attend to the shared tokens and, under ``mask``, to their own."""
+    rows, heads, length, width = q.shape
+    scale = width**-0.5
+    # All rows ask the shared keys in one product per head.
+    flat = q.transpose(0, 1).reshape(heads, rows * length, width)
+    to_scene = (flat @ shared.keys[0].transpose(-1, -2) * scale).view(heads, rows, length, -1)
+    own = q @ k.transpose(-1, -2) * scale + mask
+    weights = torch.cat([to_scene.transpose(0, 1), own], dim=-1).softmax(-1)
+    seen = shared.keys.shape[2]
+    of_scene = weights[..., :seen].transpose(0, 1).reshape(heads, rows * length, seen)
+    mixed = (of_scene @ shared.values[0]).view(heads, rows, length, width).transpose(0, 1)
+    return mixed + weights[..., seen:] @ v
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions (arXiv 2104.09864), halves as in Qwen2."""
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-b, a], dim=-1) * sin
