@@ -77,7 +77,7 @@ class DenseHeads(nn.Module):
 def dense_loss(
     heads: DenseHeads, features: Tensor, targets: DenseTargets
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss over all patches, those with a number counting as much as all others together.
+    """Loss over patches: those with a number, those that show a thing, and the rest, a third each.
 
     Args:
         features: (patches, width).
@@ -89,12 +89,15 @@ def dense_loss(
     truths = (targets.digit, targets.colour, targets.shape)
     total = features.new_zeros(())
     accuracy = {}
+    things = (targets.shape > 0) & ~targets.marked
     for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):
         each = F.cross_entropy(found, true, reduction="none")
-        marked = each[targets.marked]
-        total = total + each.mean() + (marked.mean() if len(marked) else 0.0)
-        hit = (found.argmax(-1) == true)[targets.marked]
-        accuracy[name] = float(hit.float().mean()) if len(hit) else float("nan")
+        for group in (targets.marked, things, ~things):
+            total = total + (each[group].mean() if bool(group.any()) else 0.0)
+        hits = found.argmax(-1) == true
+        accuracy[name] = float(hits[targets.marked].float().mean())
+        if name != "digit":
+            accuracy[f"thing_{name}"] = float(hits[things].float().mean())
     return total, accuracy
 
 
