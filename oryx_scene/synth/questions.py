@@ -90,7 +90,9 @@ def _colour(d: _Draw) -> Asked:
         ]
     )
     answer = f"Mark {n} is {thing.colour}."
-    return Asked("colour", Question(text), "", answer, thing.colour, len(COLOURS))
+    return Asked(
+        "colour", Question(text), f"{n} {thing.colour}", answer, thing.colour, len(COLOURS)
+    )
 
 
 def _shape(d: _Draw) -> Asked:
@@ -104,7 +106,9 @@ def _shape(d: _Draw) -> Asked:
         ]
     )
     answer = f"Mark {n} is {_article(thing.shape)}."
-    return Asked("shape", Question(text), "", answer, thing.shape, len(SHAPES) + 1)
+    return Asked(
+        "shape", Question(text), f"{n} {thing.shape}", answer, thing.shape, len(SHAPES) + 1
+    )
 
 
 def _what(d: _Draw) -> Asked:
@@ -112,7 +116,9 @@ def _what(d: _Draw) -> Asked:
     n = thing.number
     text = d.pick([f"What is mark {n}?", f"What object is mark {n}?", f"Describe mark {n}."])
     answer = f"Mark {n} is {_article(thing.name)}."
-    return Asked("what", Question(text), "", answer, thing.name, len(COLOURS) * len(SHAPES))
+    return Asked(
+        "what", Question(text), f"{n} {thing.name}", answer, thing.name, len(COLOURS) * len(SHAPES)
+    )
 
 
 @dataclass(frozen=True)
@@ -424,7 +430,7 @@ def _describe(d: _Draw) -> Asked:
     text = d.pick(["Describe the scene.", "What do you see?", "What is in the scene?"])
     answer = " ".join(f"Mark {t.number} is {_article(t.name)}." for t in d.things)
     key = "; ".join(f"{t.number} {t.name}" for t in d.things)
-    return Asked("describe", Question(text), "", answer, key, 0)
+    return Asked("describe", Question(text), key, answer, key, 0)
 
 
 _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
@@ -450,6 +456,9 @@ _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
     "describe": (1, _describe),
 }
 KINDS = tuple(_MAKERS)
+# Answered from what the pictures show, and from measured facts in the prompt.
+PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describe")
+FACT_KINDS = tuple(kind for kind in KINDS if kind not in PICTURE_KINDS)
 
 
 def ask(scene: MarkedScene, kind: str, rng: np.random.Generator, tries: int = 8) -> Asked | None:

@@ -20,7 +20,8 @@ COLOUR_INDEX = {name: index + 1 for index, name in enumerate(COLOURS)}
 SHAPE_INDEX = {name: index + 1 for index, name in enumerate((*SHAPES, FURNITURE))}
 PATCH = 16
 DIGITS = 10
-IGNORED = -100
+# Shapes are learnt last and drown in what is learnt before them.
+SHAPE_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,14 @@ class DenseTargets:
         digit: (patches,) number whose disc is centred here, 0 for none.
         colour, shape: (patches,) of what the patch shows; under a disc, of what it names.
         marked: (patches,) whether a disc is centred here.
+        outline: (patches, 16) whether each of 4 x 4 cells of the patch shows a thing (0 or 1).
     """
 
     digit: Tensor
     colour: Tensor
     shape: Tensor
     marked: Tensor
+    outline: Tensor
 
 
 def dense_targets(sample: Sample) -> DenseTargets:
@@ -55,7 +58,16 @@ def dense_targets(sample: Sample) -> DenseTargets:
             object_id = sample.objects.get(disc.number, 0)
             digit[at], colour[at], shape[at] = disc.number, colours[object_id], shapes[object_id]
     flat = digit.flatten()
-    return DenseTargets(flat, colour.flatten(), shape.flatten(), flat > 0)
+    return DenseTargets(flat, colour.flatten(), shape.flatten(), flat > 0, _outline(sample))
+
+
+def _outline(sample: Sample) -> Tensor:
+    """(patches, 16): things in the cells of every patch, read at their middles."""
+    step = PATCH // 4
+    cells = torch.from_numpy(sample.labels[:, step // 2 :: step, step // 2 :: step] > 0)
+    views, rows, columns = cells.shape
+    shaped = cells.view(views, rows // 4, 4, columns // 4, 4).permute(0, 1, 3, 2, 4)
+    return shaped.reshape(-1, 16).float()
 
 
 class DenseHeads(nn.Module):
@@ -67,6 +79,15 @@ class DenseHeads(nn.Module):
         self.digit = nn.Linear(width, DIGITS)
         self.colour = nn.Linear(width, len(COLOUR_INDEX) + 1)
         self.shape = nn.Linear(width, len(SHAPE_INDEX) + 1)
+        self.outline = nn.Linear(width, 16)
+
+    def edges(self, features: Tensor, outline: Tensor) -> Tensor:
+        """Loss of the outlines of things: what a shape is recognised by."""
+        mixed = (outline.mean(-1) - 0.5).abs() < 0.49
+        each = F.binary_cross_entropy_with_logits(
+            self.outline(self.norm(features)), outline, reduction="none"
+        ).mean(-1)
+        return each.mean() + (each[mixed].mean() if bool(mixed.any()) else 0.0)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, width) -> logits of digit, colour and shape."""
@@ -93,7 +114,8 @@ def dense_loss(
     for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):
         each = F.cross_entropy(found, true, reduction="none")
         for group in (targets.marked, things, ~things):
-            total = total + (each[group].mean() if bool(group.any()) else 0.0)
+            weight = SHAPE_WEIGHT if name == "shape" else 1.0
+            total = total + weight * (each[group].mean() if bool(group.any()) else 0.0)
         hits = found.argmax(-1) == true
         accuracy[name] = float(hits[targets.marked].float().mean())
         if name != "digit":
@@ -117,6 +139,5 @@ def pooled_targets(
     where = digit[index].argmax(-1, keepdim=True)
     picked = [cells(x)[index].gather(1, where)[:, 0] for x in (targets.colour, targets.shape)]
     digits = digit[index].gather(1, where)[:, 0]
-    return index, DenseTargets(
-        digits, picked[0], picked[1], torch.ones_like(digits, dtype=torch.bool)
-    )
+    every = torch.ones_like(digits, dtype=torch.bool)
+    return index, DenseTargets(digits, picked[0], picked[1], every, torch.zeros(len(digits), 16))

@@ -103,6 +103,9 @@ class Learner(nn.Module):
         targets = dense_targets(lesson.sample)
         loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
         seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
+        edges = self.patch_heads.edges(features.flatten(0, 2), targets.outline)
+        seen.logged["edges"] = float(edges.detach())
+        loss = loss + 2.0 * edges
         if lesson.sample.stride is not Stride.IMAGE:
             grid = (features.shape[0], features.shape[1], features.shape[2])
             index, single = pooled_targets(targets, grid, int(lesson.sample.stride))

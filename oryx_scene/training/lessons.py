@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.answerer import Stride
-from oryx_scene.frames import MarkSet, Question, RgbImage
+from oryx_scene.frames import MarkSet, Question, RgbImage, ViewSet
 from oryx_scene.marks.drawing import Disc, draw_marks
 from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.prompt.facts import fitting_facts
@@ -87,6 +87,17 @@ def prompt_text(sample: Sample, question: Question) -> str:
     """The question with its facts, as the pipeline writes it."""
     facts = fitting_facts(question.text, sample.views, sample.marks, "fit")
     return question_text(question, facts)
+
+
+def one_view(sample: Sample, view: int) -> Sample:
+    """The same scene and measurements with one picture only: enough to learn to read facts."""
+    return dataclasses.replace(
+        sample,
+        pictures=sample.pictures[view : view + 1],
+        labels=sample.labels[view : view + 1],
+        discs=sample.discs[view : view + 1],
+        views=ViewSet(sample.views.frames[view : view + 1]),
+    )
 
 
 def make_turns(

@@ -20,8 +20,9 @@ import torch
 
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
+from oryx_scene.synth.questions import FACT_KINDS
 from oryx_scene.training.learner import Learner, Weights
-from oryx_scene.training.lessons import Lesson, make_lesson
+from oryx_scene.training.lessons import Lesson, make_lesson, one_view
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.samples import load_sample
 
@@ -40,6 +41,8 @@ class Stage:
         kinds: weight of each type of question.
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
+        readings: share of lessons with one picture and only questions about measured facts.
+        warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Stage:
     kinds: dict[str, float] = field(default_factory=dict)
     strides: tuple[int, ...] = (1, 2, 4)
     frozen: tuple[str, ...] = ()
+    readings: float = 0.0
     warmup: int = 20
     final: float = 0.1
 
@@ -143,7 +147,12 @@ class Trainer:
             if int(sample.stride) not in self.stage.strides:
                 continue
             count += 1
-            yield make_lesson(sample, self.tokenizer, self.stage.kinds, self.stage.questions, rng)
+            kinds, questions = self.stage.kinds, self.stage.questions
+            if rng.random() < self.stage.readings:
+                sample = one_view(sample, int(rng.integers(len(sample.pictures))))
+                kinds = {kind: kinds[kind] for kind in FACT_KINDS if kind in kinds}
+                questions *= 2
+            yield make_lesson(sample, self.tokenizer, kinds, questions, rng)
 
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""

@@ -36,8 +36,8 @@ def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, An
         "hidden_size": 192,
         "intermediate_size": 512,
         "max_position_embeddings": 32768,
-        "num_attention_heads": 6,
-        "num_key_value_heads": 6,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
         "num_hidden_layers": 4,
         "rms_norm_eps": 1e-06,
         "rope_theta": 1000000.0,
@@ -95,25 +95,50 @@ def new_model(config: dict[str, Any], numbers: dict[int, Tensor], seed: int) -> 
     return model
 
 
+RATES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+# Where the heads of the first layers look at first: one patch up, down, left and right.
+OFFSETS = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
+
+
 def _look_around(model: Oryx, generator: torch.Generator) -> None:
     """Let every patch attend to its neighbours from the first step on.
 
-    What a number stands on shows beside its disc. Positions start as waves over the grid, near ones
-    alike, and queries start equal to keys (arXiv 2305.09828), so that attention begins as nearness.
+    What a number stands on shows beside its disc, and a shape is where its edges are. Positions
+    start as waves over the grid; queries are the keys of the place one patch aside (a shift turns
+    each wave), in the last layers the keys of the place itself (arXiv 2305.09828).
     """
     vision = model.vision
     grid, width = vision.config.position_grid, vision.config.width
+    rates = torch.tensor(RATES)
     axis = torch.arange(grid) / grid * 2 * torch.pi
-    waves = torch.cat(
-        [f(axis[:, None] * rate) for rate in (0.5, 1.0, 2.0, 3.0) for f in (torch.sin, torch.cos)],
-        1,
-    )
-    both = torch.cat([waves[:, None].expand(-1, grid, -1), waves[None].expand(grid, -1, -1)], -1)
-    basis = torch.randn(both.shape[-1], width, generator=generator) / both.shape[-1] ** 0.5
-    vision.pos_embed.data = (both.reshape(grid * grid, -1) @ basis)[None] * 1.2
-    for block in vision.blocks:
+    waves = torch.cat([torch.sin(axis[:, None] * rates), torch.cos(axis[:, None] * rates)], 1)
+    rows, columns = waves[:, None].expand(-1, grid, -1), waves[None].expand(grid, -1, -1)
+    both = torch.cat([rows, columns], -1).reshape(grid * grid, -1)
+    basis = 0.45 * torch.randn(both.shape[-1], width, generator=generator)
+    vision.pos_embed.data = (both @ basis)[None].contiguous()
+    read = torch.linalg.pinv(basis)  # (width, waves): positions back to waves
+    half, size = len(vision.blocks) // 2, width // vision.config.heads
+    for layer, block in enumerate(vision.blocks):
         weight = block.attn.qkv.weight.data
-        weight[width : 2 * width] = weight[:width] + 0.3 * weight[width : 2 * width]
+        for head in range(vision.config.heads):
+            offset = OFFSETS[head % len(OFFSETS)] if layer < half else (0.0, 0.0)
+            sharp = 3.6 if layer < half else 1.8
+            # A camera picture of the common size has 12 x 16 patches.
+            turned = read @ _shift(rates, offset[0] * grid / 12, offset[1] * grid / 16, grid)
+            start = head * size
+            for place, value in ((start, turned), (width + start, read)):
+                weight[place : place + size] *= 0.3
+                weight[place : place + value.shape[1]] += sharp * value.T
+
+
+def _shift(rates: Tensor, rows: float, columns: float, grid: int) -> Tensor:
+    """(waves, waves) matrix that moves row vectors of waves by a number of grid steps."""
+    blocks = []
+    for step in (rows, columns):
+        angle = rates * step / grid * 2 * torch.pi
+        sin, cos = torch.diag(angle.sin()), torch.diag(angle.cos())
+        blocks.append(torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)], 0))
+    return torch.block_diag(*blocks)
 
 
 def see_patches(model: Oryx, pictures: Sequence[RgbImage]) -> None:
