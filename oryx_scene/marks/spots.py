@@ -158,9 +158,7 @@ def _nearest_cells(seen: Cutout, lattice: Lattice) -> NDArray[np.bool_]:
     )
 
 
-def _nearest(
-    first: int, step: int, count: int, point: float, spacing: float
-) -> NDArray[np.bool_]:
+def _nearest(first: int, step: int, count: int, point: float, spacing: float) -> NDArray[np.bool_]:
     """Which of ``count`` cells along one axis lies nearest to a lattice point."""
     cells = first + step * np.arange(count)
     away = (cells - point + spacing / 2) % spacing - spacing / 2

@@ -123,11 +123,11 @@ class PackedLanguage:
         open_rows = set(range(len(ids)))
         for step in range(most):
             tokens = self.logits(last).argmax(-1)
-            for row in list(open_rows):
-                if int(tokens[row]) in stops:
-                    open_rows.discard(row)
+            for one in list(open_rows):
+                if int(tokens[one]) in stops:
+                    open_rows.discard(one)
                 else:
-                    found[row].append(int(tokens[row]))
+                    found[one].append(int(tokens[one]))
             if not open_rows or step == most - 1:
                 break
             last = self._step(tokens, scene, grown, start)

@@ -21,7 +21,7 @@ from oryx_scene.model.checkpoint import published_name
 from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
-from oryx_scene.model.vision import VisionConfig
+from oryx_scene.model.vision import Block, VisionConfig
 
 VISION = VisionConfig(width=144, depth=4, heads=4, mlp_hidden=432, patch=16, position_grid=16)
 
@@ -119,6 +119,7 @@ def _look_around(model: Oryx, generator: torch.Generator) -> None:
     read = torch.linalg.pinv(basis)  # (width, waves): positions back to waves
     half, size = len(vision.blocks) // 2, width // vision.config.heads
     for layer, block in enumerate(vision.blocks):
+        assert isinstance(block, Block)
         weight = block.attn.qkv.weight.data
         for head in range(vision.config.heads):
             offset = OFFSETS[head % len(OFFSETS)] if layer < half else (0.0, 0.0)
@@ -138,7 +139,8 @@ def _shift(rates: Tensor, rows: float, columns: float, grid: int) -> Tensor:
         angle = rates * step / grid * 2 * torch.pi
         sin, cos = torch.diag(angle.sin()), torch.diag(angle.cos())
         blocks.append(torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)], 0))
-    return torch.block_diag(*blocks)
+    whole: Tensor = torch.block_diag(*blocks)
+    return whole
 
 
 def see_patches(model: Oryx, pictures: Sequence[RgbImage]) -> None:
@@ -160,7 +162,9 @@ def see_patches(model: Oryx, pictures: Sequence[RgbImage]) -> None:
     scale = (values + 0.01 * values[min(40, width - 1)]).rsqrt()
     whitening = (vectors * scale).T.float()
     model.vision.patch_embed.proj.weight.data = whitening.view(width, 3, patch, patch).contiguous()
-    model.vision.patch_embed.proj.bias.data = -(whitening @ mean)
+    bias = model.vision.patch_embed.proj.bias
+    assert bias is not None
+    bias.data = -(whitening @ mean)
 
 
 def write_checkpoint(
