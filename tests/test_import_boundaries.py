@@ -85,6 +85,12 @@ def test_the_model_never_loads_ros_or_open3d():
     assert loaded_after(modules_of("model")) & {"rclpy", "open3d"} == set()
 
 
+def test_only_a_window_or_a_picture_loads_open3d():
+    # The node uses view.markers; RViz and Foxglove need no Open3D.
+    modules = [*modules_of("view"), *modules_of("replay"), "oryx_scene.cli.view"]
+    assert loaded_after(modules) == set()
+
+
 def test_importing_the_package_loads_no_third_party_module():
     code = (
         "import sys, oryx_scene; print(*[m for m in ('numpy', 'cv2', 'yaml') if m in sys.modules])"

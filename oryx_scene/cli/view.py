@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -219,6 +220,25 @@ def _warn(warnings: tuple[str, ...]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
+def _display_problem() -> str:
+    """Why no window can be opened; "" where one can, as far as one can tell beforehand."""
+    if sys.platform != "linux" or "WAYLAND_DISPLAY" in os.environ:
+        return ""
+    name = os.environ.get("DISPLAY", "")
+    if not name:
+        return "there is no display."
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return ""  # loading Open3D says which package is missing
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    display = x11.XOpenDisplay(name.encode())
+    if not display:
+        return f"the display '{name}' cannot be opened."
+    x11.XCloseDisplay(ctypes.c_void_p(display))
+    return ""
+
+
 def _window(args: argparse.Namespace, story: Story, first: int, config: SheetConfig) -> int:
     from oryx_scene.cli.output import printable
     from oryx_scene.errors import EngineError
@@ -226,8 +246,9 @@ def _window(args: argparse.Namespace, story: Story, first: int, config: SheetCon
     from oryx_scene.view.window import SceneWindow
 
     # Without a display Open3D would draw into an invisible window for ever.
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        raise EngineError("there is no display.", hint="--png FILE draws without one")
+    problem = _display_problem()
+    if problem:
+        raise EngineError(problem, hint="--png FILE draws without one")
     saved: list[Path] = []
 
     def save(image: RgbImage, step: Step) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import json
 
 import cv2
@@ -220,6 +221,14 @@ def test_without_a_display_the_window_names_the_way_out(wall_bag, capsys, monkey
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     view(wall_bag, code=2)
     assert "no display. Hint: --png FILE" in capsys.readouterr().err
+
+
+def test_a_display_that_is_not_there_does_not_hang(wall_bag, capsys, monkeypatch):
+    ctypes.util.find_library("X11") or pytest.skip("libX11 is not installed")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4242")
+    view(wall_bag, code=2)
+    assert "the display ':4242' cannot be opened. Hint: --png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["marks.json", "scene.npz", "answers.json"])
