@@ -18,11 +18,12 @@ from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError
 from oryx_scene.forms import answer_in_form
-from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
+from oryx_scene.frames import Frame, MarkSet, Question, Relation, SceneAnswer
 from oryx_scene.marks.crosscheck import cross_check
-from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.marks.relations import Viewpoint, measure_relations
+from oryx_scene.prompt.facts import fitting_facts, viewpoint_of
 from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
-from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
+from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text, view_names
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
 
 RANDOM_MODEL_WARNING = (
@@ -221,14 +222,17 @@ class ScenePipeline:
         parsed: ParsedAnswer,
     ) -> SceneAnswer:
         named = tuple(mark for mark in scene.marks.marks if mark.number in parsed.marks)
-        stated, disagreements = cross_check(parsed.text, scene.marks.relations)
+        measured = relations_for(scene, question.text)
+        stated, disagreements = cross_check(
+            parsed.text, measured, question=question.text, marks=len(scene.marks.marks)
+        )
         return SceneAnswer(
             question=question,
             text=parsed.text,
             scratchpad=parsed.scratchpad,
             marks=named,
             scene=scene.marks.marks,
-            relations=(*scene.marks.relations, *stated),
+            relations=(*measured, *stated),
             verdict=parsed.verdict,
             choice=parsed.choice,
             confidence=parsed.confidence,
@@ -292,6 +296,20 @@ class ScenePipeline:
             "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
             "software_version": __version__,
         }
+
+
+def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:
+    """The scene's measured relations, directions and ranges from the view that ``question`` names.
+
+    Without a named view, or without its pose, they are those of the newest view.
+    """
+    index = viewpoint_of(question, scene.views)
+    frame = scene.views.frames[index]
+    if frame.T_fixed_camera is None:
+        return scene.marks.relations
+    name = view_names([item.camera for item in scene.views.frames])[index]
+    viewpoint = Viewpoint(name, frame.T_fixed_camera)
+    return measure_relations(scene.marks.marks, scene.views.frames, viewpoint)
 
 
 def prompt_hash(prompt: Prompt) -> str:

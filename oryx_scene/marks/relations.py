@@ -2,13 +2,14 @@
 
 Left, right, in front and behind are stated from a viewpoint. Above, below and on are stated only
 where +z of the fixed frame is up (REP-103), which upright cameras tell: the world of a SLAM run may
-lie on its side.
+lie on its side. Definitions and error propagation: docs/relations.md.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,82 +20,133 @@ from oryx_scene.geometry.upright import z_is_up
 # A difference must exceed this many standard deviations, and at least this many metres.
 SIGMAS = 2.0
 LEAST_M = 0.05
+# The viewpoint's own pose is this uncertain about and along each axis (in all: 1 degree, 2 cm): it
+# turns and shifts all that is seen from it.
+VIEW_TURN_STD = float(np.radians(1.0) / np.sqrt(3.0))
+VIEW_SHIFT_STD_M = float(0.02 / np.sqrt(3.0))
+# An extent is read off two faces, each known to about a voxel.
+FACE_STD_M = 0.02
+# How far a foot may be from the top that it stands on.
+ON_GAP_M = 0.06
 
 
-def measure_relations(marks: Sequence[Mark], frames: Sequence[Frame]) -> tuple[Relation, ...]:
+@dataclass(frozen=True, eq=False)
+class Viewpoint:
+    """For whom directions are stated.
+
+    Attributes:
+        name: of the view.
+        T_fixed_camera: (4, 4) its optical frame in the fixed frame.
+    """
+
+    name: str
+    T_fixed_camera: FloatArray
+
+    @property
+    def reference(self) -> str:
+        """As relations name it."""
+        return f"view:{self.name}"
+
+    def point(self, mark: Mark) -> FloatArray:
+        """(3,) place of a mark in the optical frame: x right, y down, z forward."""
+        points = np.array([mark.position], dtype=np.float64)
+        return np.asarray(transform_points(invert(self.T_fixed_camera), points)[0])
+
+
+def newest_viewpoint(frames: Sequence[Frame]) -> Viewpoint | None:
+    """The newest view with a pose, None without."""
+    posed = [frame for frame in frames if frame.T_fixed_camera is not None]
+    newest = max(posed, key=lambda frame: (frame.stamp_ns, frame.camera), default=None)
+    if newest is None or newest.T_fixed_camera is None:
+        return None
+    return Viewpoint(newest.camera, newest.T_fixed_camera)
+
+
+def measure_relations(
+    marks: Sequence[Mark], frames: Sequence[Frame], viewpoint: Viewpoint | None = None
+) -> tuple[Relation, ...]:
     """All relations that can be measured.
 
     Args:
         marks: with places in the fixed frame.
-        frames: views; the newest one with a pose is the viewpoint of directions.
+        frames: the views.
+        viewpoint: of directions and ranges; None takes the newest view with a pose.
     """
     placed = [mark for mark in marks if mark.position is not None]
-    viewpoint = _viewpoint(frames)
-    upright = z_is_up(frames)
+    seen_from = viewpoint or newest_viewpoint(frames)
     relations: list[Relation] = []
     for mark in placed:
-        relations += _own(mark, viewpoint)
+        relations += _size(mark)
+    if seen_from is not None:
+        relations += relations_from(placed, seen_from)
     for a, b in itertools.combinations(placed, 2):
-        relations += _between(a, b, viewpoint)
-        if upright:
+        relations += _distance(a, b)
+        if z_is_up(frames):
             relations += _vertical(a, b)
     relations += _nearest(placed)
     return tuple(relations)
 
 
-def _viewpoint(frames: Sequence[Frame]) -> Frame | None:
-    posed = [frame for frame in frames if frame.T_fixed_camera is not None]
-    return max(posed, key=lambda frame: (frame.stamp_ns, frame.camera), default=None)
+def relations_from(marks: Sequence[Mark], viewpoint: Viewpoint) -> tuple[Relation, ...]:
+    """Range, bearing, left, right, in front and behind as seen from one viewpoint."""
+    placed = [mark for mark in marks if mark.position is not None]
+    relations: list[Relation] = []
+    for mark in placed:
+        relations += _towards(mark, viewpoint)
+    for a, b in itertools.combinations(placed, 2):
+        relations += _sides(a, b, viewpoint)
+    return tuple(relations)
 
 
-def _seen_from(mark: Mark, frame: Frame) -> FloatArray:
-    assert frame.T_fixed_camera is not None
-    point: FloatArray = transform_points(invert(frame.T_fixed_camera), np.array([mark.position]))[0]
-    return point
+def _size(mark: Mark) -> list[Relation]:
+    if mark.size is None:
+        return []
+    std = float(np.sqrt(2.0) * np.hypot(FACE_STD_M, 0.5 * mark.position_std))
+    return [Relation(mark.number, Predicate.SIZE, None, mark.frame_id, max(mark.size), "m", std)]
 
 
-def _own(mark: Mark, viewpoint: Frame | None) -> list[Relation]:
-    found = []
-    if mark.size is not None:
-        largest = max(mark.size)
-        found.append(Relation(mark.number, Predicate.SIZE, None, mark.frame_id, largest, "m", 0.03))
-    if viewpoint is not None:
-        x, _, z = point = _seen_from(mark, viewpoint)
-        reference = f"view:{viewpoint.camera}"
-        std = mark.position_std
-        away = float(np.linalg.norm(point))
-        found.append(Relation(mark.number, Predicate.RANGE, None, reference, away, "m", std))
-        # Positive to the left, as rotation about +z (REP-103).
-        bearing = float(np.arctan2(-x, z))
-        spread = float(std / max(away, 0.1))
-        found.append(
-            Relation(mark.number, Predicate.BEARING, None, reference, bearing, "rad", spread)
-        )
+def _towards(mark: Mark, viewpoint: Viewpoint) -> list[Relation]:
+    """How far from the camera, and in which sector: positive to the left (REP-103)."""
+    x, _, z = point = viewpoint.point(mark)
+    away = float(np.linalg.norm(point))
+    std = float(np.hypot(mark.position_std, VIEW_SHIFT_STD_M))
+    level = max(float(np.hypot(x, z)), 0.1)
+    spread = float(np.hypot(std / level, VIEW_TURN_STD))
+    bearing = float(np.arctan2(-x, z))
+    number, reference = mark.number, viewpoint.reference
+    return [
+        Relation(number, Predicate.RANGE, None, reference, away, "m", std),
+        Relation(number, Predicate.BEARING, None, reference, bearing, "rad", spread),
+    ]
+
+
+def _sides(a: Mark, b: Mark, viewpoint: Viewpoint) -> list[Relation]:
+    pa, pb = viewpoint.point(a), viewpoint.point(b)
+    difference = pa - pb
+    # A turn of the viewpoint moves a coordinate by what lies across it; a shift moves both alike.
+    x, y, z = difference
+    both, reference = a.position_std**2 + b.position_std**2, viewpoint.reference
+    std_x = float(np.sqrt(both + VIEW_TURN_STD**2 * (y * y + z * z)))
+    std_z = float(np.sqrt(both + VIEW_TURN_STD**2 * (x * x + y * y)))
+    found = _pair(a, b, z, std_z, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND)
+    # What is further right in metres but further left in the picture is called neither.
+    in_picture = float(np.arctan2(pa[0], pa[2]) - np.arctan2(pb[0], pb[2]))
+    if in_picture * x > 0:
+        found += _pair(a, b, x, std_x, reference, Predicate.LEFT_OF, Predicate.RIGHT_OF)
     return found
 
 
-def _between(a: Mark, b: Mark, viewpoint: Frame | None) -> list[Relation]:
-    pa, pb = np.array(a.position), np.array(b.position)
+def _distance(a: Mark, b: Mark) -> list[Relation]:
+    distance = float(np.linalg.norm(np.array(a.position) - np.array(b.position)))
     std = float(np.hypot(a.position_std, b.position_std))
-    least = max(LEAST_M, SIGMAS * std)
-    distance = float(np.linalg.norm(pa - pb))
-    found = [Relation(a.number, Predicate.DISTANCE, b.number, a.frame_id, distance, "m", std)]
-    if viewpoint is not None:
-        difference = _seen_from(a, viewpoint) - _seen_from(b, viewpoint)
-        reference = f"view:{viewpoint.camera}"
-        found += _pair(a, b, difference[0], least, reference, Predicate.LEFT_OF, Predicate.RIGHT_OF)
-        found += _pair(
-            a, b, difference[2], least, reference, Predicate.IN_FRONT_OF, Predicate.BEHIND
-        )
-    return found
+    return [Relation(a.number, Predicate.DISTANCE, b.number, a.frame_id, distance, "m", std)]
 
 
 def _vertical(a: Mark, b: Mark) -> list[Relation]:
     assert a.position is not None and b.position is not None
     std = float(np.hypot(a.position_std, b.position_std))
     height = a.position[2] - b.position[2]
-    least = max(LEAST_M, SIGMAS * std)
-    found = _pair(a, b, height, least, a.frame_id, Predicate.BELOW, Predicate.ABOVE)
+    found = _pair(a, b, height, std, a.frame_id, Predicate.BELOW, Predicate.ABOVE)
     return found + _on(a, b) + _on(b, a)
 
 
@@ -102,16 +154,16 @@ def _pair(
     a: Mark,
     b: Mark,
     difference: float,
-    least: float,
+    std: float,
     reference: str,
     negative: Predicate,
     positive: Predicate,
 ) -> list[Relation]:
     """The relation of a to b along one axis and its converse, nothing where it is too close."""
-    if abs(difference) < least:
+    if not _significant(abs(difference), std):
         return []
     one, other = (positive, negative) if difference > 0 else (negative, positive)
-    value, std = abs(float(difference)), least / SIGMAS
+    value = abs(float(difference))
     return [
         Relation(a.number, one, b.number, reference, value, "m", std),
         Relation(b.number, other, a.number, reference, value, "m", std),
@@ -119,14 +171,15 @@ def _pair(
 
 
 def _on(a: Mark, b: Mark) -> list[Relation]:
-    """a stands on b: its foot is at b's top, and it lies over b."""
+    """a stands on b: its foot is at b's top, and it lies over b; value is the gap."""
     assert a.position is not None and b.position is not None
     if a.size is None or b.size is None:
         return []
     gap = (a.position[2] - a.size[2] / 2) - (b.position[2] + b.size[2] / 2)
     over = all(abs(a.position[i] - b.position[i]) < b.size[i] / 2 for i in (0, 1))
-    if over and abs(gap) < 0.06 and a.position[2] > b.position[2]:
-        return [Relation(a.number, Predicate.ON, b.number, a.frame_id)]
+    if over and abs(gap) < ON_GAP_M and a.position[2] > b.position[2]:
+        std = float(np.hypot(a.position_std, b.position_std))
+        return [Relation(a.number, Predicate.ON, b.number, a.frame_id, abs(gap), "m", std)]
     return []
 
 
@@ -136,17 +189,38 @@ def _nearest(placed: Sequence[Mark]) -> list[Relation]:
     for mark in placed:
         here = np.array(mark.position)
         others = sorted(
-            (float(np.linalg.norm(np.array(other.position) - here)), other.number, other)
-            for other in placed
-            if other is not mark
+            (
+                (float(np.linalg.norm(np.array(other.position) - here)), other)
+                for other in placed
+                if other is not mark
+            ),
+            key=lambda item: (item[0], item[1].number),
         )
-        if not others:
+        if not others or (len(others) > 1 and not _clearly(mark, others[0], others[1])):
             continue
-        first, number, other = others[0]
+        first, other = others[0]
         std = float(np.hypot(mark.position_std, other.position_std))
-        if len(others) > 1 and others[1][0] - first < max(LEAST_M, SIGMAS * std):
-            continue
         found.append(
-            Relation(mark.number, Predicate.NEAREST, number, mark.frame_id, first, "m", std)
+            Relation(mark.number, Predicate.NEAREST, other.number, mark.frame_id, first, "m", std)
         )
     return found
+
+
+def _clearly(mark: Mark, first: tuple[float, Mark], second: tuple[float, Mark]) -> bool:
+    """Whether the second neighbour is further than the first beyond the difference's own error.
+
+    The mark's own error moves both distances; only its part across counts twice.
+    """
+    here = np.array(mark.position)
+    units = [
+        (np.array(other.position) - here) / max(distance, 1e-9)
+        for distance, other in (first, second)
+    ]
+    own = float(np.linalg.norm(units[0] - units[1])) * mark.position_std
+    std = float(np.sqrt(own**2 + first[1].position_std ** 2 + second[1].position_std ** 2))
+    return _significant(second[0] - first[0], std)
+
+
+def _significant(value: float, std: float) -> bool:
+    """Beyond the least difference and its own error; of unknown error it never is."""
+    return value >= LEAST_M and value >= SIGMAS * std
