@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from oryx_scene.errors import SceneMismatchError
 from oryx_scene.frames import Mark, MarkSet, ViewSet
 from oryx_scene.marks.revisit import PlaceVerdict, Surface, revisit, surface_of
-from oryx_scene.marks.voxels import usable
+from oryx_scene.marks.view_grid import usable
 
 # Of an object's points with a verdict, this share must be gone before the object is.
 GONE_SHARE = 0.7

@@ -14,28 +14,22 @@ class MarksConfig:
 
     Attributes:
         max_marks: K (Coarse Correspondences, arXiv 2408.00754: too many marks hide the picture).
-        voxel_m: side of the fused grid's cells.
-        max_range_m: depth beyond this is too noisy to segment.
-        plane_share: a plane that holds at least this share of all voxels is background.
+        max_range_m: depth beyond this is too noisy to tell objects apart.
         min_size_m, max_size_m: smallest and largest extent of an object.
         min_area_share: smallest visible share of a picture.
-        colour_step: largest difference of neighbouring voxels' colours (CIELAB) within one object.
         disc_radii: radius of the drawn disc per view, RECEIVED pixels; () takes 2.5 % of the width.
         lattices: middles of the model's patches per view, RECEIVED pixels; numbers are put there
             where the object allows. () puts them anywhere.
     """
 
     max_marks: int = 8
-    voxel_m: float = 0.03
     max_range_m: float = 6.0
-    plane_share: float = 0.05
     min_size_m: float = 0.06
     max_size_m: float = 2.0
     min_area_share: float = 0.002
-    colour_step: float = 22.0
     disc_radii: tuple[float, ...] = ()
     lattices: tuple[Lattice, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_marks < 1 or self.voxel_m <= 0:
-            raise ConfigError("marks: max_marks and voxel_m must be positive.")
+        if self.max_marks < 1 or self.max_range_m <= 0:
+            raise ConfigError("marks: max_marks and max_range_m must be positive.")

@@ -1,29 +1,77 @@
-"""Finding marks in a frozen view set: the depth route.
+"""Finding marks in a frozen view set: the depth route, then the choice of marks.
 
-Views are fused into one grid, the grid falls into objects, and because every pixel knows its voxel,
-the same object has the same number in every view without matching pictures. The result does not
-depend on the order of the views. Where depth or poses are missing it says so and invents nothing.
+The result does not depend on the order of the views. Views without depth or pose carry no marks,
+which is said; where no view has both, objects are joined by colour and tracks. A memory, such as
+the instance map, may know views already, add evidence and remember numbers; without one nothing is
+known of earlier scenes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-
-import numpy as np
-from scipy.ndimage import find_objects
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.objects import Candidate, find_candidates, label_image
+from oryx_scene.marks.depth_route import DepthObjects, cut_view, find_objects
+from oryx_scene.marks.linking import Link
 from oryx_scene.marks.relations import measure_relations
-from oryx_scene.marks.segments import segment
-from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.tracks_route import find_marks_by_tracks
-from oryx_scene.marks.voxels import PIXEL_STEP, IntArray, VoxelGrid, fuse, usable
+from oryx_scene.marks.view_grid import usable
+from oryx_scene.marks.votes import Ballot, CutView
 
 
-def find_marks(views: ViewSet, config: MarksConfig | None = None, *, question: str = "") -> MarkSet:
+class Memory(Protocol):
+    """What a finder may be told from earlier views; used for one call, in this order."""
+
+    def cut(self, frame: Frame, config: MarksConfig) -> CutView:
+        """A view cut into patches; called once per usable view."""
+
+    def links(self, ballot: Ballot) -> Sequence[Link]:
+        """Further evidence that patches are one object."""
+
+    def number(self, objects: DepthObjects) -> Sequence[FoundObject]:
+        """The objects, with the numbers they had before."""
+
+    def used(self) -> Collection[int]:
+        """Numbers that must not be given to new objects."""
+
+    def learn(self, objects: DepthObjects, marks: Sequence[Mark]) -> None:
+        """Told last: which marks came of which objects."""
+
+
+class NoMemory:
+    """Knows nothing of earlier views."""
+
+    def cut(self, frame: Frame, config: MarksConfig) -> CutView:
+        """Cut the view."""
+        return cut_view(frame, config)
+
+    def links(self, ballot: Ballot) -> Sequence[Link]:
+        """None."""
+        return ()
+
+    def number(self, objects: DepthObjects) -> Sequence[FoundObject]:
+        """As they are."""
+        return objects.kept
+
+    def used(self) -> Collection[int]:
+        """None."""
+        return ()
+
+    def learn(self, objects: DepthObjects, marks: Sequence[Mark]) -> None:
+        """Nothing is kept."""
+
+
+def find_marks(
+    views: ViewSet,
+    config: MarksConfig | None = None,
+    *,
+    question: str = "",
+    memory: Memory | None = None,
+) -> MarkSet:
     """Number the objects of a view set.
 
     Args:
@@ -31,16 +79,17 @@ def find_marks(views: ViewSet, config: MarksConfig | None = None, *, question: s
             all three: then objects are joined by colour and tracks (`tracks_route`).
         config: limits; ``disc_radii`` are per view of ``views``.
         question: objects whose label it names come first.
+        memory: what is known of earlier views.
 
     Returns:
-        at most ``config.max_marks`` marks, numbered from 1 by number of views, then visible area.
+        at most ``config.max_marks`` marks; new ones are numbered by number of views, then area.
     """
     config = config or MarksConfig()
     frames = views.frames
     if not any(usable(frame) for frame in frames):
         return find_marks_by_tracks(views, config, question)
     order = sorted(range(len(frames)), key=lambda i: _identity(frames[i]))
-    found = _find_ordered([frames[i] for i in order], config, order, question)
+    found = _find_ordered([frames[i] for i in order], config, order, question, memory or NoMemory())
     missing = [frame.camera for frame in frames if not usable(frame)]
     warnings = found.warnings
     if missing:
@@ -54,21 +103,26 @@ def _identity(frame: Frame) -> tuple[int, str, str]:
 
 
 def _find_ordered(
-    frames: list[Frame], config: MarksConfig, order: list[int], question: str
+    frames: list[Frame], config: MarksConfig, order: list[int], question: str, memory: Memory
 ) -> MarkSet:
-    grid = fuse(frames, config.voxel_m, config.max_range_m)
-    labels = segment(grid, config)
-    sizes = {index: (frame.height, frame.width) for index, frame in enumerate(frames)}
-    candidates = find_candidates(grid, labels, sizes, config)
-    cutouts = {item.view: _cutouts(label_image(grid, labels, item.view)) for item in grid.views}
-    found = [_found(item, grid, cutouts, frames) for item in candidates.kept]
+    names = [index for index, frame in enumerate(frames) if usable(frame)]
+    cuts = [memory.cut(frames[index], config) for index in names]
+    objects = find_objects(cuts, names, config, memory.links)
+    numbered = memory.number(objects)
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
     lattices = [config.lattices[index] for index in order] if config.lattices else ()
     choice = choose_marks(
-        found, frames, radii, config.max_marks, question=question, lattices=lattices
+        numbered,
+        frames,
+        radii,
+        config.max_marks,
+        question=question,
+        used=memory.used(),
+        lattices=lattices,
     )
+    memory.learn(objects, choice.marks)
     marks = tuple(_renamed(mark, order) for mark in choice.marks)
-    left_out = candidates.left_out + choice.left_out
+    left_out = objects.left_out + choice.left_out
     route = "depth" if marks else "none"
     warnings = () if marks else ("no object could be told apart in depth: no marks",)
     relations = measure_relations(marks, frames)
@@ -79,49 +133,3 @@ def _renamed(mark: Mark, order: list[int]) -> Mark:
     """The same mark with views counted as the caller does."""
     seen = [dataclasses.replace(item, view=order[item.view]) for item in mark.observations]
     return dataclasses.replace(mark, observations=tuple(sorted(seen, key=lambda item: item.view)))
-
-
-def _cutouts(image: IntArray) -> dict[int, Cutout]:
-    """Label -> its pixels in one view's label picture."""
-    boxes = find_objects(image + 1)
-    return {
-        label: Cutout(
-            image[box] == label, box[1].start * PIXEL_STEP, box[0].start * PIXEL_STEP, PIXEL_STEP
-        )
-        for label, box in enumerate(boxes)
-        if box is not None
-    }
-
-
-def _found(
-    candidate: Candidate,
-    grid: VoxelGrid,
-    cutouts: dict[int, dict[int, Cutout]],
-    frames: list[Frame],
-) -> FoundObject:
-    depth = {item.view: item.z for item in grid.views}
-    seen, middles = [], []
-    for view in sorted(candidate.views):
-        cutout = cutouts[view][candidate.label]
-        row, column = cutout.v0 // PIXEL_STEP, cutout.u0 // PIXEL_STEP
-        height, width = cutout.mask.shape
-        z = depth[view][row : row + height, column : column + width]
-        seen.append(SeenIn(view, cutout, _visible_fraction(candidate, grid, view), z))
-        middles.append(np.median(z[cutout.mask]))
-    x, y, z_ = (float(value) for value in candidate.position)
-    sx, sy, sz = (float(value) for value in candidate.size)
-    # Depth noise of one percent at the mean distance, and half a voxel of quantisation.
-    mean_z = float(np.mean(middles))
-    return FoundObject(
-        tuple(seen),
-        position=(x, y, z_),
-        size=(sx, sy, sz),
-        position_std=float(np.hypot(0.01 * mean_z, 0.015)),
-        frame_id=next(frame.fixed_frame for frame in frames if frame.fixed_frame),
-    )
-
-
-def _visible_fraction(candidate: Candidate, grid: VoxelGrid, view: int) -> float:
-    """Share of the object's known surface that this view saw."""
-    bits = grid.seen_by[candidate.voxels] >> np.int64(min(view, 62))
-    return float((bits & 1).mean())

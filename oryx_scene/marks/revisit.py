@@ -17,7 +17,7 @@ from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation, ViewSet
 from oryx_scene.geometry.camera import project, unproject
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.marks.paint import paint_of
-from oryx_scene.marks.voxels import usable
+from oryx_scene.marks.view_grid import usable
 
 # Two depths agree within max(this many metres, this share of z).
 TOLERANCE_M = 0.05

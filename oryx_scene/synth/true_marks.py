@@ -16,10 +16,11 @@ from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radi
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.spots import Cutout
-from oryx_scene.marks.voxels import PIXEL_STEP
 from oryx_scene.synth.truth import ObjectTruth
 
 POSITION_STD_M = 0.02
+# Numbers are placed on every second pixel.
+PIXEL_STEP = 2
 
 
 def true_marks(

@@ -1,0 +1,148 @@
+"""The depth route: views with depth and pose to objects, each with the pixels that show it.
+
+Every view is cut into patches, patches of different views that lie on one another become one
+object, and what stays doubtful is left out and counted. Numbers and discs are others' business.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.marks.choice import FoundObject, SeenIn
+from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.limbs import attach_limbs
+from oryx_scene.marks.linking import Link, doubt, group_patches, visible_shares
+from oryx_scene.marks.patches import cut_patches
+from oryx_scene.marks.splitting import paint_groups
+from oryx_scene.marks.spots import Cutout
+from oryx_scene.marks.view_grid import Mask, make_grid
+from oryx_scene.marks.votes import Ballot, CutView, cast_votes, sample_patches
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class DepthObjects:
+    """What was found and what was left out.
+
+    Attributes:
+        kept: the objects.
+        nodes: (k,) nodes of ``ballot`` that each object consists of.
+        ballot: the patches of all views.
+        left_out: reason -> how many.
+    """
+
+    kept: tuple[FoundObject, ...]
+    nodes: tuple[IntArray, ...]
+    ballot: Ballot
+    left_out: Counter[str]
+
+
+def cut_view(frame: Frame, config: MarksConfig) -> CutView:
+    """One view, cut into patches: all that the route needs of a frame."""
+    grid = make_grid(frame, config.max_range_m)
+    return sample_patches(frame, grid, cut_patches(grid))
+
+
+def find_objects(
+    cuts: Sequence[CutView],
+    names: Sequence[int],
+    config: MarksConfig,
+    more_links: Callable[[Ballot], Sequence[Link]] = lambda _: (),
+) -> DepthObjects:
+    """Objects of cut views.
+
+    Args:
+        cuts: views in an order that does not depend on who asks.
+        names: index of each view in the caller's frames.
+        config: limits.
+        more_links: evidence beside that of the views themselves.
+    """
+    ballot = cast_votes(cuts)
+    group = attach_limbs(ballot, group_patches(ballot, more_links(ballot)))
+    pictures = paint_groups(ballot, group)
+    left_out: Counter[str] = Counter()
+    kept, kept_nodes = [], []
+    for name in np.unique(group):
+        nodes = np.flatnonzero(group == name)
+        masks = {view: picture == name for view, picture in enumerate(pictures)}
+        found, reason = _examine(ballot, nodes, masks, names, config)
+        if found is not None:
+            kept.append(found)
+            kept_nodes.append(nodes)
+        elif reason:
+            left_out[reason] += 1
+    return DepthObjects(tuple(kept), tuple(kept_nodes), ballot, left_out)
+
+
+def _examine(
+    ballot: Ballot,
+    nodes: IntArray,
+    masks: dict[int, Mask],
+    names: Sequence[int],
+    config: MarksConfig,
+) -> tuple[FoundObject | None, str]:
+    large = [
+        view
+        for view, mask in masks.items()
+        if _area_share(ballot.views[view], mask) >= config.min_area_share
+    ]
+    if not large:
+        return None, "too small in every view"
+    reason = doubt(ballot, nodes)
+    if reason:
+        return None, reason
+    points = np.concatenate([_points(ballot, node) for node in nodes])
+    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
+    size = high - low
+    if size.max() < config.min_size_m:
+        return None, ""
+    if size.max() > config.max_size_m:
+        return None, "too large to be one object"
+    visible = dict(zip(ballot.node_view[nodes], visible_shares(ballot, nodes), strict=True))
+    seen = tuple(
+        _seen_in(ballot.views[view], names[view], masks[view], float(visible.get(view, np.nan)))
+        for view in large
+    )
+    middle = (low + high) / 2
+    depth = float(np.mean([np.nanmedian(part.depth) for part in seen if part.depth is not None]))
+    return (
+        FoundObject(
+            tuple(sorted(seen, key=lambda part: part.view)),
+            position=(float(middle[0]), float(middle[1]), float(middle[2])),
+            size=(float(size[0]), float(size[1]), float(size[2])),
+            # Depth noise of one percent at the mean distance, and what cells quantise.
+            position_std=float(np.hypot(0.01 * depth, 0.015)),
+            frame_id=ballot.views[0].fixed_frame,
+        ),
+        "",
+    )
+
+
+def _area_share(cut: CutView, mask: Mask) -> float:
+    return int(mask.sum()) * cut.grid.step**2 / (cut.height * cut.width)
+
+
+def _points(ballot: Ballot, node: int) -> FloatArray:
+    cut = ballot.views[ballot.node_view[node]]
+    own: FloatArray = cut.samples.points[cut.samples.owner == ballot.node_patch[node]]
+    return own
+
+
+def _seen_in(cut: CutView, name: int, mask: Mask, visible: float) -> SeenIn:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    step, half = cut.grid.step, cut.grid.half
+    z = cut.grid.z[box].astype(np.float64)
+    return SeenIn(
+        name,
+        Cutout(mask[box], int(columns[0]) * step + half, int(rows[0]) * step + half, step),
+        visible,
+        np.where(z > 0, z, np.nan),
+    )
