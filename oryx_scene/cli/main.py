@@ -29,6 +29,7 @@ COMMANDS = (
     "bench",
     "view",
     "changed",
+    "train",
     "node",
 )
 

@@ -17,43 +17,19 @@ import cv2
 import numpy as np
 
 from oryx_scene.answerer import Stride
-from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
 from oryx_scene.errors import SourceError
 from oryx_scene.frames import Frame, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.drawing import Disc
 from oryx_scene.prompt.prepare import move_to_placement
 from oryx_scene.scene import NO_MODEL, Scene, find_marks_fresh, freeze_scene
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
+from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.synth.true_marks import objects_under, true_marks
 from oryx_scene.synth.truth import ObjectTruth
-from oryx_scene.synth.world import World, WorldConfig, make_world
+from oryx_scene.synth.world import World
 
 TRAIN_RIGS = ("ring", "surround", "handheld", "stereo")
 UNSEEN_RIG = "mast"
 SIZES = ((192, 256), (192, 256), (240, 320))
-
-
-@dataclass(frozen=True)
-class SampleSpec:
-    """What to render.
-
-    Attributes:
-        seed: of the world.
-        split: of the world (`synth.words.SPLITS`).
-        rig, views, height, width: of the cameras.
-        compression: "1", "4" or "16".
-        own_marks: marks of the project's finder (with its errors) instead of true ones.
-    """
-
-    seed: int
-    split: str = "train"
-    rig: str = "ring"
-    views: int = 4
-    height: int = 192
-    width: int = 256
-    compression: str = "4"
-    own_marks: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +49,7 @@ class Sample:
         truth: by object id.
     """
 
-    spec: SampleSpec
+    spec: SceneSpec
     stride: Stride
     pictures: RgbImage
     labels: RgbImage
@@ -85,7 +61,7 @@ class Sample:
     truth: dict[int, ObjectTruth]
 
 
-def draw_spec(seed: int, split: str = "train") -> SampleSpec:
+def draw_spec(seed: int, split: str = "train") -> SceneSpec:
     """The mixture of training scenes: mostly 2-6 small views at 4x, some at 16x, few at 1x."""
     rng = np.random.default_rng([17, seed])
     compression = str(rng.choice(["4", "16", "1"], p=[0.74, 0.2, 0.06]))
@@ -93,7 +69,7 @@ def draw_spec(seed: int, split: str = "train") -> SampleSpec:
     if rng.random() < 0.1 and compression == "4":
         counts = (1, 8)
     height, width = SIZES[int(rng.integers(len(SIZES)))]
-    return SampleSpec(
+    return SceneSpec(
         seed,
         split,
         str(rng.choice(TRAIN_RIGS)),
@@ -105,20 +81,7 @@ def draw_spec(seed: int, split: str = "train") -> SampleSpec:
     )
 
 
-def pipeline_config(spec: SampleSpec) -> PipelineConfig:
-    """Settings under which a scene of ``spec`` is frozen."""
-    views = ViewsConfig(count=spec.views, history_s=3600.0, max_age_s=3600.0)
-    return PipelineConfig(views=views, budget=BudgetConfig(compression=spec.compression))
-
-
-def render_spec(spec: SampleSpec) -> tuple[World, list[Frame]]:
-    """The world of ``spec`` and its pictures."""
-    world = make_world(spec.seed, WorldConfig(split=spec.split))
-    rig = RigConfig(kind=spec.rig, views=spec.views, height=spec.height, width=spec.width)
-    return world, render_views(world, make_poses(world, rig))
-
-
-def make_sample(spec: SampleSpec) -> Sample | None:
+def make_sample(spec: SceneSpec) -> Sample | None:
     """Render and freeze one scene; None where nothing could be marked."""
     world, frames = render_spec(spec)
     finder = find_marks_fresh
@@ -138,7 +101,7 @@ def make_sample(spec: SampleSpec) -> Sample | None:
     return sample_of(scene, world, spec) if scene.marks.marks else None
 
 
-def sample_of(scene: Scene, world: World, spec: SampleSpec) -> Sample:
+def sample_of(scene: Scene, world: World, spec: SceneSpec) -> Sample:
     """The sample of a frozen scene whose frames still carry true ids."""
     placements = scene.plan.placements
     frames = scene.views.frames
@@ -249,7 +212,7 @@ def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:
     truth = [ObjectTruth(i, c, s, tuple(p), tuple(e)) for i, c, s, p, e in described["truth"]]
     low = described["low_size"]
     return Sample(
-        SampleSpec(**described["spec"]),
+        SceneSpec(**described["spec"]),
         Stride(described["stride"]),
         arrays["pictures"],
         arrays["labels"],

@@ -13,16 +13,14 @@ from oryx_scene.model.load import load_answerer  # noqa: E402
 from oryx_scene.model.tokenizer import HubTokenizer, split_prompt_ids  # noqa: E402
 from oryx_scene.pipeline import ScenePipeline  # noqa: E402
 from oryx_scene.prompt.prepare import move_to_placement  # noqa: E402
+from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec  # noqa: E402
 from oryx_scene.training.learner import Learner, Weights  # noqa: E402
 from oryx_scene.training.lessons import make_lesson, prompt_text, scene_ids  # noqa: E402
 from oryx_scene.training.packed import PackedLanguage  # noqa: E402
 from oryx_scene.training.probe import write_answers  # noqa: E402
 from oryx_scene.training.samples import (  # noqa: E402
-    SampleSpec,
     load_sample,
     make_sample,
-    pipeline_config,
-    render_spec,
     sample_of,
     save_sample,
 )
@@ -57,7 +55,7 @@ def test_training_sees_what_the_pipeline_shows_and_answers_as_the_engine_does(
     folder, tokenizer, compression
 ):
     views = 1 if compression == "1" else 3
-    spec = SampleSpec(7, rig="ring", views=views, compression=compression, own_marks=True)
+    spec = SceneSpec(7, rig="ring", views=views, compression=compression, own_marks=True)
     world, frames = render_spec(spec)
     engine = load_answerer(str(folder), device="cpu")
     pipeline = ScenePipeline(engine, pipeline_config(spec))
@@ -118,7 +116,7 @@ def test_packed_hidden_states_are_the_stock_models(tokenizer, folder):
 
 
 def test_one_lesson_has_a_gradient_everywhere(tokenizer):
-    sample = make_sample(SampleSpec(5, views=2))
+    sample = make_sample(SceneSpec(5, views=2))
     assert sample is not None
     config = small_config(len(tokenizer._tokenizer))
     learner = Learner(new_model(config, {}, seed=1).requires_grad_(True))
@@ -132,7 +130,7 @@ def test_one_lesson_has_a_gradient_everywhere(tokenizer):
 
 
 def test_a_kept_scene_comes_back(tmp_path):
-    sample = make_sample(SampleSpec(9, views=2, own_marks=True))
+    sample = make_sample(SceneSpec(9, views=2, own_marks=True))
     assert sample is not None
     save_sample(sample, tmp_path / "a.npz")
     again = load_sample(tmp_path / "a.npz")

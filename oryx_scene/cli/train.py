@@ -1,0 +1,38 @@
+"""`oryx-scene train`: makes the small checkpoint from synthetic scenes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+HELP = "Train the small model on synthetic scenes (goes on where it was interrupted)."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("out", type=Path, help="folder for scenes, states, curve and checkpoint")
+    parser.add_argument("--preset", choices=("cpu", "tiny"), default="cpu")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hours", type=float, help="stop early; a second call goes on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the recipe."""
+    import dataclasses
+
+    import cv2
+    import torch
+
+    from oryx_scene.training.curve import draw_curve
+    from oryx_scene.training.recipe import PRESETS, train
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
+    until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
+    folder = train(recipe, args.out, lambda line: print(line, flush=True), until)
+    logs = [args.out / stage.name / "log.jsonl" for stage in recipe.stages()]
+    print(f"learning curve: {draw_curve(logs, args.out / 'curve.png')}")
+    print(f"checkpoint: {folder}")
+    return 0

@@ -1,0 +1,46 @@
+"""One synthetic scene by its settings: the world, the cameras, and how the pipeline freezes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
+from oryx_scene.frames import Frame
+from oryx_scene.synth.render import render_views
+from oryx_scene.synth.rigs import RigConfig, make_poses
+from oryx_scene.synth.world import World, WorldConfig, make_world
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """What to render.
+
+    Attributes:
+        seed: of the world.
+        split: of the world (`synth.words.SPLITS`).
+        rig, views, height, width: of the cameras.
+        compression: "1", "4" or "16".
+        own_marks: marks of the project's finder (with its errors) instead of true ones.
+    """
+
+    seed: int
+    split: str = "train"
+    rig: str = "ring"
+    views: int = 4
+    height: int = 192
+    width: int = 256
+    compression: str = "4"
+    own_marks: bool = False
+
+
+def pipeline_config(spec: SceneSpec) -> PipelineConfig:
+    """Settings under which a scene of ``spec`` is frozen."""
+    views = ViewsConfig(count=spec.views, history_s=3600.0, max_age_s=3600.0)
+    return PipelineConfig(views=views, budget=BudgetConfig(compression=spec.compression))
+
+
+def render_spec(spec: SceneSpec) -> tuple[World, list[Frame]]:
+    """The world of ``spec`` and its pictures."""
+    world = make_world(spec.seed, WorldConfig(split=spec.split))
+    rig = RigConfig(kind=spec.rig, views=spec.views, height=spec.height, width=spec.width)
+    return world, render_views(world, make_poses(world, rig))

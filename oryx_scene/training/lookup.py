@@ -1,0 +1,138 @@
+"""A start for one attention head: from a spoken number to the picture's token that shows it.
+
+Found by gradient alone, this link takes most of a small budget: while attention is spread over
+hundreds of tokens, no single one is told that it mattered. Here the head's weights are solved by
+ridge regression on real features: queries and keys agree on a code per number, values carry what
+the token shows, in the words that answer. Training goes on from there and is free to change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from oryx_scene.answerer import Stride
+from oryx_scene.training.dense import COLOUR_INDEX, SHAPE_INDEX, dense_targets, pooled_targets
+from oryx_scene.training.learner import Learner
+from oryx_scene.training.lessons import Lesson
+
+NUMBERS = 8
+# Logit by which a shown number stands out, for a perfectly read digit.
+SHARPNESS = 14.0
+RIDGE = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Projected visual tokens and what is true of them: (n, hidden_size) and (n,) each, 0 none."""
+
+    projected: Tensor
+    digit: Tensor
+    colour: Tensor
+    shape: Tensor
+
+
+def read_tokens(learner: Learner, lessons: Sequence[Lesson]) -> Tokens:
+    """The visual tokens of lessons at 4x and 16x; of those without a number every fourth."""
+    parts: list[tuple[Tensor, ...]] = []
+    for lesson in lessons:
+        stride = lesson.sample.stride
+        if stride is Stride.IMAGE:
+            continue
+        features = learner.features(lesson)
+        grid = (features.shape[0], features.shape[1], features.shape[2])
+        index, true = pooled_targets(dense_targets(lesson.sample), grid, int(stride))
+        projected = learner.model.projector.proj(learner.pool(features, stride).flatten(0, 2))
+        told = torch.zeros(3, len(projected), dtype=torch.long)
+        told[:, index] = torch.stack([true.digit, true.colour, true.shape])
+        keep = torch.cat([index, (told[0] == 0).nonzero()[::4, 0]])
+        parts.append((projected[keep], *told[:, keep]))
+    joined = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return Tokens(joined[0], joined[1], joined[2], joined[3])
+
+
+def _ridge(inputs: Tensor, wanted: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted linear fit with bias: (outputs, inputs) and (outputs,)."""
+    extended = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
+    weighted = extended * weights[:, None]
+    square = extended.T @ weighted + RIDGE * torch.eye(extended.shape[1])
+    solution = torch.linalg.solve(square, weighted.T @ wanted)
+    return solution[:-1].T, solution[-1]
+
+
+def link_numbers(learner: Learner, lessons: Sequence[Lesson], tokenizer: Any) -> None:
+    """Set head 0 of the first layer; ``tokenizer`` is the transformers tokenizer."""
+    with torch.no_grad():
+        tokens = read_tokens(learner, lessons)
+        language = learner.model.language.model
+        layer, words = language.layers[0], language.embed_tokens.weight
+        shown, spoken = layer.input_layernorm(tokens.projected), layer.input_layernorm(words)
+        _set_lookup(layer, shown, spoken, tokens, tokenizer.get_vocab(), learner)
+        _set_values(layer, shown, words, tokens, tokenizer.get_vocab())
+
+
+def _set_lookup(
+    layer: Any, shown: Tensor, spoken: Tensor, tokens: Tokens, vocabulary: dict[str, int],
+    learner: Learner,
+) -> None:  # fmt: skip
+    attention, size = layer.self_attn, layer.self_attn.head_dim
+    # Slow rotary pairs only: a number is far from the picture that shows it.
+    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    generator = torch.Generator().manual_seed(11)
+    codes = torch.linalg.qr(torch.randn(len(slow), len(slow), generator=generator))[0][:NUMBERS]
+    projector = learner.model.projector
+    layout = layer.input_layernorm(
+        torch.stack(
+            [
+                projector.image_newline,
+                projector.image_begin,
+                projector.image_end,
+                projector.image_sep,
+            ]
+        )
+    )
+    inputs = torch.cat([shown, spoken, layout])
+    wanted = torch.zeros(len(inputs), len(slow))
+    marked = tokens.digit > 0
+    wanted[: len(shown)][marked] = codes[tokens.digit[marked] - 1]
+    counts = torch.cat(
+        [1.0 + 2.0 * marked, torch.full((len(spoken),), 2.0), torch.full((len(layout),), 200.0)]
+    )
+    keys = _ridge(inputs, wanted, counts)
+    asked = torch.zeros(len(spoken), len(slow))
+    for number in range(1, NUMBERS + 1):
+        for word in (f"Ġ{number}", str(number)):
+            asked[vocabulary[word]] = codes[number - 1]
+    queries = _ridge(spoken, asked, 1.0 + 29.0 * (asked.abs().sum(1) > 0))
+    scale = (SHARPNESS * size**0.5) ** 0.5
+    for projection, (weight, bias) in ((attention.q_proj, queries), (attention.k_proj, keys)):
+        projection.weight[:size], projection.bias[:size] = 0.0, 0.0
+        projection.weight[slow], projection.bias[slow] = scale * weight, scale * bias
+
+
+def _set_values(
+    layer: Any, shown: Tensor, words: Tensor, tokens: Tokens, vocabulary: dict[str, int]
+) -> None:
+    attention, size = layer.self_attn, layer.self_attn.head_dim
+    colours, shapes = len(COLOUR_INDEX), len(SHAPE_INDEX)
+    marked = (tokens.digit > 0) & (tokens.colour > 0)
+    wanted = torch.zeros(int(marked.sum()), colours + shapes)
+    rows = torch.arange(len(wanted))
+    wanted[rows, tokens.colour[marked] - 1] = 1.0
+    wanted[rows, colours + tokens.shape[marked] - 1] = 1.0
+    weight, bias = _ridge(shown[marked], wanted, torch.ones(len(wanted)))
+    count = colours + shapes
+    attention.v_proj.weight[:size], attention.v_proj.bias[:size] = 0.0, 0.0
+    attention.v_proj.weight[:count], attention.v_proj.bias[:count] = weight, bias
+    attention.v_proj.bias[:colours] -= 1.0 / colours
+    attention.v_proj.bias[colours:count] -= 1.0 / shapes
+    ids = [vocabulary[f"Ġ{word}"] for word in (*COLOUR_INDEX, *SHAPE_INDEX)]
+    # The dual basis: each value raises its own word and no other of them.
+    dual = torch.linalg.pinv(words[ids])
+    dual = dual / dual.norm(dim=0) * words.norm(dim=1).mean() * 4.0
+    attention.o_proj.weight[:, :size] = 0.0
+    attention.o_proj.weight[:, :count] = dual
