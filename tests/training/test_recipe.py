@@ -1,0 +1,31 @@
+import dataclasses
+import json
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'model' is not installed")
+pytest.importorskip("matplotlib", reason="the extra 'train' is not installed")
+
+from oryx_scene.cli.main import main
+from oryx_scene.errors import ConfigError
+from oryx_scene.model.load import load_answerer
+from oryx_scene.training.recipe import PRESETS, train
+
+
+@pytest.mark.slow
+def test_the_tiny_recipe_runs_to_a_checkpoint_that_loads_and_goes_on(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", str(out), "--preset", "tiny"]) == 0
+    assert (out / "curve.png").stat().st_size > 1000
+    engine = load_answerer(str(out / "checkpoint"), device="cpu")
+    assert engine.card.synthetic_only
+    described = json.loads((out / "checkpoint" / "config.json").read_text())
+    assert described["oryx_scene"]["recipe"]["seed"] == 1
+    before = (out / "checkpoint" / "model.safetensors").read_bytes()
+    # Finished stages are not done again.
+    assert main(["train", str(out), "--preset", "tiny"]) == 0
+    assert (out / "checkpoint" / "model.safetensors").read_bytes() == before
+    other = dataclasses.replace(PRESETS["tiny"], seed=2)
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(other, out, print)
+    capsys.readouterr()
