@@ -2,7 +2,8 @@
 
 Four cameras of 640x480 at 30 Hz from another process into the real node (real rclpy, real DDS); the
 caller is a node beside it. The fake engine answers at once, so that what is left is the node's own;
-the tiny random model shows the whole way. Prints a table and one last JSON line. Times in ms.
+finding marks is shown apart. The tiny random model shows the whole way. Prints a table and one last
+JSON line. Times in ms.
 """
 
 from __future__ import annotations
@@ -104,27 +105,30 @@ def frozen_and_fresh(bench: Any, count: int) -> dict[str, Any]:
     return result
 
 
-def with_fake(args: argparse.Namespace, depth: bool) -> dict[str, Any]:
-    """What needs no model."""
+def with_fake(label: str, count: int, *, depth: bool, marks: bool) -> dict[str, Any]:
+    """Where the time goes around an engine that answers at once."""
     from fakes import FakeAnswerer
 
-    label = "4 RGB-D cameras, marks" if depth else "4 cameras, no depth"
-    bench = node_with(FakeAnswerer(), depth=depth)
+    bench = node_with(FakeAnswerer(), depth=depth, marks__enabled=marks)
     try:
-        parts = overhead(bench, args.count)
-        for name, value in parts.items():
-            print_row(f"{label}: {name.replace('_', ' ')}", value)
-        found: dict[str, Any] = {"overhead": parts}
+        parts = overhead(bench, count)
     finally:
         bench.close()
-    if depth:
-        return found
-    bench = node_with(FakeAnswerer(), depth=False, queue__capacity=0)
+    for name, value in parts.items():
+        print_row(f"{label}: {name.replace('_', ' ')}", value)
+    return parts
+
+
+def refused(count: int) -> dict[str, float]:
+    """BUSY, with the queue that holds nobody."""
+    from fakes import FakeAnswerer
+
+    bench = node_with(FakeAnswerer(), depth=False, marks__enabled=False, queue__capacity=0)
     try:
-        found["busy"] = busy(bench, args.count)
-        print_row("BUSY: goal sent to result", found["busy"])
+        found = busy(bench, count)
     finally:
         bench.close()
+    print_row("BUSY: goal sent to result", found)
     return found
 
 
@@ -132,11 +136,11 @@ def with_model(args: argparse.Namespace) -> dict[str, Any]:
     """The tiny random model: cancel, and what freezing saves."""
     from oryx_scene.model.load import load_answerer
 
-    bench = node_with(load_answerer("random", device="cpu"), depth=False)
+    bench = node_with(load_answerer("random", device="cpu"), depth=False, marks__enabled=False)
     try:
         found: dict[str, Any] = {"cancel": cancel(bench, args.count)}
         print_row("tiny model: cancel to result", found["cancel"])
-        found |= frozen_and_fresh(bench, max(5, args.count // 2))
+        found |= frozen_and_fresh(bench, max(3, args.count // 8))
         print_row("tiny model: question on a frozen scene, 8 tokens", found["frozen"])
         print_row("tiny model: question on a fresh scene, 8 tokens", found["fresh"])
         print(f"fresh over frozen: {found['fresh_over_frozen']}x")
@@ -156,9 +160,12 @@ def main() -> None:
     rclpy.init()
     result: dict[str, Any] = {"benchmark": "ros_answers", "count": args.count}
     with cameras("--hz", "30", "--seconds", "3600", "--depth"):
-        result["fake_no_depth"] = with_fake(args, depth=False)
-        result["fake_depth"] = with_fake(args, depth=True)
+        few = max(3, args.count // 8)
+        result["no_marks"] = with_fake("4 cameras, no marks", args.count, depth=False, marks=False)
+        result["busy"] = refused(args.count)
         result["tiny"] = with_model(args)
+        result["tracks"] = with_fake("4 cameras, marks from RGB", few, depth=False, marks=True)
+        result["depth"] = with_fake("4 RGB-D cameras, marks", few, depth=True, marks=True)
     rclpy.try_shutdown()
     finish(result)
 

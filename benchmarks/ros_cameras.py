@@ -18,6 +18,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
@@ -117,7 +118,8 @@ def static_transforms(names: list[str]) -> TFMessage:
 
 def publish(args: argparse.Namespace) -> dict[str, Any]:
     """Publish until the time is over; what was sent."""
-    rclpy.init()
+    # SIGTERM ends the process at once; there is nothing to save.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("cameras")
     size = (args.height, args.width)
     cameras = [

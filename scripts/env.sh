@@ -109,8 +109,16 @@ ros_wheels_missing() {
     fi
 }
 
+# What extension modules are compiled with: a C++ compiler and Python's headers.
 need_compiler() {
-    command -v g++ >/dev/null 2>&1 || apt_install g++
+    wanted=""
+    command -v g++ >/dev/null 2>&1 || wanted="g++"
+    if ! "$py" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then
+        wanted="$wanted python$("$py" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev"
+    fi
+    # Unquoted: a list of packages.
+    [ -z "$wanted" ] || apt_install $wanted
 }
 
 # Builds the interfaces with pip into the virtual environment; done again when a file of them changed.

@@ -11,5 +11,4 @@ if reason=$(ros_wheels_missing); then
 fi
 install_extras model,ros
 install_interfaces
-pip_install --no-deps "$root/ros/oryx_scene_ros"
 say "Ready: $venv/bin/oryx-scene node --params launch/scene.yaml    (docs/ros.md)"

@@ -23,7 +23,7 @@ CUT_SHORT = ("deadline", "cancelled")
 _MODEL_FIELDS = ("name", "revision", "dtype", "quantization")
 # These say how long and how much was computed, which depends on what was asked before.
 _NEVER_COMPARED = ("timings_s", "counters")
-_REPORTED_ONLY = ("device", "attention", "software_version")
+_REPORTED_ONLY = ("device", "attention", "linear", "software_version")
 
 
 @dataclass(frozen=True)
