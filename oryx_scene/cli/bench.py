@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 
 HELP = "Measure the engine beside the limits of this machine and other implementations."
@@ -20,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="calls per side after the warm-up")
     parser.add_argument("--tokens", type=int, default=0, help="length of the prompt")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: torch's own)")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count the seconds that the thread computed: for a busy machine, with --threads 1",
+    )
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
 
 
@@ -29,24 +35,29 @@ def run(args: argparse.Namespace) -> int:
 
     from oryx_scene.bench.options import BenchOptions, part
     from oryx_scene.bench.report import table
+    from oryx_scene.bench.timing import cpu_time
     from oryx_scene.errors import ConfigError
     from oryx_scene.model.checkpoint import DTYPES
     from oryx_scene.model.device import check_device
 
     if args.rounds < 1 or args.tokens < 0 or args.threads < 0:
         raise ConfigError("--rounds must be at least 1, --tokens and --threads not negative.")
+    if args.cpu_time and args.threads != 1:
+        raise ConfigError("--cpu-time counts one thread.", hint="add --threads 1")
     if args.threads:
         torch.set_num_threads(args.threads)
     device = check_device(args.device)
     name = args.dtype or ("float32" if device.type == "cpu" else "bfloat16")
     options = BenchOptions(args.size, device, DTYPES[name], args.rounds, args.tokens)
-    rows = part(args.part)(options)
+    with cpu_time() if args.cpu_time else contextlib.nullcontext():
+        rows = part(args.part)(options)
     described = {
         "bench": args.part,
         "size": args.size,
         "device": _device_name(device),
         "dtype": name,
         "threads": torch.get_num_threads(),
+        "clock": "CPU seconds of the thread" if args.cpu_time else "wall",
         "torch": torch.__version__,
         "warm_up": "one call per side, reported as first_s",
         "rows": [row.as_dict() for row in rows],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from oryx_scene.bench.language import kv_bytes, prefill_flops, weight_bytes  # noqa: E402
 from oryx_scene.bench.models import random_model  # noqa: E402
 from oryx_scene.bench.report import Row, table  # noqa: E402
-from oryx_scene.bench.timing import Times, measure  # noqa: E402
+from oryx_scene.bench.timing import Times, cpu_time, measure, timed  # noqa: E402
 from oryx_scene.bench.vit import tower_flops  # noqa: E402
 from oryx_scene.cli.main import main  # noqa: E402
 from oryx_scene.model.vision import VisionConfig  # noqa: E402
@@ -30,7 +31,15 @@ def test_every_part_prints_a_table_and_one_json_line(capsys, part):
     assert all(row["ratio"] > 0 and row["against"] for row in compared)
 
 
+def test_time_of_a_thread_does_not_count_waiting():
+    with cpu_time():
+        found = measure({"sleep": lambda: time.sleep(0.05)}, 1, CPU)
+    assert found["sleep"].median < 0.04 < timed(lambda: time.sleep(0.05), CPU)
+
+
 def test_bad_numbers_are_one_line(capsys):
+    assert main(["bench", "vit", "--cpu-time"]) == 2
+    assert "--threads 1" in capsys.readouterr().err
     assert main(["bench", "vit", "--rounds", "0"]) == 2
     assert "--rounds" in capsys.readouterr().err
     assert main(["bench", "vit", "--device", "cuda:99"]) == 2
