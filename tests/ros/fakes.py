@@ -16,11 +16,15 @@ CARD = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
 
 @dataclass
 class FakeAnswerer:
-    """Says the words of ``words`` one by one; stages named in ``holding`` wait until released."""
+    """Says the words of ``words`` one by one; stages named in ``holding`` wait until released.
+
+    ``hold_after`` words it stays in the stage "held".
+    """
 
     words: tuple[str, ...] = ("It ", "is ", "mark ", "1.")
     holding: set[str] = field(default_factory=set)
     fail_next: bool = False
+    hold_after: int | None = None
     prompts: list[Prompt] = field(default_factory=list)
     limits: list[Limits] = field(default_factory=list)
     at: str = "idle"
@@ -50,6 +54,9 @@ class FakeAnswerer:
         ids = []
         for word in self.words[: limits.max_new_tokens]:
             reason = reason or self._pass("decode", limits)
+            if len(ids) == self.hold_after:
+                self.holding.add("held")
+                reason = reason or self._pass("held", limits)
             if reason:
                 break
             text += word

@@ -145,10 +145,18 @@ class Intake:
         """How many publish on a topic."""
         return int(self.node.count_publishers(item.topic))
 
+    def _own_qos(self, item: Watched) -> QoSProfile:
+        """As DDS has it: `best_available` was decided when the subscription was made."""
+        own = (self.node.get_name(), self.node.get_namespace())
+        for info in self.node.get_subscriptions_info_by_topic(item.topic):
+            if (info.node_name, info.node_namespace) == own:
+                return info.qos_profile
+        return item.subscription.qos_profile
+
     def misfits(self, item: Watched) -> list[str]:
         """Publishers on a topic that this subscription cannot receive from, one sentence each."""
         said = []
-        wanted = item.subscription.qos_profile
+        wanted = self._own_qos(item)
         for info in self.node.get_publishers_info_by_topic(item.topic):
             who = f"{info.node_namespace.rstrip('/')}/{info.node_name} on {item.topic}"
             if info.topic_type != item.type_name:

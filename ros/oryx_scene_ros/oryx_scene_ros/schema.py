@@ -88,7 +88,8 @@ SPECS = (
     Spec(
         "image_reliability",
         "best_effort",
-        "QoS of camera subscriptions; `best_effort` receives from every publisher.",
+        "QoS of camera subscriptions. `best_effort` receives from every publisher; "
+        "`best_available` is decided by the publishers that are there at activation.",
         choices=("best_effort", "reliable", "best_available"),
         read_only=True,
     ),
@@ -200,6 +201,13 @@ SPECS = (
         "fit",
         "Which measured facts reach the prompt.",
         choices=("fit", "all", "none"),
+    ),
+    Spec(
+        "answers.unsure_below",
+        0.55,
+        "A yes/no answer less sure than this says UNSURE.",
+        0.5,
+        1.0,
     ),
     Spec(
         "autostart",

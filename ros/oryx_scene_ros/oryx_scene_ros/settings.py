@@ -17,6 +17,7 @@ _GROUPS = {
         *("video_max_side", "resize"),
     ),
     "marks": ("enabled", "max_marks", "facts"),
+    "answers": ("unsure_below",),
 }
 
 

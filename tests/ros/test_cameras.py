@@ -1,0 +1,358 @@
+"""Cameras as robots have them: QoS, several at once, lost, broken, compressed, depth and TF."""
+
+import random
+from array import array
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import (
+    BEST_EFFORT,
+    RELIABLE,
+    camera_info,
+    depth_image,
+    image,
+    time_of,
+    transform,
+    wait_until,
+)
+from oryx_scene_msgs.msg import Status
+from oryx_scene_ros.codes import Code
+from sensor_msgs.msg import CompressedImage, Image
+
+MS = 10**6
+
+
+def camera_status(robot, name="front"):
+    """The camera's newest DiagnosticStatus."""
+    found = robot.listen(DiagnosticArray, "/diagnostics", RELIABLE)
+    wanted = f"oryx_scene: camera {name}"
+
+    def of_last():
+        return [s for array in found[1:] for s in array.status if s.name == wanted]
+
+    wait_until(of_last, "two diagnostics")
+    return of_last()[-1]
+
+
+@pytest.mark.parametrize("published", ["best_effort", "reliable"])
+@pytest.mark.parametrize("subscribed", ["best_effort", "reliable", "best_available"])
+def test_qos_fits_or_the_publisher_is_named(bench, published, subscribed):
+    robot = bench(
+        activate=False, image_reliability=subscribed, frame_wait_s=0.2, report_period_s=0.2
+    )
+    fits = subscribed != "reliable" or published == "reliable"
+    qos = RELIABLE if published == "reliable" else BEST_EFFORT
+    if subscribed == "best_available":
+        # It looks at the publishers that are there when the node is activated.
+        robot.caller.create_publisher(Image, "/front/image_raw", qos)
+        wait_until(lambda: robot.node.count_publishers("/front/image_raw") == 1, "discovery")
+    robot.transition("configure")
+    robot.transition("activate")
+    if fits:
+        robot.publish("/front/image_raw", image(robot.now()), qos)
+        wait_until(lambda: robot.received() > 0, "the picture")
+        return
+    robot.caller.create_publisher(Image, "/front/image_raw", qos)
+    status = camera_status(robot)
+    assert status.level == b"\x02"
+    assert robot.caller.get_name() in status.message
+    assert "reliab" in status.message.lower()
+    assert robot.ask().error.code == Code.NO_FRAMES
+
+
+def test_a_publisher_of_another_type_is_named(bench):
+    robot = bench(report_period_s=0.2)
+    # One DDS participant may not use a topic with two types: another one is needed.
+    with rclpy.Context() as context:
+        other = rclpy.create_node("other", context=context)
+        other.create_publisher(CompressedImage, "/front/image_raw", RELIABLE)
+        wait_until(lambda: robot.node.count_publishers("/front/image_raw") == 1, "discovery")
+        status = camera_status(robot)
+        other.destroy_node()
+    assert status.level == b"\x02"
+    assert "/other on /front/image_raw publishes sensor_msgs/msg/CompressedImage" in status.message
+
+
+def test_nobody_publishing_is_said(bench):
+    robot = bench(report_period_s=0.2, frame_wait_s=0.1)
+    assert "nobody publishes /front/image_raw" in camera_status(robot).message
+    answer = robot.ask()
+    assert answer.error.code == Code.NO_FRAMES
+    assert "/front/image_raw" in answer.error.message
+
+
+def test_cameras_of_one_moment_belong_together(bench):
+    robot = bench(cameras=("left", "right"), views__max_age_s=5.0)
+    start = robot.now() - 1000 * MS
+    for step in range(10):
+        robot.show("left", start + step * 100 * MS)
+    right = [robot.show("right", start + ms * MS) for ms in (10, 410, 710)]
+    answer = robot.ask()
+    stamps = {f.camera: f.header.stamp for f in answer.provenance.frames}
+    assert stamps["right"] == time_of(right[-1])
+    # The left camera's later frames wait for the slower one.
+    assert stamps["left"] == time_of(start + 700 * MS)
+    assert not any("apart" in text for text in answer.warnings)
+
+
+def test_cameras_too_far_apart_are_said_or_refused(bench):
+    robot = bench(cameras=("left", "right"), views__max_age_s=5.0)
+    start = robot.now()
+    robot.show("left", start - 500 * MS)
+    robot.show("right", start)
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE
+    assert any("0.500 s apart" in text for text in answer.warnings)
+    assert robot.set_parameter("sync.policy", "refuse") == ""
+    assert robot.ask().error.code == Code.SYNC_FAILED
+
+
+def test_a_lost_camera_counts_by_whether_it_is_required(bench):
+    robot = bench(cameras=("front", "rear"), camera__rear__required=False, frame_wait_s=0.2)
+    robot.show("front")
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE
+    assert any("without camera 'rear'" in text for text in answer.warnings)
+    robot.show("rear", robot.now() - 100_000 * MS)
+    robot.show("front")
+    answer = robot.ask()
+    assert [f.camera for f in answer.provenance.frames] == ["front"]
+    # Only the rear camera was asked for: then it is what the answer would rest on.
+    robot.show("front")
+    assert robot.ask(cameras=["rear"]).error.code == Code.STALE_FRAMES
+    robot.show("rear")
+    robot.show("front")
+    assert len(robot.ask().provenance.frames) == 2
+    robot.show("rear")
+    robot.node.feeds.cameras["front"].images.kept.clear()
+    assert robot.ask().error.code == Code.NO_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"step": 100}, "step is 100"),
+        ({"height": 49}, "truncated"),
+        ({"encoding": "rgb9"}, "rgb9"),
+        ({"width": 0}, "0x48"),
+        ({"data": array("B")}, "truncated"),
+    ],
+)
+def test_a_broken_picture_is_refused_counted_and_survived(shared, changes, words):
+    before = shared.node.feeds.bad_counts()["front"]
+    shared.node.feeds.cameras["front"].images.kept.clear()
+    message = image(shared.now())
+    for name, value in changes.items():
+        setattr(message, name, value)
+    shared.publish("/front/image_raw", message)
+    wait_until(lambda: shared.node.feeds.bad_counts()["front"] == before + 1, "the count")
+    answer = shared.ask()
+    assert answer.error.code == Code.BAD_IMAGE
+    assert words in answer.error.message
+    shared.show()
+    assert shared.ask().error.code == Code.NONE
+
+
+def test_zero_stamps_and_future_stamps_are_refused(shared):
+    shared.node.feeds.cameras["front"].images.kept.clear()
+    shared.show(stamp_ns=0)
+    answer = shared.ask()
+    assert answer.error.code == Code.BAD_IMAGE and "no stamp" in answer.error.message
+    shared.show(stamp_ns=shared.now() + 30_000 * MS)
+    answer = shared.ask()
+    assert answer.error.code == Code.NO_FRAMES and "future" in answer.error.message
+    shared.node.feeds.cameras["front"].images.kept.clear()
+
+
+def test_the_size_may_change_mid_run(shared):
+    shared.show()
+    assert shared.ask().provenance.frames[0].width == 64
+    shared.show(height=96, width=128)
+    frame = shared.ask().provenance.frames[0]
+    assert (frame.width, frame.height) == (128, 96)
+
+
+def test_padded_rows_and_other_colour_orders_give_the_same_pixels(shared):
+    plain = image(1)
+    rows = np.frombuffer(plain.data, np.uint8).reshape(48, 192)
+    padded = np.pad(rows, ((0, 0), (0, 13)))
+    bgr = rows.reshape(48, 64, 3)[:, :, ::-1]
+    said = []
+    for changes in (
+        {},
+        {"step": 205, "data": array("B", padded.tobytes())},
+        {"encoding": "bgr8", "data": array("B", bgr.tobytes())},
+    ):
+        shared.show(**changes)
+        said.append(bytes(shared.ask().provenance.prompt_sha256))
+    assert len(set(said)) == 1
+
+
+def test_a_thousand_mutated_messages(bench):
+    """Whatever comes in: the node lives, counts, and answers the next good frame."""
+    robot = bench(views__max_age_s=3600.0, frame_wait_s=0.0)
+    rng = random.Random(7)
+    feeds = robot.node.feeds
+    robot.show()
+    sent = robot.received()
+    refused = 0
+    for number in range(1000):
+        message = mutated(rng, image(robot.now()))
+        before = robot.received()
+        robot.publish("/front/image_raw", message)
+        wait_until(lambda known=before: robot.received() > known, f"message {number}")
+        sent += 1
+        if number % 100 == 99:
+            code = robot.ask().error.code
+            assert code in {Code.NONE, Code.BAD_IMAGE, Code.NO_FRAMES, Code.CONTEXT_OVERFLOW}, code
+    refused = feeds.bad_counts()["front"]
+    assert robot.received() == sent == 1001
+    assert 300 < refused < 1000
+    feeds.clear()
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+    found = robot.listen(Status, f"/{robot.name}/status")
+    wait_until(lambda: found and list(found[-1].bad_images) == [refused], "the count in the status")
+
+
+def mutated(rng, message):
+    """``message`` with one to three fields changed at random."""
+    for _ in range(rng.randint(1, 3)):
+        field = rng.choice(("height", "width", "step", "encoding", "data", "big", "stamp", "bytes"))
+        if field in ("height", "width", "step"):
+            values = (0, 1, 7, 63, 1000, 2**31, rng.randrange(300))
+            setattr(message, field, rng.choice(values))
+        elif field == "encoding":
+            names = ("", "rgb8", "bgr8", "mono8", "mono16", "yuv422", "nv12", "bayer_rggb8")
+            message.encoding = rng.choice(
+                (*names, "16UC1", "32FC1", "rgba16", "\u00e9\u00e9", "8UC3")
+            )
+        elif field == "data":
+            message.data = message.data[: rng.randrange(len(message.data) + 1)]
+        elif field == "big":
+            message.is_bigendian = rng.randrange(2)
+        elif field == "stamp":
+            message.header.stamp = time_of(rng.choice((0, 1, 10**9 * (2**31 - 1))))
+        elif len(message.data):
+            for _ in range(8):
+                message.data[rng.randrange(len(message.data))] = rng.randrange(256)
+    return message
+
+
+def test_compressed_pictures_and_depth(bench):
+    robot = bench(
+        camera__front__transport="compressed",
+        camera__front__depth_topic="/front/aligned_depth_to_color/image_raw",
+        camera__front__depth_transport="compressedDepth",
+    )
+    plain = np.frombuffer(image(1).data, np.uint8).reshape(48, 64, 3)
+    png = cv2.imencode(".png", cv2.cvtColor(plain, cv2.COLOR_RGB2BGR))[1].tobytes()
+    stamp_ns = robot.now()
+    depth = np.full((48, 64), 1500, np.uint16)
+    packed = bytes(12) + cv2.imencode(".png", depth)[1].tobytes()
+    robot.publish(
+        "/front/aligned_depth_to_color/image_raw/compressedDepth",
+        compressed(stamp_ns, "16UC1; compressedDepth png", packed),
+    )
+    robot.publish(
+        "/front/image_raw/compressed", compressed(stamp_ns, "rgb8; png compressed bgr8", png)
+    )
+    wait_until(lambda: robot.node.feeds.cameras["front"].received == 2, "both")
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE, answer.error
+    (frame,) = answer.provenance.frames
+    assert frame.encoding == "rgb8; png compressed bgr8"
+    assert frame.topic == "/front/image_raw/compressed"
+    assert any(frame.depth_sha256)
+    robot.publish("/front/image_raw/compressed", compressed(robot.now(), "jpeg", png[:-20]))
+    wait_until(lambda: robot.node.feeds.bad_counts()["front"] == 1, "the cut-off picture")
+
+
+def compressed(stamp_ns, text, data):
+    message = CompressedImage(format=text)
+    message.header.stamp, message.header.frame_id = time_of(stamp_ns), "front_optical"
+    message.data = array("B", data)
+    return message
+
+
+def show_rgbd(robot, encoding="16UC1"):
+    stamp_ns, size = robot.now(), {"height": 120, "width": 160}
+    robot.publish("/front/camera_info", camera_info(stamp_ns, **size))
+    topic = "/front/aligned_depth_to_color/image_raw"
+    robot.publish("/front/aligned_depth_to_color/camera_info", camera_info(stamp_ns, **size))
+    before = robot.received()
+    robot.publish(topic, depth_image(stamp_ns, encoding=encoding, **size))
+    wait_until(lambda: robot.received() > before, "depth")
+    wait_until(lambda: len(robot.node.feeds.cameras["front"].infos) == 2, "calibration")
+    return robot.show(stamp_ns=stamp_ns, **size)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_depth_and_tf_give_places_in_the_asked_frame(bench, encoding):
+    robot = bench(camera__front__depth_topic="/front/aligned_depth_to_color/image_raw")
+    robot.tf(
+        transform("map", "base", 0, x=10.0), transform("base", "front_optical", 0), static=True
+    )
+    show_rgbd(robot, encoding)
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE, answer.error
+    assert answer.header.frame_id == "map"
+    (frame,) = answer.provenance.frames
+    assert frame.pose_valid and frame.pose.position.x == pytest.approx(10.0)
+    (thing,) = answer.objects
+    assert thing.mark == 1 and thing.has_box
+    assert thing.pose.position.z == pytest.approx(1.5, abs=0.1)
+    show_rgbd(robot, encoding)
+    moved = robot.ask(target_frame="base")
+    assert moved.header.frame_id == "base"
+    shift = thing.pose.position.x - moved.objects[0].pose.position.x
+    assert shift == pytest.approx(10.0, abs=0.05)
+    show_rgbd(robot, encoding)
+    lost = robot.ask(target_frame="moon")
+    assert lost.error.code == Code.NONE and lost.text
+    assert not lost.objects[0].has_box
+    assert any("moon" in text for text in lost.warnings)
+
+
+def test_without_tf_there_is_text_and_a_warning(bench):
+    robot = bench(cameras=("front", "left"))
+    robot.show("front")
+    robot.show("left")
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE and answer.text
+    assert not any(item.has_box for item in answer.objects)
+    assert any("no TF" in text for text in answer.warnings)
+
+
+def test_late_tf_is_waited_for(bench):
+    robot = bench(
+        tf_timeout_s=5.0, camera__front__depth_topic="/front/aligned_depth_to_color/image_raw"
+    )
+    early = robot.now() - 1000 * MS
+    robot.tf(transform("map", "front_optical", early))
+    stamp_ns = show_rgbd(robot)
+    goal = robot.goal()
+    wait_until(lambda: 1 in goal.stages, "the wait")
+    robot.tf(transform("map", "front_optical", stamp_ns + 1))
+    answer = goal.result()[1]
+    assert answer.provenance.frames[0].pose_valid, answer.warnings
+    assert robot.set_parameter("tf_timeout_s", 0.05) == ""
+    show_rgbd(robot)
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE
+    assert any("known only until" in text for text in answer.warnings)
+    # One view with depth still has places, in its own frame; that is said.
+    assert answer.header.frame_id == "front_optical"
+    assert any("camera's own frame" in text for text in answer.warnings)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    from harness import Bench
+
+    robot = Bench(frame_wait_s=0.1)
+    yield robot
+    robot.close()

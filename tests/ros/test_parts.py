@@ -1,0 +1,170 @@
+"""The parts that know nothing of rclpy: queue, rings, schema, merged feedback; the docs page."""
+
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from harness import image, wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oryx_scene_ros.codes import Code
+from oryx_scene_ros.desk import Stage
+from oryx_scene_ros.docs import parameters_page
+from oryx_scene_ros.feed import Kept, Ring
+from oryx_scene_ros.feedback import PERIOD_S, MergedFeedback
+from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
+from oryx_scene_ros.settings import settings_from
+from oryx_scene_ros.worker import Job, QueueFull, Worker
+
+PAGE = Path(__file__).parents[2] / "docs" / "ros_parameters.md"
+
+
+def test_the_parameter_page_is_that_of_the_schema():
+    assert PAGE.read_text() == parameters_page(), "run python -m oryx_scene_ros.docs"
+
+
+def test_every_default_passes_its_own_check():
+    specs = all_specs(["front"])
+    assert [problem_with(spec, spec.default) for spec in specs.values()] == [""] * len(specs)
+    settings_from({name: spec.default for name, spec in specs.items()})
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.high is not None], ids=lambda s: s.name)
+def test_every_range_is_held(spec):
+    kind = type(spec.default)
+    for value in (spec.low, spec.high):
+        assert problem_with(spec, kind(value)) == "" or spec.name == "gen.top_p"
+    step = kind(1)
+    assert "must lie" in problem_with(spec, kind(spec.high) + step)
+    assert "must lie" in problem_with(spec, kind(spec.low) - step)
+    if kind is float:
+        assert problem_with(spec, float("nan"))
+    assert "type" in problem_with(spec, "text")
+
+
+def test_every_setting_of_the_library_is_a_parameter():
+    from dataclasses import fields
+
+    from oryx_scene.config import AnswersConfig, BudgetConfig, MarkingConfig, ViewsConfig
+
+    groups = {
+        "views": ViewsConfig,
+        "budget": BudgetConfig,
+        "marks": MarkingConfig,
+        "answers": AnswersConfig,
+    }
+    for group, kind in groups.items():
+        assert {f"{group}.{f.name}" for f in fields(kind)} <= set(BY_NAME)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stamps=st.lists(st.integers(0, 5000), min_size=1, max_size=60),
+    recent=st.integers(0, 300),
+    gap=st.integers(0, 300),
+    history=st.integers(0, 900),
+)
+def test_a_ring_is_ordered_bounded_and_has_the_newest(stamps, recent, gap, history):
+    ring = Ring()
+    for stamp in stamps:
+        ring.add(Kept(stamp, None, 1), recent, gap, history)
+    kept = [item.stamp_ns for item in ring.kept]
+    assert kept == sorted(set(kept))
+    assert kept[-1] == max(stamps)
+    assert all(kept[-1] - one <= max(recent, history) for one in kept)
+    missing = [s for s in set(stamps) if kept[-1] - s <= recent and s not in kept]
+    assert not missing
+
+
+def worker_with(capacity=1):
+    worker = Worker()
+    worker.capacity = capacity
+    return worker
+
+
+def test_the_queue_refuses_with_a_wait_that_follows_measured_durations():
+    worker, gate, ended = worker_with(), threading.Event(), []
+    slow = [Job(str(n), lambda job: gate.wait(5), ended.append) for n in range(2)]
+    worker.submit(slow[0])
+    wait_until(lambda: worker.running is slow[0], "the first job")
+    worker.submit(slow[1])
+    with pytest.raises(QueueFull) as full:
+        worker.submit(Job("third", lambda job: None, ended.append))
+    assert full.value.wait_s > 1.0
+    gate.set()
+    wait_until(lambda: len(ended) == 2, "both")
+    for _ in range(30):
+        worker.submit(Job("quick", lambda job: None, ended.append))
+        wait_until(lambda: worker.running is None and not worker.waiting(), "the quick one")
+    assert worker.expected_wait_s() < 0.5
+    assert worker.close(Code.SHUTTING_DOWN, 5)
+
+
+def test_work_that_fails_does_not_end_the_thread():
+    worker, ended = worker_with(), []
+
+    def fail(job):
+        raise ValueError("nobody foresaw this")
+
+    worker.submit(Job("bad", fail, ended.append))
+    wait_until(lambda: ended, "the end of the bad job")
+    worker.submit(Job("good", lambda job: 7, ended.append))
+    wait_until(lambda: len(ended) == 2, "the good job")
+    assert ended == [(None, Code.UNKNOWN), (7, None)]
+    worker.close(Code.SHUTTING_DOWN, 5)
+
+
+def test_each_job_ends_exactly_once_whoever_ends_it():
+    worker, ended, gate = worker_with(capacity=64), [], threading.Event()
+    worker.submit(Job("first", lambda job: gate.wait(10), lambda outcome: None))
+    wait_until(lambda: worker.running is not None, "the first job")
+    jobs = [Job(str(n), lambda job: None, lambda outcome, n=n: ended.append(n)) for n in range(40)]
+    for job in jobs:
+        worker.submit(job)
+    threads = [
+        threading.Thread(target=worker.stop, args=(job, Code.CANCELED))
+        for job in jobs
+        for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: len(ended) == 40, "all ends")
+    worker.close(Code.SHUTTING_DOWN, 5)
+    assert sorted(ended) == list(range(40))
+
+
+def test_feedback_is_merged_and_nothing_is_lost_or_late():
+    sent = []
+    merged = MergedFeedback(lambda *news: sent.append(news), time.monotonic())
+    merged.stage(Stage.DECODE)
+    for number in range(50):
+        merged.text(f"{number} ")
+    wait_until(lambda: "".join(news[1] for news in sent).endswith("49 "), "the held-back rest", 5)
+    merged.text("end")
+    merged.close()
+    merged.text("too late")
+    assert "".join(news[1] for news in sent) == "".join(f"{n} " for n in range(50)) + "end"
+    assert len(sent) < 15
+    times = [news[3] for news in sent[1:-1]]
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    assert all(gap > PERIOD_S / 2 for gap in gaps)
+
+
+def test_memory_is_bounded_over_all_cameras():
+    from oryx_scene_ros.feed import Bounds, CameraFeed, Feeds, LockedTransforms
+
+    values = {name: spec.default for name, spec in all_specs(["front"]).items()}
+    camera = settings_from(values).cameras[0]
+    bounds = Bounds(10**12, 0, 10**12, 3 * 9216)
+    feeds = Feeds(
+        {"front": CameraFeed(camera, camera.topics)}, LockedTransforms(1.0), lambda: bounds
+    )
+    for step in range(1, 20):
+        feeds.add_image("front", image(step * 10**6))
+    assert feeds.cameras["front"].images.size == 3 * 9216
+    assert feeds.cameras["front"].newest_ns == 19 * 10**6
