@@ -53,9 +53,19 @@ def time_of(stamp_ns: int) -> Time:
     return Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
 
 
-def image(stamp_ns: int, *, height=48, width=64, value=90, frame_id="front_optical", **changes):
+def image(
+    stamp_ns: int,
+    *,
+    height=48,
+    width=64,
+    value=90,
+    thing=True,
+    frame_id="front_optical",
+    **changes,
+):
     pixels = np.full((height, width, 3), value, dtype=np.uint8)
-    pixels[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
+    if thing:
+        pixels[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
     message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
     message.header.stamp, message.header.frame_id = time_of(stamp_ns), frame_id
     message.data = array("B", pixels.tobytes())
@@ -73,9 +83,18 @@ def camera_info(stamp_ns: int, *, height=48, width=64, frame_id="front_optical")
     return message
 
 
-def depth_image(stamp_ns: int, *, encoding="16UC1", height=48, width=64, frame_id="front_optical"):
+def depth_image(
+    stamp_ns: int,
+    *,
+    encoding="16UC1",
+    height=48,
+    width=64,
+    thing_m=1.5,
+    frame_id="front_optical",
+):
     metres = np.full((height, width), 3.0, dtype=np.float32)
-    metres[height // 4 : height // 2, width // 4 : width // 2] = 1.5
+    if thing_m is not None:
+        metres[height // 4 : height // 2, width // 4 : width // 2] = thing_m
     data = (metres * 1000).astype("<u2") if encoding == "16UC1" else metres.astype("<f4")
     message = Image(height=height, width=width, encoding=encoding, step=data[0].nbytes)
     message.header.stamp, message.header.frame_id = time_of(stamp_ns), frame_id

@@ -278,16 +278,17 @@ def compressed(stamp_ns, text, data):
     return message
 
 
-def show_rgbd(robot, encoding="16UC1"):
+def show_rgbd(robot, encoding="16UC1", thing_m=1.5):
+    """A wall 3 m away and before it a red thing, or none."""
     stamp_ns, size = robot.now(), {"height": 120, "width": 160}
     robot.publish("/front/camera_info", camera_info(stamp_ns, **size))
     topic = "/front/aligned_depth_to_color/image_raw"
     robot.publish("/front/aligned_depth_to_color/camera_info", camera_info(stamp_ns, **size))
     before = robot.received()
-    robot.publish(topic, depth_image(stamp_ns, encoding=encoding, **size))
+    robot.publish(topic, depth_image(stamp_ns, encoding=encoding, thing_m=thing_m, **size))
     wait_until(lambda: robot.received() > before, "depth")
     wait_until(lambda: len(robot.node.feeds.cameras["front"].infos) == 2, "calibration")
-    return robot.show(stamp_ns=stamp_ns, **size)
+    return robot.show(stamp_ns=stamp_ns, thing=thing_m is not None, **size)
 
 
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])

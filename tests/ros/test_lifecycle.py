@@ -108,6 +108,22 @@ def test_deactivate_ends_every_question(bench):
     assert robot.ask().error.code == Code.NONE
 
 
+def test_a_callback_that_fails_does_not_end_the_node(bench):
+    robot = bench()
+    calls = []
+
+    def fail(message):
+        calls.append(message)
+        raise ValueError("nobody foresaw this")
+
+    robot.node.create_subscription(Image, "/unforeseen", fail, 10)
+    for count in (1, 2):
+        robot.publish("/unforeseen", Image())
+        wait_until(lambda known=count: len(calls) == known, "the failing callback")
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+
+
 # -- parameters ------------------------------------------------------------------------------------
 
 
@@ -225,15 +241,19 @@ def test_a_session_keeps_its_scene_until_reset(bench):
 
 
 def test_changed_compares_without_the_model(bench):
-    robot = bench(camera__front__depth_topic="/front/aligned_depth_to_color/image_raw")
+    robot = bench(camera__front__depth_topic="/front/aligned_depth_to_color/image_raw", scene_max=1)
     robot.tf(transform("map", "front_optical", 0), static=True)
     show_rgbd(robot)
     scene_id = robot.call(FreezeScene, "freeze_scene").scene.scene_id
     asked = len(robot.answerer.prompts)
-    show_rgbd(robot)
-    same = robot.call(Changed, "changed", scene_id=scene_id)
-    assert same.error.code == Code.NONE, same.error
-    assert not same.changed and same.scene_id != scene_id
+    for _ in range(2):
+        show_rgbd(robot)
+        same = robot.call(Changed, "changed", scene_id=scene_id)
+        assert same.error.code == Code.NONE, same.error
+        assert not same.changed and same.scene_id != scene_id
+    show_rgbd(robot, thing_m=None)
+    gone = robot.call(Changed, "changed", scene_id=scene_id)
+    assert gone.changed and [item.mark for item in gone.disappeared] == [1]
     missing = robot.call(Changed, "changed", scene_id="none")
     assert missing.error.code == Code.SCENE_NOT_FOUND
     assert len(robot.answerer.prompts) == asked

@@ -18,7 +18,7 @@ from rclpy.action import ActionClient
 
 HERE = Path(__file__).parent
 PACKAGES = (HERE, HERE.parents[1], HERE.parents[1] / "ros" / "oryx_scene_ros")
-# Less than 5 s on a machine with something to spare (docs/measurements.md); a starved one gets more.
+# Less than 5 s on a machine with something to spare; a starved one gets more.
 END_S = 30.0
 
 

@@ -140,14 +140,16 @@ class Desk:
         self, job: Job, before: KeptScene, wanted: Wanted, settings: NodeSettings
     ) -> tuple[KeptScene, SceneChanges] | Failure:
         """Freeze what is seen now and compare it with an earlier scene; never raises."""
-        after = self.freeze(job, wanted, settings, settings.number("scene_ttl_s"), prefill=False)
-        if isinstance(after, Failure):
-            return after
-        old, new = before.scene, after.scene
         try:
+            after = self._freeze(
+                job, wanted, settings, settings.number("scene_ttl_s"), "", _Silent()
+            )
+            # Besides the frozen ones: looking often must not push out the scene of comparison.
+            self.store.put_last(after)
+            old, new = before.scene, after.scene
             return after, what_changed(old.views, old.marks, new.views, new.marks)
         except OryxSceneError as err:
-            return failure_of(err)
+            return failure_of(err) if job.stop_code is None else stopped(job.stop_code)
         except Exception as err:
             log.exception("comparing scenes failed in a way that nobody foresaw")
             return _unforeseen(err)
