@@ -102,6 +102,8 @@ class Asking:
         # Callbacks that wait for an answer must not keep others from being called.
         group = ReentrantCallbackGroup()
         self.open: dict[bytes, Query] = {}
+        # Callers whose callback has not yet returned; only touched on the executor thread.
+        self.unanswered = 0
         self.server = ActionServer(
             node,
             AskScene,
@@ -168,6 +170,15 @@ class Asking:
         self, query_id: bytes, read: Callable[[], Request], send: SendFeedback | None
     ) -> Answer:
         """The Answer of one question, whatever happens to it."""
+        self.unanswered += 1
+        try:
+            return await self._answer_of(query_id, read, send)
+        finally:
+            self.unanswered -= 1
+
+    async def _answer_of(
+        self, query_id: bytes, read: Callable[[], Request], send: SendFeedback | None
+    ) -> Answer:
         accepted = time.monotonic()
         request: Request | None = None
         try:

@@ -22,9 +22,10 @@ from rclpy.signals import SignalHandlerOptions
 from oryx_scene_ros.node import LoadAnswerer, SceneNode, load_default
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
-# Together below the five seconds after which a launch system escalates.
+# All of it stays below the five seconds after which a launch system escalates: this long for the
+# running question to stop, and until then for the answers to be handed over.
 CLOSE_S = 3.0
-DELIVER_S = 0.8
+DELIVERED_S = 4.2
 # Results have been set; the clients' requests for them and the wire need a moment.
 GRACE_S = 0.2
 
@@ -60,13 +61,13 @@ def _spin(executor: SingleThreadedExecutor, node: SceneNode) -> None:
 
 def _end(executor: SingleThreadedExecutor, node: SceneNode, spinning: threading.Thread) -> bool:
     """End the node's work while the executor still delivers; whether all of it ended."""
+    until = time.monotonic() + DELIVERED_S
     ended = node.close(CLOSE_S)
-    until = time.monotonic() + DELIVER_S
-    while node.asking.open and time.monotonic() < until:
+    while node.asking.unanswered and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(GRACE_S)
-    executor.shutdown(timeout_sec=0.5)
-    spinning.join(timeout=0.5)
+    executor.shutdown(timeout_sec=0.2)
+    spinning.join(timeout=0.2)
     return ended and not spinning.is_alive()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -123,5 +124,23 @@ class Reports:
             "questions_on_fresh_scenes": node.desk.counters["fresh"],
             "questions_on_frozen_scenes": node.desk.counters["reused"],
         }
+        counters = getattr(node.desk.answerer, "counters", None)
+        if counters is not None:
+            values |= {f"engine_{name}": number for name, number in counters().items()}
+        values |= _gpu_memory()
         said = "" if card.trained else "random weights: answers mean nothing"
         return status("model", OK, said, values)
+
+
+def _gpu_memory() -> dict[str, object]:
+    """Memory of the CUDA device in MiB, where one is in use."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "gpu_used_mib": round(torch.cuda.memory_allocated() / 2**20, 1),
+        "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1),
+        "gpu_free_mib": round(free / 2**20, 1),
+        "gpu_total_mib": round(total / 2**20, 1),
+    }

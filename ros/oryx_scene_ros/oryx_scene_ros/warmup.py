@@ -13,11 +13,14 @@ SIDE_PX = 64
 
 
 def warm_up(answerer: Answerer) -> None:
-    """Ask about a small grey picture.
+    """Let the model warm up in its own way, where it has one, and ask about a small grey picture.
 
     Raises:
         EngineError: the model cannot answer at all.
     """
+    own = getattr(answerer, "warm_up", None)
+    if own is not None:
+        own()
     grey = np.full((SIDE_PX, SIDE_PX, 3), 127, dtype=np.uint8)
     pipeline = ScenePipeline(answerer, PipelineConfig())
     scene = pipeline.freeze([Frame("warmup", 1, "", grey, "")], 1)

@@ -139,7 +139,7 @@ class Worker:
             self._changed.notify_all()
         if dropped is not None:
             self._end(dropped, (None, Code.DROPPED), "dropped")
-        self._on_change()
+        self._tell_change()
 
     def _loser(self, job: Job) -> Job | None:
         """Who leaves a full queue for ``job``; None if nobody should."""
@@ -160,7 +160,7 @@ class Worker:
                     self.counts["canceled"] += 1
         if waiting:
             self._end(job, (None, code), "canceled" if code is Code.CANCELED else "")
-            self._on_change()
+            self._tell_change()
 
     def stop_running(self, code: Code) -> None:
         """Ask the running job to stop."""
@@ -231,7 +231,7 @@ class Worker:
                 self._running = job
                 job.started = time.monotonic()
                 self._changed.notify_all()
-            self._on_change()
+            self._tell_change()
             outcome = self._result_of(job)
             elapsed = time.monotonic() - job.started
             with self._changed:
@@ -242,7 +242,7 @@ class Worker:
             self._end(job, outcome, "done")
             # Nothing of a finished question may live on in this frame until the next one comes.
             del job, outcome
-            self._on_change()
+            self._tell_change()
 
     def _result_of(self, job: Job) -> Outcome:
         try:
@@ -268,7 +268,13 @@ class Worker:
             for job in late:
                 self._end(job, (None, Code.TIMEOUT), "expired")
             if late:
-                self._on_change()
+                self._tell_change()
+
+    def _tell_change(self) -> None:
+        try:
+            self._on_change()
+        except Exception:
+            log.exception("a change of the queue could not be told")
 
     def _end(self, job: Job, outcome: Outcome, count: str) -> None:
         if count:
