@@ -24,7 +24,7 @@ cd "$workspace"
 PATH=$venv/bin:$PATH
 export PATH
 unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
-colcon build --executor sequential --event-handlers console_cohesion+ --cmake-args \
+colcon build --base-paths src --executor sequential --event-handlers console_direct+ --cmake-args \
     -G Ninja -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$py" \
     -DCMAKE_PROJECT_INCLUDE="$root/ros/oryx_scene_msgs/wheel_paths.cmake" \
     >build.log 2>&1 || { tail -40 build.log >&2; fail "colcon build failed; all of it: $workspace/build.log"; }
