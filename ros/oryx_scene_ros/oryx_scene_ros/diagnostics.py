@@ -76,7 +76,8 @@ class AnswerLog:
 
 
 def _percentile(values: Iterable[float], percent: float) -> str:
-    known = [value for value in values if np.isfinite(value)]
+    # A copy in one step: the engine thread may be adding to it.
+    known = [value for value in tuple(values) if np.isfinite(value)]
     return f"{np.percentile(known, percent):.4f}" if known else ""
 
 
