@@ -83,7 +83,7 @@ def test_a_second_run_asks_nothing_and_keeps_the_figures(wall_bag, whole):
 def test_killed_at_random_moments_nothing_is_lost_or_repeated(wall_bag, whole, tmp_path, kills):
     folder = tmp_path / "killed"
     script = Path(__file__).parent / "parrot.py"
-    command = [sys.executable, str(script), str(wall_bag), str(folder), "0.15"]
+    command = [sys.executable, str(script), str(wall_bag), str(folder), "0.4"]
     rng, counts = random.Random(7), []
     for _ in range(kills):
         # Counted from the first new byte on: starting takes longer than answering.
