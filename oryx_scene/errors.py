@@ -134,6 +134,10 @@ class EngineError(OryxSceneError):
     """The model failed while answering; the process and the scene live on."""
 
 
+class DeviceMemoryError(EngineError):
+    """A model or a scene that does not fit into the device's memory."""
+
+
 class OutputError(OryxSceneError):
     """A result that cannot be written (full disk, no permission)."""
 

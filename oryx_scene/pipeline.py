@@ -7,16 +7,17 @@ from the steady clock.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 
 from oryx_scene import __version__
-from oryx_scene.answerer import Answerer, Generation, Limits, ManyAnswerer, Prompt
+from oryx_scene.answerer import Answerer, Generation, Limits, ManyAnswerer, Prompt, Stride
 from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
-from oryx_scene.errors import BudgetError
+from oryx_scene.errors import BudgetError, DeviceMemoryError
 from oryx_scene.forms import answer_in_form
 from oryx_scene.frames import Frame, MarkSet, Question, Relation, SceneAnswer
 from oryx_scene.marks.crosscheck import cross_check
@@ -114,11 +115,52 @@ class ScenePipeline:
         """
         started = time.perf_counter()
         limits = limits or Limits()
+        try:
+            return self._ask(scene, question, limits, on_text, started)
+        except DeviceMemoryError as err:
+            weaker = self._with_less_memory(scene, err)
+            return self._ask(weaker, question, limits, on_text, started)
+
+    def _ask(
+        self,
+        scene: Scene,
+        question: Question,
+        limits: Limits,
+        on_text: Callable[[str], None] | None,
+        started: float,
+    ) -> SceneAnswer:
         prompt = self._checked_prompt(scene, question, limits)
         found = answer_in_form(
             self.answerer, prompt, question, scene.numbers, limits, self.config.answers, on_text
         )
         return self._answer(scene, question, prompt, limits, found, started)
+
+    def _with_less_memory(self, scene: Scene, err: DeviceMemoryError) -> Scene:
+        """The same views and marks at the next stronger compression.
+
+        Raises:
+            DeviceMemoryError: ``err``, where there is none.
+        """
+        stronger = [stride for stride in Stride if stride > scene.plan.stride]
+        if not stronger:
+            raise err
+        compression = str(stronger[0].compression)
+        budget = dataclasses.replace(self.config.budget, compression=compression)
+        note = (
+            f"{err.message} The question was asked again at {compression}x "
+            f"instead of {scene.plan.stride.compression}x"
+        )
+        weaker = freeze_scene(
+            scene.views.frames,
+            scene.frozen_ns,
+            dataclasses.replace(self.config, budget=budget),
+            self.answerer.card,
+            find_marks=lambda *_: scene.marks,
+            warnings=(*scene.warnings, note),
+            synthetic=scene.synthetic,
+            after=scene,
+        )
+        return dataclasses.replace(weaker, choice=scene.choice)
 
     def ask_many(
         self,
@@ -142,6 +184,20 @@ class ScenePipeline:
         started = time.perf_counter()
         shared = limits or Limits()
         each = [shared] * len(questions) if isinstance(shared, Limits) else list(shared)
+        try:
+            return self._ask_many(scene, questions, each, on_text, started)
+        except DeviceMemoryError as err:
+            weaker = self._with_less_memory(scene, err)
+            return self._ask_many(weaker, questions, each, on_text, started)
+
+    def _ask_many(
+        self,
+        scene: Scene,
+        questions: Sequence[Question],
+        each: Sequence[Limits],
+        on_text: Callable[[int, str], None] | None,
+        started: float,
+    ) -> list[SceneAnswer]:
         asked = list(zip(questions, each, strict=True))
         prompts = [self._checked_prompt(scene, question, own) for question, own in asked]
         found = self._together(scene, asked, prompts, on_text)

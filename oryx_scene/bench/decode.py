@@ -27,7 +27,7 @@ ROWS = 8
 
 def run(options: BenchOptions) -> list[Row]:
     """Rows for greedy decode after a prompt of ``options.tokens`` that all rows share."""
-    engine = random_engine(options.size, options.device, options.dtype)
+    engine = random_engine(options.size, options.device, options.dtype, None, options.quantization)
     language = engine.model.language
     steps, prompt = STEPS[options.size], options.tokens or PROMPT[options.size]
     limits = measure_limits(options.device, options.dtype, tiny=options.tiny)

@@ -18,6 +18,7 @@ from oryx_scene.model.attention import choose_backend
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import build_language_model, language_config, materialise_buffers
 from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.quant_linear import describe, quantise_language
 from oryx_scene.model.random_model import VISION, tiny_config, write_byte_tokenizer
 from oryx_scene.model.tokenizer import HubTokenizer
 from oryx_scene.model.vision import VisionConfig
@@ -87,10 +88,13 @@ def random_engine(
     device: torch.device,
     dtype: torch.dtype,
     config: EngineConfig | None = None,
+    quantization: str = "none",
 ) -> Engine:
     """An engine around :func:`random_model` with the byte tokenizer; no answer of it ends early."""
     described = {**tiny_config(), **SIZES[size].language}
     model = random_model(size, device, dtype)
+    if quantization != "none":
+        quantise_language(model.language, quantization)
     with tempfile.TemporaryDirectory(prefix="oryx-scene-bench-") as folder:
         write_byte_tokenizer(Path(folder))
         tokenizer = HubTokenizer(Path(folder), "qwen2", language_config(described, folder))
@@ -102,6 +106,7 @@ def random_engine(
         device=str(device),
         context_length=int(described["max_position_embeddings"]),
         trained=False,
+        quantization=describe(model.language, quantization),
         attention=choose_backend(device.type, dtype, width),
     )
     return Engine(model, tokenizer, card, Stops(frozenset()), config)

@@ -18,7 +18,7 @@ TOKENS = {"tiny": 600, "0.5b": 1024, "7b": 8192}
 
 def run(options: BenchOptions) -> list[Row]:
     """Rows for one prompt of ``options.tokens``."""
-    engine = random_engine(options.size, options.device, options.dtype)
+    engine = random_engine(options.size, options.device, options.dtype, None, options.quantization)
     language = engine.model.language
     tokens = options.tokens or TOKENS[options.size]
     limits = measure_limits(options.device, options.dtype, tiny=options.tiny)

@@ -70,7 +70,7 @@ class Asker:
 
 def run(options: BenchOptions) -> list[Row]:
     """Rows of the scene cache."""
-    engine = random_engine(options.size, options.device, options.dtype)
+    engine = random_engine(options.size, options.device, options.dtype, None, options.quantization)
     prompt = scene_of(options.size, tuple(range(VIEWS)))
     one = Asker(engine, prompt, Limits(max_new_tokens=1))
     whole = Asker(engine, prompt, Limits(max_new_tokens=NEW_TOKENS[options.size]))

@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument(
+        "--quantization",
+        choices=("none", "int8", "int4"),
+        help="of the language model's weights (default none)",
+    )
     parser.add_argument("--format", choices=("text", "yes_no", "marks"), default="text")
     parser.add_argument("--choices", nargs="+", metavar="TEXT", help="answer with one of these")
     parser.add_argument("--max-new-tokens", type=int, default=256)
@@ -87,7 +92,10 @@ def run(args: argparse.Namespace) -> int:
     config = config_from_args(args)
     found = frames_from_args(args, config)
     model = args.model or "default"
-    pipeline = ScenePipeline(load_answerer(model, device=args.device, dtype=args.dtype), config)
+    pipeline = ScenePipeline(
+        load_answerer(model, device=args.device, dtype=args.dtype, quantization=args.quantization),
+        config,
+    )
     scene = pipeline.freeze(
         found.frames,
         found.now_ns,

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument(
+        "--quantization", choices=("none", "int8", "int4"), default="none", help="of the weights"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="calls per side after the warm-up")
     parser.add_argument("--tokens", type=int, default=0, help="length of the prompt")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: torch's own)")
@@ -48,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = check_device(args.device)
     name = args.dtype or ("float32" if device.type == "cpu" else "bfloat16")
-    options = BenchOptions(args.size, device, DTYPES[name], args.rounds, args.tokens)
+    options = BenchOptions(
+        args.size, device, DTYPES[name], args.rounds, args.tokens, args.quantization
+    )
     with cpu_time() if args.cpu_time else contextlib.nullcontext():
         rows = part(args.part)(options)
     described = {
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "size": args.size,
         "device": _device_name(device),
         "dtype": name,
+        "quantization": args.quantization,
         "threads": torch.get_num_threads(),
         "clock": "CPU seconds of the thread" if args.cpu_time else "wall",
         "torch": torch.__version__,

@@ -42,6 +42,8 @@ def run_repeat(args: argparse.Namespace) -> int:
         args.model or dump.model_name or "default",
         device=args.device,
         dtype=args.dtype or dump.model.dtype,
+        # The card says "int8, torch's kernel": the kind comes first.
+        quantization=args.quantization or dump.model.quantization.partition(",")[0],
     )
     repeat = repeat_dump(dump, answerer)
     if args.json:

@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", metavar="DIR_OR_ID", help="as for `ask`")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument(
+        "--quantization",
+        choices=("none", "int8", "int4"),
+        help="of the language model's weights (default none)",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
     parser.add_argument(
@@ -96,7 +101,9 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
     # All bad input is refused before a model of many gigabytes is loaded.
     from oryx_scene.model.load import load_answerer
 
-    answerer = load_answerer(args.model, device=args.device, dtype=args.dtype)
+    answerer = load_answerer(
+        args.model, device=args.device, dtype=args.dtype, quantization=args.quantization
+    )
     asked = _asked(source, entries, schedule, config, limits, answerer.card)
     manifest = {"asked": asked, "recording": _recording(args, source)}
     with Journal(folder, manifest) as journal:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from oryx_scene.errors import CheckpointError
 from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.quant_linear import quantised
 from oryx_scene.model.vision import VisionConfig
 from oryx_scene.model.weights import VIT_FILE, VIT_PREFIX, WeightReader, read_json
 
@@ -148,6 +149,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     attention: str = "sdpa",
+    quantization: str = "none",
 ) -> Oryx:
     """Load a checkpoint folder.
 
@@ -156,6 +158,8 @@ def load_model(
         device: where the weights go.
         dtype: of all weights.
         attention: the language model's attention in transformers' words.
+        quantization: "none", "int8" or "int4", of the language model's linear layers; each is
+            quantised as it is read, so that no more than one is whole at a time.
 
     Raises:
         CheckpointError: incomplete, damaged or of another architecture.
@@ -170,17 +174,28 @@ def load_model(
     model.compressor_trained = _has_compressor(folder, config, reader.shapes)
     _compare(folder, model, reader.shapes)
     target = torch.device(device)
+    tied = bool(getattr(language.config, "tie_word_embeddings", False))
     for name in reader.names():
-        if not _derived(name):
-            _assign(model, our_name(name), reader.read(name, target, dtype))
-    if getattr(language.config, "tie_word_embeddings", False):
-        language.lm_head.weight = language.get_input_embeddings().weight
+        if not _derived(name) and not (tied and name == "lm_head.weight"):
+            _assign(model, our_name(name), reader.read(name, target, dtype), quantization)
+    if tied:
+        table = language.get_input_embeddings().weight
+        _assign(model, "language.lm_head.weight", table, quantization)
     materialise_buffers(language, target)
     if not model.compressor_trained:
         model.compressor.to_empty(device=target)
     return model.eval().requires_grad_(False)
 
 
-def _assign(model: nn.Module, name: str, value: Tensor) -> None:
+def _assign(model: nn.Module, name: str, value: Tensor, quantization: str) -> None:
     owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))
+    module = model.get_submodule(owner)
+    language = owner.startswith("language.") and leaf == "weight"
+    if quantization != "none" and language and isinstance(module, nn.Linear):
+        parent, _, own = owner.rpartition(".")
+        layer = quantised(module, value, quantization, head=own == "lm_head")
+        setattr(model.get_submodule(parent), own, layer)
+        return
+    if not isinstance(value, nn.Parameter):
+        value = nn.Parameter(value, requires_grad=False)
+    setattr(module, leaf, value)

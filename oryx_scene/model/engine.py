@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,13 +31,19 @@ from oryx_scene.answerer import (
     Stride,
     VisualItem,
 )
-from oryx_scene.errors import EngineError
+from oryx_scene.errors import DeviceMemoryError, EngineError
 from oryx_scene.model.answering import Answering
 from oryx_scene.model.cache import FeatureCache
 from oryx_scene.model.cpu_linear import speed_up
 from oryx_scene.model.decode import Stopped, check_all, decode
 from oryx_scene.model.decoder import Decoder
+from oryx_scene.model.device_pixels import (
+    normalise_on_device,
+    pixels_on_device,
+    resize_on_device,
+)
 from oryx_scene.model.kv import Slab
+from oryx_scene.model.memory import out_of_memory
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
 from oryx_scene.model.rows import Rows, prefill
@@ -321,21 +328,28 @@ class Engine:
         try:
             with torch.inference_mode():
                 yield
-        except torch.OutOfMemoryError as err:
-            self.forget()
-            raise EngineError(
-                "the device ran out of memory; cached scenes were dropped.",
-                hint="ask with fewer views or a stronger compression",
-            ) from err
-        except RuntimeError as err:
+        except (RuntimeError, MemoryError) as err:
             # What a failed kernel left in a cache cannot be trusted.
             self.forget()
+            if out_of_memory(err):
+                # The failed pass's frames still hold its tensors.
+                traceback.clear_frames(err.__traceback__)
+                self._return_memory()
+                raise DeviceMemoryError(
+                    f"{self.model.device} ran out of memory; cached scenes were dropped.",
+                    hint="ask with fewer views or a stronger compression",
+                ) from err
             raise EngineError(
                 f"the model failed ({' '.join(str(err).split())[:200]}); caches were dropped.",
                 hint="ask again; if it stays, run oryx-scene conformance on this device",
             ) from err
         finally:
             self._busy.release()
+
+    def _return_memory(self) -> None:
+        """Give blocks that torch holds back to the device, so that other sizes fit."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def forget(self) -> None:
         """Drop every encoded picture and prefilled scene."""
@@ -455,7 +469,7 @@ class Engine:
         for start in range(0, len(todo), self.config.packed_pictures):
             check()
             batch = todo[start : start + self.config.packed_pictures]
-            pixels = [normalise(views[index].pixels()) for index in batch]
+            pixels = self._pixels([views[index] for index in batch])
             maps = self.model.encode(pixels, [views[index].stride for index in batch])
             self.work.encodes += len(batch)
             for index, one in zip(batch, maps, strict=True):
@@ -463,6 +477,23 @@ class Engine:
                 if views[index].key:
                     self.features.put(views[index].key, one)
         return [found[index] for index in range(len(views))]
+
+    def _pixels(self, views: Sequence[View]) -> list[Tensor]:
+        """(3, H, W) normalised per view; on a GPU a picture goes there once, as bytes."""
+        device = self.model.device
+        if not pixels_on_device(device):
+            return [normalise(view.pixels()) for view in views]
+        sent: dict[int, Tensor] = {}
+        found = []
+        for view in views:
+            rgb = sent.get(id(view.image))
+            if rgb is None:
+                rgb = torch.from_numpy(np.ascontiguousarray(view.image)).to(device)
+                sent[id(view.image)] = rgb
+            if view.low_size is not None:
+                rgb = resize_on_device(rgb, view.low_size)
+            found.append(normalise_on_device(rgb))
+        return found
 
     def _synchronise(self) -> None:
         if self.model.device.type == "cuda":

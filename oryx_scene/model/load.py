@@ -17,11 +17,13 @@ import torch
 from oryx_scene.answerer import ModelCard
 from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
 from oryx_scene.model.attention import choose_backend
-from oryx_scene.model.checkpoint import DTYPES, load_model
+from oryx_scene.model.checkpoint import DTYPES, load_model, vision_config
 from oryx_scene.model.device import check_device
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import family_of
+from oryx_scene.model.memory import check_fits, free_bytes, predict
 from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.quant_linear import KINDS, describe
 from oryx_scene.model.random_model import write_random_checkpoint
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
 from oryx_scene.model.weights import read_json
@@ -36,6 +38,7 @@ def load_answerer(
     *,
     device: str | None = None,
     dtype: str | None = None,
+    quantization: str | None = None,
     config: EngineConfig | None = None,
 ) -> Engine:
     """Load a model by the name a user gives it.
@@ -43,22 +46,29 @@ def load_answerer(
     Args:
         model: "default", "random", a checkpoint folder, or a hub id.
         device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
-        dtype: "float32", "bfloat16", "float16"; None takes float32 on CPU, bfloat16 on CUDA.
+        dtype: "float32", "bfloat16", "float16"; None takes float32 on CPU, bfloat16 on CUDA and
+            for quantised weights.
+        quantization: "none", "int8" or "int4", of the language model's weights; None is "none".
         config: memory limits of the engine.
 
     Raises:
         CheckpointError: the folder is missing, incomplete or damaged.
         ConfigError: no such device or dtype.
+        DeviceMemoryError: the model does not fit; nothing of it was read.
         MissingExtraError: a package that loading needs is not installed.
     """
     place = check_device(device)
-    name = dtype or ("float32" if place.type == "cpu" else "bfloat16")
+    kind = quantization or "none"
+    if kind not in KINDS:
+        raise ConfigError(f"quantization '{kind}' is not known.", hint=f"one of {', '.join(KINDS)}")
+    name = dtype or ("float32" if place.type == "cpu" and kind == "none" else "bfloat16")
     if name not in DTYPES:
         raise ConfigError(f"dtype '{name}' is not known.", hint=f"one of {', '.join(DTYPES)}")
     if model == "random":
         with tempfile.TemporaryDirectory(prefix="oryx-scene-random-") as folder:
-            return _engine(write_random_checkpoint(Path(folder)), model, place, name, config)
-    return _engine(find_folder(model), model, place, name, config)
+            written = write_random_checkpoint(Path(folder))
+            return _engine(written, model, place, name, kind, config)
+    return _engine(find_folder(model), model, place, name, kind, config)
 
 
 def find_folder(model: str) -> Path:
@@ -106,11 +116,17 @@ def _download(hub_id: str) -> Path:
 
 
 def _engine(
-    folder: Path, name: str, device: torch.device, dtype: str, config: EngineConfig | None
+    folder: Path,
+    name: str,
+    device: torch.device,
+    dtype: str,
+    quantization: str,
+    config: EngineConfig | None,
 ) -> Engine:
     described = read_json(folder, "config.json")
     family = family_of(described, str(folder))
-    model = load_model(folder, device=device, dtype=DTYPES[dtype])
+    refuse_what_cannot_fit(folder, described, device, DTYPES[dtype], quantization, name)
+    model = load_model(folder, device=device, dtype=DTYPES[dtype], quantization=quantization)
     tokenizer = HubTokenizer(folder, family, model.language.config)
     own = described.get("oryx_scene", {})
     card = ModelCard(
@@ -121,11 +137,44 @@ def _engine(
         context_length=int(described.get("max_position_embeddings", 32768)),
         trained=bool(own.get("trained", True)),
         synthetic_only=bool(own.get("synthetic_only", False)),
+        quantization=describe(model.language, quantization),
         attention=_attention(model),
         scratchpad=bool(own.get("scratchpad", False)),
         calibration=load_calibration(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
+
+
+def refuse_what_cannot_fit(
+    folder: Path,
+    config: dict[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: str,
+    name: str,
+) -> None:
+    """Compare what a checkpoint will need with what the device has free.
+
+    Raises:
+        DeviceMemoryError: with the numbers, and a setting that would fit if there is one.
+    """
+    vision = vision_config(folder, config)
+    half = torch.bfloat16 if dtype is torch.float32 else dtype
+    need = predict(config, vision, dtype, quantization, device_type=device.type)
+    free = free_bytes(device)
+    if free is None or need.total <= free:
+        return
+    others = {
+        f"--quantization {kind}": predict(config, vision, half, kind, device_type=device.type)
+        for kind in ("int8", "int4")
+    }
+    if dtype is torch.float32:
+        plain = predict(config, vision, half, device_type=device.type)
+        others = {"--dtype bfloat16": plain, **others}
+    words = f"{dtype}".removeprefix("torch.")
+    if quantization != "none":
+        words += f" with {quantization} weights"
+    check_fits(need, free, f"{name} in {words} on {device}", others)
 
 
 def _attention(model: Oryx) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,12 @@ def _normalised_values() -> Tensor:
 
 
 _VALUES = _normalised_values()
+
+
+@functools.cache
+def normalised_values(device: torch.device) -> Tensor:
+    """The normalised value of each of the 256 bytes, on ``device``: (256,) float32."""
+    return _VALUES.to(device)
 
 
 def normalise(rgb: RgbImage) -> Tensor:

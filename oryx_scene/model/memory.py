@@ -1,0 +1,199 @@
+"""How much memory a model and a scene need: predicted from a configuration, checked after loading.
+
+Weights and keys and values are exact arithmetic over the layers that the configuration builds; the
+working memory of the passes is an upper estimate. What a device has free is asked of the driver or
+of the kernel and the control group that the process runs in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from oryx_scene.errors import DeviceMemoryError
+from oryx_scene.model.kv import KVShape
+from oryx_scene.model.language import build_language_model
+from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.quantise import group_of
+from oryx_scene.model.rows import PREFILL_CHUNK
+from oryx_scene.model.vision import VisionConfig
+
+GIB = 2**30
+# What a CUDA context and its libraries take beside tensors (an allowance, not a measured number).
+CONTEXT_BYTES = {"cuda": 600 * 2**20, "cpu": 0}
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that one model with one scene takes.
+
+    Attributes:
+        weights: all tensors of the model, scales included.
+        kv: keys and values of one scene and its question.
+        working: most that a pass needs beside them (upper estimate).
+    """
+
+    weights: int
+    kv: int
+    working: int
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return self.weights + self.kv + self.working
+
+
+def predict(
+    config: dict[str, Any],
+    vision: VisionConfig,
+    dtype: torch.dtype,
+    quantization: str = "none",
+    *,
+    tokens: int = 0,
+    patches: int = 0,
+    device_type: str = "cpu",
+) -> Need:
+    """What a checkpoint will need.
+
+    Args:
+        config: its config.json.
+        vision: sizes of its tower.
+        dtype: of weights and activations.
+        quantization: "none", "int8" or "int4", of the language model.
+        tokens: of scene and question together.
+        patches: most that go through the tower in one pass.
+        device_type: "cpu" or "cuda".
+
+    Raises:
+        CheckpointError: a configuration that describes no language model.
+    """
+    language = build_language_model(config, "config.json")
+    with torch.device("meta"):
+        model = Oryx(vision, language, int(language.config.hidden_size)).to(dtype)
+    tied = bool(getattr(language.config, "tie_word_embeddings", False))
+    weights = sum(
+        parameter.numel() * dtype.itemsize
+        for name, parameter in model.named_parameters()
+        # With tied embeddings the head is the input table itself.
+        if not (tied and name == "language.lm_head.weight")
+    )
+    if quantization != "none":
+        weights += _saved(language, dtype, quantization, tied)
+    kv = KVShape.of(language).token_bytes * tokens
+    working = _working(language, vision, dtype, patches, tokens) + CONTEXT_BYTES[device_type]
+    return Need(weights, kv, working)
+
+
+def _saved(language: Any, dtype: torch.dtype, kind: str, tied: bool) -> int:
+    """Change in bytes by quantising every linear layer of ``language``; negative saves."""
+    change = 0
+    for name, module in language.named_modules():
+        if isinstance(module, nn.Linear):
+            head = name == "lm_head"
+            change += linear_bytes(module.out_features, module.in_features, dtype, kind, head=head)
+            if not (head and tied):
+                change -= module.weight.numel() * dtype.itemsize
+    return change
+
+
+def linear_bytes(
+    outputs: int, inputs: int, dtype: torch.dtype, kind: str, *, head: bool = False
+) -> int:
+    """Bytes of one linear layer's weights and scales in "none", "int8" or "int4"."""
+    if kind == "none":
+        return outputs * inputs * dtype.itemsize
+    group = group_of(inputs)
+    if kind == "int8" or head or not group:
+        return outputs * inputs + outputs * dtype.itemsize
+    return outputs * inputs // 2 + outputs * (inputs // group) * 2 * dtype.itemsize
+
+
+def _working(
+    language: Any, vision: VisionConfig, dtype: torch.dtype, patches: int, tokens: int
+) -> int:
+    """The larger of a pass through the tower and a chunk of prefill.
+
+    A tower block holds its input, the three projections, attention's output and the hidden layer;
+    a chunk holds the same of the language model with gate and up. Logits are in float32, and the
+    scene's embeddings wait whole.
+    """
+    config = language.config
+    tower = patches * (6 * vision.width + 2 * vision.mlp_hidden) * dtype.itemsize
+    tower += patches * 3 * vision.patch**2 * 4
+    chunk = min(PREFILL_CHUNK, max(tokens, 1))
+    layer = chunk * (8 * config.hidden_size + 3 * config.intermediate_size) * dtype.itemsize
+    embeddings = tokens * config.hidden_size * dtype.itemsize
+    return int(max(tower, layer + 8 * config.vocab_size * 4) + embeddings)
+
+
+def loaded_bytes(model: nn.Module) -> int:
+    """Bytes of all parameters and buffers, shared ones once; the rotary tables do not count."""
+    seen: dict[int, int] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if "rotary_emb" not in name:
+            seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+    return sum(seen.values())
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """What can still be allocated on ``device``, None where nothing says so."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # Blocks that torch keeps for itself are free for us.
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    found = [value for value in (_meminfo(), _control_group()) if value is not None]
+    return min(found) if found else None
+
+
+def out_of_memory(err: BaseException) -> bool:
+    """Whether ``err`` says that memory ran out; on a CPU torch has no class of its own for it."""
+    if isinstance(err, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(err)
+    return "can't allocate memory" in text or "not enough memory" in text
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")), None)
+
+
+def _control_group() -> int | None:
+    """Room under the memory limit of a container (control groups, version 2)."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        return None if limit == "max" else int(limit) - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def check_fits(need: Need, free: int | None, what: str, alternatives: dict[str, Need]) -> None:
+    """Refuse a model that cannot fit, before anything of it is read.
+
+    Args:
+        need: predicted.
+        free: bytes free, None unknown (then nothing is refused).
+        what: name of model, precision and device for the message.
+        alternatives: other settings by the words that ask for them.
+
+    Raises:
+        DeviceMemoryError: with the numbers.
+    """
+    if free is None or need.total <= free:
+        return
+    fitting = [name for name, other in alternatives.items() if other.total <= free]
+    hint = f"it would fit with {fitting[0]}" if fitting else "use a smaller model or another device"
+    raise DeviceMemoryError(
+        f"{what} needs {need.total / GIB:.1f} GiB ({need.weights / GIB:.1f} weights, "
+        f"{need.kv / GIB:.1f} keys and values, {need.working / GIB:.1f} working memory); "
+        f"{free / GIB:.1f} GiB are free.",
+        hint=hint,
+    )

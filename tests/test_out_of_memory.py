@@ -1,0 +1,72 @@
+"""Out of memory is answered once more at the next compression, with a warning, or is an error."""
+
+import numpy as np
+import pytest
+
+from oryx_scene.answerer import Generation, Limits, ModelCard, Stride, VisualItem
+from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig
+from oryx_scene.errors import DeviceMemoryError
+from oryx_scene.frames import Frame, Question
+from oryx_scene.pipeline import ScenePipeline
+
+
+class Small:
+    """Has room for scenes pooled at least as strongly as ``least``."""
+
+    card = ModelCard("small", "", "", "", context_length=32768)
+
+    def __init__(self, least):
+        self.least = least
+        self.asked = []
+
+    def count_text_tokens(self, text):
+        return len(text)
+
+    def generate(self, prompt, limits, on_text=None):
+        stride = next(part.stride for part in prompt.scene if isinstance(part, VisualItem))
+        self.asked.append(stride)
+        if stride < self.least:
+            raise DeviceMemoryError("cuda ran out of memory; cached scenes were dropped.")
+        return Generation("A room.", (1,), "eos", 10, 5, "")
+
+
+def frames():
+    rgb = np.zeros((480, 640, 3), np.uint8)
+    return [Frame(f"c{i}", i, f"c{i}", rgb, str(i)) for i in range(3)]
+
+
+def pipeline(least, compression="auto"):
+    config = PipelineConfig(
+        budget=BudgetConfig(compression=compression), marks=MarkingConfig(enabled=False)
+    )
+    return ScenePipeline(Small(least), config)
+
+
+def test_the_next_compression_is_tried_once():
+    asker = pipeline(Stride.VIDEO)
+    scene = asker.freeze(frames(), 3)
+    answer = asker.ask(scene, Question("What?"))
+    assert asker.answerer.asked == [Stride.IMAGE, Stride.VIDEO]
+    assert (answer.compression, answer.text) == (4, "A room.")
+    assert answer.budget["compression"] == 4
+    assert any("again at 4x instead of 1x" in text for text in answer.warnings)
+    assert [item.sha256 for item in answer.evidence] == [f.sha256 for f in scene.views.frames]
+    many = asker.ask_many(scene, [Question("What?"), Question("Where?")], Limits())
+    assert [item.compression for item in many] == [4, 4]
+
+
+def test_a_second_failure_is_an_error_and_the_pipeline_lives_on():
+    asker = pipeline(Stride.VIDEO_LONG)
+    scene = asker.freeze(frames(), 3)
+    with pytest.raises(DeviceMemoryError):
+        asker.ask(scene, Question("What?"))
+    assert asker.answerer.asked == [Stride.IMAGE, Stride.VIDEO]
+    asker.answerer.least = Stride.IMAGE
+    assert asker.ask(scene, Question("What?")).compression == 1
+
+
+def test_nothing_is_stronger_than_16x():
+    asker = pipeline(Stride.VIDEO_LONG + 1, "16")
+    with pytest.raises(DeviceMemoryError):
+        asker.ask(asker.freeze(frames(), 3), Question("What?"))
+    assert asker.answerer.asked == [Stride.VIDEO_LONG]
