@@ -176,6 +176,21 @@ class FormCalibration:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """What one model does on one machine, as measured there.
+
+    Attributes:
+        patches_per_s: through the vision tower.
+        prefill_per_s: prompt tokens.
+        decode_per_s: new tokens of one answer.
+    """
+
+    patches_per_s: float
+    prefill_per_s: float
+    decode_per_s: float
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What the pipeline must know of a loaded model to plan and to sign an answer.
 
@@ -183,6 +198,7 @@ class ModelCard:
     True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
     that writes its working between think marks before it answers. ``calibration`` holds, by answer
     form, what was stored beside the checkpoint. ``attention`` and ``linear`` name the kernels.
+    ``rates`` are there where they were measured.
     """
 
     name: str
@@ -197,6 +213,7 @@ class ModelCard:
     linear: str = "torch"
     scratchpad: bool = False
     calibration: dict[str, FormCalibration] = field(default_factory=dict)
+    rates: Rates | None = None
 
 
 class Answerer(Protocol):

@@ -63,6 +63,9 @@ class BudgetConfig:
         image_views_max: up to this many views "auto" shows at 1x (0..64).
         image_max_side: side of the square that bounds a 1x picture's area, pixels (64..4096).
         video_max_side: the same for 4x and 16x (64..4096).
+        deadline_s: seconds that an answer may take, views and compression are chosen for it from
+            measured rates; 0 = none (0..3600).
+        answer_tokens: length of the answer that a deadline is planned for (1..4096).
         resize: "fit" keeps the aspect ratio, "reference" floors sides as the original code does.
     """
 
@@ -72,6 +75,8 @@ class BudgetConfig:
     image_max_side: int = 1024
     video_max_side: int = 480
     resize: str = "fit"
+    deadline_s: float = 0.0
+    answer_tokens: int = 32
 
     def __post_init__(self) -> None:
         if self.compression not in COMPRESSIONS:
@@ -81,6 +86,8 @@ class BudgetConfig:
             )
         if self.resize not in ("fit", "reference"):
             raise ConfigError(f"budget.resize is '{self.resize}'.", hint="fit or reference")
+        _in_range("budget.deadline_s", self.deadline_s, 0.0, 3600.0)
+        _in_range("budget.answer_tokens", self.answer_tokens, 1, 4096)
         _in_range("budget.max_visual_tokens", self.max_visual_tokens, 16, 131072)
         _in_range("budget.image_views_max", self.image_views_max, 0, 64)
         _in_range("budget.image_max_side", self.image_max_side, 64, 4096)

@@ -17,13 +17,14 @@ import numpy as np
 from oryx_scene.answerer import ModelCard, Stride, VisualItem
 from oryx_scene.capture.choose import CoverageReport, choose_views_reported
 from oryx_scene.config import PipelineConfig
-from oryx_scene.errors import NoFramesError
+from oryx_scene.errors import BudgetError, NoFramesError
 from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.spots import Lattice
 from oryx_scene.prompt.budget import BudgetPlan, plan_budget
+from oryx_scene.prompt.deadline import counts_to_try, predicted_s, with_deadline
 from oryx_scene.prompt.placement import Placement
 from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
 from oryx_scene.prompt.wording import marks_text, views_text
@@ -203,11 +204,7 @@ def freeze_scene(
     """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
     clock = _Laps()
     earlier = () if after is None else after.views.frames
-    views, report = order_views(frames, config.views.count, earlier)
-    sizes = [(frame.height, frame.width) for frame in views.frames]
-    plan = plan_budget(
-        sizes, config.budget, context_length=card.context_length, reserved_tokens=TEXT_TOKENS
-    )
+    views, report, plan = _choose(frames, config, card, earlier)
     clock.lap("views")
     marks = MarkSet()
     if config.marks.enabled:
@@ -230,10 +227,78 @@ def freeze_scene(
         discs=discs,
         prompt=prompt,
         timings_s=clock.laps,
-        warnings=tuple(dict.fromkeys((*warnings, *views.warnings, *marks.warnings))),
+        warnings=tuple(
+            dict.fromkeys((*warnings, *views.warnings, *marks.warnings, *_late(plan, config, card)))
+        ),
         synthetic=synthetic,
         choice={**(choice or report).as_dict(), "skew_s": views.skew_s},
     )
+
+
+def _choose(
+    frames: Sequence[Frame],
+    config: PipelineConfig,
+    card: ModelCard,
+    earlier: Sequence[Frame],
+) -> tuple[ViewSet, CoverageReport, BudgetPlan]:
+    """Views and plan; with a deadline the most views, then the weakest compression, that keep it.
+
+    Where nothing keeps it, one view at the strongest allowed compression is shown.
+    """
+    deadline, rates, count = config.budget.deadline_s, card.rates, config.views.count
+    if deadline <= 0.0 or rates is None:
+        views, report = order_views(frames, count, earlier)
+        return views, report, _plan(views, config, card)
+    asked = min(count, max(len(frames), 1))
+
+    def seconds(plan: BudgetPlan) -> float:
+        return predicted_s(plan, rates, config.budget.answer_tokens)
+
+    for number in counts_to_try(asked):
+        views, report = order_views(frames, number, earlier)
+        try:
+            plan = _plan(views, config, card, lambda plan: seconds(plan) <= deadline)
+        except BudgetError:
+            continue
+        return views, report, with_deadline(plan, deadline, seconds(plan), asked)
+    views, report = order_views(frames, 1, earlier)
+    budget = config.budget
+    if budget.compression == "auto":
+        budget = dataclasses.replace(budget, compression="16")
+    least = dataclasses.replace(budget, image_max_side=64, video_max_side=64)
+    plan = _plan(views, dataclasses.replace(config, budget=least), card)
+    return views, report, with_deadline(plan, deadline, seconds(plan), asked)
+
+
+def _plan(
+    views: ViewSet,
+    config: PipelineConfig,
+    card: ModelCard,
+    accept: Callable[[BudgetPlan], bool] = lambda plan: True,
+) -> BudgetPlan:
+    return plan_budget(
+        [(frame.height, frame.width) for frame in views.frames],
+        config.budget,
+        context_length=card.context_length,
+        reserved_tokens=TEXT_TOKENS,
+        accept=accept,
+    )
+
+
+def _late(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> tuple[str, ...]:
+    """What must be said about a deadline that was asked for."""
+    deadline = config.budget.deadline_s
+    if deadline > 0.0 and card.rates is None:
+        return (
+            f"no rates of this model were measured: the deadline of {deadline:g} s was not "
+            "planned for",
+        )
+    if plan.predicted_s > plan.deadline_s:
+        return (
+            f"the deadline of {deadline:g} s cannot be kept: even one view at "
+            f"{plan.stride.compression}x is predicted to take {plan.predicted_s:.2f} s",
+        )
+    return ()
 
 
 class _Laps:

@@ -45,6 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=("text", "yes_no", "marks"), default="text")
     parser.add_argument("--choices", nargs="+", metavar="TEXT", help="answer with one of these")
+    parser.add_argument(
+        "--json-schema", type=Path, metavar="FILE", help="answer with JSON of this schema"
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        metavar="S",
+        help="choose views and compression so that an answer takes at most S seconds here",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 = greedy (default)")
@@ -64,12 +73,13 @@ def run(args: argparse.Namespace) -> int:
     """Freeze one scene and ask every question about it."""
     from oryx_scene.answer_json import answer_to_dict
     from oryx_scene.answerer import Limits
-    from oryx_scene.cli.common import config_from_args, frames_from_args
+    from oryx_scene.cli.common import config_from_args, frames_from_args, rates_file
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
     from oryx_scene.dump.folder import is_dump, write_dump
     from oryx_scene.errors import ConfigError
     from oryx_scene.frames import Question
     from oryx_scene.model.load import load_answerer
+    from oryx_scene.model.rates import rates_of
     from oryx_scene.pipeline import ScenePipeline
     from oryx_scene.prompt.wording import check_question
 
@@ -87,15 +97,20 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--temperature must lie in 0..2 and --top-p in (0, 1].")
     choices = tuple(args.choices or ())
     kind = "choice" if choices else args.format
+    schema = ""
+    if args.json_schema is not None:
+        kind, schema = "json", read_schema(args.json_schema)
     # All bad input is refused before a model of many gigabytes is loaded.
-    questions = [check_question(Question(text, kind, choices)) for text in args.question]
+    questions = [check_question(Question(text, kind, choices, schema)) for text in args.question]
     config = config_from_args(args)
     found = frames_from_args(args, config)
     model = args.model or "default"
-    pipeline = ScenePipeline(
-        load_answerer(model, device=args.device, dtype=args.dtype, quantization=args.quantization),
-        config,
+    engine = load_answerer(
+        model, device=args.device, dtype=args.dtype, quantization=args.quantization
     )
+    if config.budget.deadline_s > 0.0:
+        engine.set_rates(rates_of(engine, rates_file()))
+    pipeline = ScenePipeline(engine, config)
     scene = pipeline.freeze(
         found.frames,
         found.now_ns,
@@ -124,6 +139,22 @@ def run(args: argparse.Namespace) -> int:
         write_scene_pictures(scene, args.out, scene_to_dict(scene))
         write_json(args.out / "answers.json", described)
     return 0
+
+
+def read_schema(path: Path) -> str:
+    """The JSON schema in a file, as compact JSON.
+
+    Raises:
+        ConfigError: not readable, or no JSON.
+    """
+    from oryx_scene.errors import ConfigError
+
+    try:
+        return json.dumps(json.loads(path.read_text(encoding="utf-8")), separators=(",", ":"))
+    except OSError as err:
+        raise ConfigError(f"cannot read {path}: {err.strerror}.") from err
+    except ValueError as err:
+        raise ConfigError(f"{path} is not JSON: {' '.join(str(err).split())}.") from err
 
 
 def _ask_one(

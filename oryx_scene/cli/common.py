@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -56,11 +57,33 @@ def config_from_args(args: argparse.Namespace) -> PipelineConfig:
         config = dataclasses.replace(
             config, budget=dataclasses.replace(config.budget, compression=args.compression)
         )
+    if getattr(args, "deadline", None) is not None:
+        config = dataclasses.replace(
+            config, budget=dataclasses.replace(config.budget, deadline_s=args.deadline)
+        )
     if args.no_marks:
         config = dataclasses.replace(config, marks=dataclasses.replace(config.marks, enabled=False))
     if args.fixed_frame is not None:
         config = dataclasses.replace(config, fixed_frame=args.fixed_frame)
     return config
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """(width, height) of "640x480".
+
+    Raises:
+        ConfigError: something else.
+    """
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ConfigError(f"--size '{text}' is no size.", hint="e.g. --size 640x480")
+    return int(width), int(height)
+
+
+def rates_file() -> Path:
+    """Where measured rates are kept: the user's cache folder (XDG base directories)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "oryx_scene" / "rates.json"
 
 
 def open_from_args(args: argparse.Namespace, config: PipelineConfig) -> FrameSource:

@@ -27,6 +27,7 @@ COMMANDS = (
     "replay",
     "eval",
     "bench",
+    "memory",
     "view",
     "changed",
     "train",

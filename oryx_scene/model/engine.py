@@ -27,6 +27,7 @@ from oryx_scene.answerer import (
     Limits,
     ModelCard,
     Prompt,
+    Rates,
     Scored,
     Stride,
     VisualItem,
@@ -42,6 +43,7 @@ from oryx_scene.model.device_pixels import (
     pixels_on_device,
     resize_on_device,
 )
+from oryx_scene.model.json_form import JsonForms
 from oryx_scene.model.kv import Slab
 from oryx_scene.model.memory import out_of_memory
 from oryx_scene.model.oryx import Oryx
@@ -136,11 +138,16 @@ class Engine:
             self._card = dataclasses.replace(card, linear=speed_up(model))
         self._stops = stops
         self._busy = threading.Lock()
+        self._json: JsonForms | None = None
 
     @property
     def card(self) -> ModelCard:
         """Name, precision and limits of the model."""
         return self._card
+
+    def set_rates(self, rates: Rates) -> None:
+        """Let the card say how fast this model is here."""
+        self._card = dataclasses.replace(self._card, rates=rates)
 
     @property
     def tokenizer(self) -> TextTokenizer:
@@ -367,6 +374,11 @@ class Engine:
         on_text: Callable[[str], None] | None = None,
         constraint: Constraint | None = None,
     ) -> Answering:
+        if constraint is None and prompt.json_schema:
+            if self._json is None:
+                rows = int(self.model.language.config.vocab_size)
+                self._json = JsonForms(self._tokenizer.hub_tokenizer, rows, self._stops.ids)
+            constraint = self._json.constraint(prompt.json_schema)
         answer = Answering(
             self._tokenizer,
             prompt,

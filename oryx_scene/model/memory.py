@@ -1,8 +1,8 @@
 """How much memory a model and a scene need: predicted from a configuration, checked after loading.
 
-Weights and keys and values are exact arithmetic over the layers that the configuration builds; the
-working memory of the passes is an upper estimate. What a device has free is asked of the driver or
-of the kernel and the control group that the process runs in.
+Weights and keys and values are exact arithmetic from the configuration; the working memory of the
+passes is an upper estimate. What a device has free is asked of the driver, or of the kernel and the
+control group that the process runs in.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from oryx_scene.errors import DeviceMemoryError
-from oryx_scene.model.kv import KVShape
-from oryx_scene.model.language import build_language_model
-from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.compressor import DynamicCompressor
+from oryx_scene.model.language import language_config
+from oryx_scene.model.projector import Projector
 from oryx_scene.model.quantise import group_of
 from oryx_scene.model.rows import PREFILL_CHUNK
-from oryx_scene.model.vision import VisionConfig
+from oryx_scene.model.vision import OryxViT, VisionConfig
 
 GIB = 2**30
 # What a CUDA context and its libraries take beside tensors (an allowance, not a measured number).
@@ -71,33 +71,60 @@ def predict(
     Raises:
         CheckpointError: a configuration that describes no language model.
     """
-    language = build_language_model(config, "config.json")
-    with torch.device("meta"):
-        model = Oryx(vision, language, int(language.config.hidden_size)).to(dtype)
-    tied = bool(getattr(language.config, "tie_word_embeddings", False))
-    weights = sum(
-        parameter.numel() * dtype.itemsize
-        for name, parameter in model.named_parameters()
-        # With tied embeddings the head is the input table itself.
-        if not (tied and name == "language.lm_head.weight")
+    language = language_config(config, "config.json")
+    tied = bool(getattr(language, "tie_word_embeddings", False))
+    layers = linear_layers(language)
+    hidden, words = int(language.hidden_size), int(language.vocab_size)
+    weights = other_numbers(language, vision) * dtype.itemsize
+    weights += language.num_hidden_layers * sum(
+        linear_bytes(*shape, dtype, quantization) for shape in layers
     )
-    if quantization != "none":
-        weights += _saved(language, dtype, quantization, tied)
-    kv = KVShape.of(language).token_bytes * tokens
+    if not (tied and quantization == "none"):
+        # Tied, the head is the input table itself; a quantised one is a copy.
+        weights += linear_bytes(words, hidden, dtype, quantization, head=True)
+    width = head_width(language)
+    kv = 2 * language.num_hidden_layers * language.num_key_value_heads * width
+    kv *= dtype.itemsize * tokens
     working = _working(language, vision, dtype, patches, tokens) + CONTEXT_BYTES[device_type]
     return Need(weights, kv, working)
 
 
-def _saved(language: Any, dtype: torch.dtype, kind: str, tied: bool) -> int:
-    """Change in bytes by quantising every linear layer of ``language``; negative saves."""
-    change = 0
-    for name, module in language.named_modules():
-        if isinstance(module, nn.Linear):
-            head = name == "lm_head"
-            change += linear_bytes(module.out_features, module.in_features, dtype, kind, head=head)
-            if not (head and tied):
-                change -= module.weight.numel() * dtype.itemsize
-    return change
+def head_width(language: Any) -> int:
+    """Width of one attention head of a transformers configuration."""
+    stated = getattr(language, "head_dim", None)
+    return int(stated or language.hidden_size // language.num_attention_heads)
+
+
+def linear_layers(language: Any) -> list[tuple[int, int]]:
+    """(outputs, inputs) of the linear layers of one block of Qwen2 or Llama."""
+    hidden, inner = int(language.hidden_size), int(language.intermediate_size)
+    queries = language.num_attention_heads * head_width(language)
+    values = language.num_key_value_heads * head_width(language)
+    return [
+        (queries, hidden),
+        (values, hidden),
+        (values, hidden),
+        (hidden, queries),
+        (inner, hidden),
+        (inner, hidden),
+        (hidden, inner),
+    ]
+
+
+def other_numbers(language: Any, vision: VisionConfig) -> int:
+    """Numbers in everything but the language model's linear weights: they are never quantised."""
+    hidden = int(language.hidden_size)
+    layers = linear_layers(language)
+    # Qwen2 has biases on queries, keys and values; Llama has them where its configuration says so.
+    biased = language.model_type == "qwen2" or getattr(language, "attention_bias", False)
+    biases = sum(outputs for outputs, _ in layers[:3]) if biased else 0
+    if language.model_type == "llama" and biased:
+        biases += layers[3][0]
+    blocks = language.num_hidden_layers * (2 * hidden + biases)
+    with torch.device("meta"):
+        rest = [OryxViT(vision), DynamicCompressor(vision.width), Projector(vision.width, hidden)]
+    ours = sum(parameter.numel() for module in rest for parameter in module.parameters())
+    return int(blocks + hidden + language.vocab_size * hidden + ours)
 
 
 def linear_bytes(
@@ -121,13 +148,12 @@ def _working(
     a chunk holds the same of the language model with gate and up. Logits are in float32, and the
     scene's embeddings wait whole.
     """
-    config = language.config
     tower = patches * (6 * vision.width + 2 * vision.mlp_hidden) * dtype.itemsize
     tower += patches * 3 * vision.patch**2 * 4
     chunk = min(PREFILL_CHUNK, max(tokens, 1))
-    layer = chunk * (8 * config.hidden_size + 3 * config.intermediate_size) * dtype.itemsize
-    embeddings = tokens * config.hidden_size * dtype.itemsize
-    return int(max(tower, layer + 8 * config.vocab_size * 4) + embeddings)
+    layer = chunk * (8 * language.hidden_size + 3 * language.intermediate_size) * dtype.itemsize
+    embeddings = tokens * language.hidden_size * dtype.itemsize
+    return int(max(tower, layer + 8 * language.vocab_size * 4) + embeddings)
 
 
 def loaded_bytes(model: nn.Module) -> int:

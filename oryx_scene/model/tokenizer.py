@@ -25,6 +25,11 @@ class TextTokenizer(Protocol):
 
     slot_newline: bool
 
+    @property
+    def hub_tokenizer(self) -> Any:
+        """The transformers tokenizer behind it, None where there is none."""
+        ...
+
     def encode_plain(self, text: str) -> list[int]:
         """Ids of ``text``, in which no special token is recognised."""
         ...
@@ -92,6 +97,11 @@ class HubTokenizer:
                 hint="tokenizer and weights belong to different models",
             )
 
+    @property
+    def hub_tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._tokenizer
+
     def encode_plain(self, text: str) -> list[int]:
         """Ids of ``text``, in which no special token is recognised."""
         if not self._sentencepiece:
@@ -134,6 +144,11 @@ class CharTokenizer:
         self.slot_newline = family == "qwen2"
         start, end = (190, 191) if family == "qwen2" else (6, 7)
         self._special = {IM_START: start, IM_END: end, "<|endoftext|>": 192}
+
+    @property
+    def hub_tokenizer(self) -> None:
+        """There is none."""
+        return
 
     def encode_plain(self, text: str) -> list[int]:
         """One id per character."""

@@ -7,7 +7,8 @@ with the answer. The table is explained in docs/budget.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from oryx_scene.answerer import Stride
@@ -42,6 +43,7 @@ class BudgetPlan:
         token_budget: the limit that was kept.
         max_side: side of the square that bounded the area, pixels.
         reason: why this row of the table was taken.
+        deadline_s, predicted_s: of a plan that was made for a deadline, else 0.
     """
 
     stride: Stride
@@ -52,11 +54,17 @@ class BudgetPlan:
     token_budget: int
     max_side: int
     reason: str
+    deadline_s: float = 0.0
+    predicted_s: float = 0.0
 
     def as_dict(self) -> dict[str, int | float | str]:
         """The decision for the answer's JSON."""
         sizes = sorted({placement.describe() for placement in self.placements})
+        timed: dict[str, int | float | str] = {}
+        if self.deadline_s > 0.0:
+            timed = {"deadline_s": self.deadline_s, "predicted_s": round(self.predicted_s, 3)}
         return {
+            **timed,
             "compression": self.stride.compression,
             "views": len(self.placements),
             "visual_tokens": self.visual_tokens,
@@ -151,6 +159,7 @@ def plan_budget(
     *,
     context_length: int,
     reserved_tokens: int,
+    accept: Callable[[BudgetPlan], bool] = lambda plan: True,
 ) -> BudgetPlan:
     """Choose compression and sizes for views of the given (height, width).
 
@@ -159,6 +168,7 @@ def plan_budget(
         config: limits and wishes.
         context_length: of the language model, tokens.
         reserved_tokens: for text and answer, tokens.
+        accept: refuses plans for other reasons than their tokens, e.g. a deadline.
 
     Raises:
         BudgetError: no views, or none of the allowed compressions fits.
@@ -170,7 +180,7 @@ def plan_budget(
     for stride in _strides(len(sizes), config):
         for side in _sides(stride, config):
             plan = _plan(sizes, stride, side, config, budget)
-            if plan.visual_tokens <= budget:
+            if plan.visual_tokens <= budget and accept(plan):
                 return _with_reason(plan, config, len(sizes))
             if smallest is None or plan.visual_tokens < smallest.visual_tokens:
                 smallest = plan
@@ -195,13 +205,4 @@ def _with_reason(plan: BudgetPlan, config: BudgetConfig, count: int) -> BudgetPl
     top = _sides(plan.stride, config)[0]
     if plan.max_side < top:
         reason += f", pictures bounded at {plan.max_side} instead of {top} px"
-    return BudgetPlan(
-        plan.stride,
-        plan.placements,
-        plan.low_sizes,
-        plan.groups,
-        plan.visual_tokens,
-        plan.token_budget,
-        plan.max_side,
-        reason,
-    )
+    return dataclasses.replace(plan, reason=reason)

@@ -1,0 +1,135 @@
+"""`oryx-scene memory`: what a model will need, before it is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from oryx_scene.model.vision import VisionConfig
+    from oryx_scene.prompt.budget import BudgetPlan
+
+HELP = "Predict the memory of a model by precision and number of views."
+VIEWS = (1, 8, 64, 1600)
+PRECISIONS = (("bfloat16", "none"), ("bfloat16", "int8"), ("bfloat16", "int4"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--model", metavar="DIR_OR_ID", help="a checkpoint (default: all published ones)"
+    )
+    parser.add_argument("--views", type=int, nargs="+", default=VIEWS, metavar="N")
+    parser.add_argument(
+        "--size", default="640x480", metavar="WxH", help="of the cameras' pictures (640x480)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
+    parser.add_argument("--json", action="store_true", help="print only the JSON line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a table and one last JSON line."""
+    from oryx_scene.cli.common import picture_size
+    from oryx_scene.errors import ConfigError
+    from oryx_scene.model.device import check_device
+    from oryx_scene.model.memory import GIB, free_bytes
+
+    if min(args.views) < 1 or max(args.views) > 1600:
+        raise ConfigError("--views must lie in 1..1600.")
+    device = check_device(args.device)
+    width, height = picture_size(args.size)
+    plans = [(count, _plan(count, (height, width))) for count in args.views]
+    rows = [
+        _row(name, config, vision, count, plan, precision, device)
+        for name, config, vision in _models(args.model)
+        for count, plan in plans
+        for precision in PRECISIONS
+    ]
+    free = free_bytes(device)
+    if not args.json:
+        known = "unknown" if free is None else f"{free / GIB:.1f} GiB"
+        print(f"GiB for pictures of {width}x{height}; free on {device}: {known}")
+        print(f"{'model':<14}{'weights in':<12}{'views':>6}{'at':>5}{'tokens':>8}", end="")
+        print(f"{'weights':>9}{'KV':>7}{'passes':>8}{'total':>8}")
+        for row in rows:
+            print(_line(row))
+    print(json.dumps({"device": str(device), "free_bytes": free, "rows": rows}))
+    return 0
+
+
+def _models(name: str | None) -> list[tuple[str, dict[str, Any], VisionConfig]]:
+    from oryx_scene.model.checkpoint import vision_config
+    from oryx_scene.model.load import find_folder
+    from oryx_scene.model.published import PUBLISHED
+    from oryx_scene.model.vision import VisionConfig
+    from oryx_scene.model.weights import read_json
+
+    if name is None:
+        return [(own, config, VisionConfig()) for own, config in PUBLISHED.items()]
+    folder = find_folder(name)
+    config = read_json(folder, "config.json")
+    return [(folder.name, config, vision_config(folder, config))]
+
+
+def _plan(count: int, size: tuple[int, int]) -> BudgetPlan:
+    """What is shown of ``count`` views; 1600 of them need more tokens than a prompt usually has."""
+    from oryx_scene.config import BudgetConfig
+    from oryx_scene.prompt.budget import plan_budget
+
+    budget = BudgetConfig(max_visual_tokens=131072)
+    return plan_budget([size] * count, budget, context_length=10**6, reserved_tokens=0)
+
+
+def _row(
+    name: str,
+    config: dict[str, Any],
+    vision: VisionConfig,
+    count: int,
+    plan: BudgetPlan,
+    precision: tuple[str, str],
+    device: torch.device,
+) -> dict[str, Any]:
+    from oryx_scene.model.checkpoint import DTYPES
+    from oryx_scene.model.engine import EngineConfig
+    from oryx_scene.model.memory import predict
+    from oryx_scene.prompt.deadline import patches_of
+    from oryx_scene.scene import TEXT_TOKENS
+
+    dtype, kind = precision
+    tokens = plan.visual_tokens + TEXT_TOKENS
+    packed = min(1.0, EngineConfig().packed_pictures / count)
+    need = predict(
+        config,
+        vision,
+        DTYPES[dtype],
+        kind,
+        tokens=tokens,
+        patches=int(patches_of(plan) * packed),
+        device_type=device.type,
+    )
+    return {
+        "model": name,
+        "weights_in": dtype if kind == "none" else kind,
+        "views": count,
+        "compression": plan.stride.compression,
+        "tokens": tokens,
+        "weight_bytes": need.weights,
+        "kv_bytes": need.kv,
+        "working_bytes": need.working,
+        "total_bytes": need.total,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    from oryx_scene.model.memory import GIB
+
+    numbers = [
+        row[key] / GIB for key in ("weight_bytes", "kv_bytes", "working_bytes", "total_bytes")
+    ]
+    return (
+        f"{row['model']:<14}{row['weights_in']:<12}{row['views']:>6}{row['compression']:>4}x"
+        f"{row['tokens']:>8}{numbers[0]:>9.1f}{numbers[1]:>7.2f}{numbers[2]:>8.2f}{numbers[3]:>8.1f}"
+    )
