@@ -14,7 +14,7 @@ from torch import Tensor
 
 from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.kv import Slab
-from oryx_scene.model.shared_attention import attend, attend_rows, merge
+from oryx_scene.model.shared_attention import attend, attend_causal, attend_rows, merge
 
 # Above the ridge point of current GPUs and still a short time on an onboard one.
 PREFILL_CHUNK = 512
@@ -28,16 +28,15 @@ def prefill(
     """Append (n, hidden_size) embeddings to ``slab``, in chunks with ``check`` before each."""
     for chunk in embeds.split(PREFILL_CHUNK):
         check()
-        start, end = slab.length, slab.length + chunk.shape[0]
-        slab.length = end
+        start = slab.length
+        slab.length += chunk.shape[0]
+        positions = torch.arange(start, slab.length, device=chunk.device)
 
-        def mix(
-            layer: int, q: Tensor, k: Tensor, v: Tensor, start: int = start, end: int = end
-        ) -> Tensor:
+        def mix(layer: int, q: Tensor, k: Tensor, v: Tensor, start: int = start) -> Tensor:
             slab.write(layer, start, k, v)
-            return attend(q, *slab.layer(layer), last=end)[0]
+            return attend_causal(q, *slab.layer(layer))
 
-        decoder.forward(chunk, torch.arange(start, end, device=chunk.device), mix)
+        decoder.forward(chunk, positions, mix)
 
 
 class Rows:

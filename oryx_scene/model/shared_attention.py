@@ -8,7 +8,10 @@ taken in another order. Knows tensors only.
 
 from __future__ import annotations
 
+import functools
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Most scores held at once: 64 MiB of float32.
@@ -32,7 +35,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, last: int | None = None) -> Part:
     keys, kv_heads = k.shape[:2]
     block = max(1, SCORES // max(1, keys * q.shape[1]))
     # (keys, kv_heads, width) -> (kv_heads, keys, width)
-    k, v = k.float().transpose(0, 1), v.float().transpose(0, 1)
+    k, v = _operand(k).transpose(0, 1), _operand(v).transpose(0, 1)
     parts = []
     for start in range(0, q.shape[0], block):
         piece = q[start : start + block]
@@ -73,14 +76,68 @@ def merge(one: Part, other: Part) -> Tensor:
     return torch.lerp(other[0], one[0], share)
 
 
+def attend_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """:func:`attend` with the last ``n`` of all keys as queries, without the log-sum-exp.
+
+    On CUDA by torch's fused kernels, where a real launch gives the plain way's numbers.
+    """
+    if _fused(q.device.type, q.dtype, q.shape[1:], k.shape[1]):
+        return _fused_causal(q, k, v)
+    return attend(q, k, v, last=k.shape[0])[0]
+
+
+def _fused_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from torch.nn.attention.bias import causal_lower_right
+
+    # (n, heads, width) -> (1, heads, n, width)
+    queries, keys, values = (x.to(v.dtype).transpose(0, 1)[None] for x in (q, k, v))
+    mask = causal_lower_right(q.shape[0], k.shape[0])
+    out = F.scaled_dot_product_attention(queries, keys, values, mask, enable_gqa=True)
+    return out[0].transpose(0, 1)
+
+
+@functools.cache
+def _fused(device: str, dtype: torch.dtype, heads: torch.Size, kv_heads: int) -> bool:
+    if device != "cuda" or dtype not in (torch.float16, torch.bfloat16):
+        return False
+    generator = torch.Generator(device).manual_seed(0)
+    q, k, v = (
+        torch.randn(n, own, heads[1], generator=generator, device=device).to(dtype)
+        for n, own in ((24, heads[0]), (40, kv_heads), (40, kv_heads))
+    )
+    try:
+        found = _fused_causal(q, k, v).float()
+    except (RuntimeError, TypeError, ValueError, ImportError, AttributeError):
+        # Arguments that an older torch does not know, or a kernel that this GPU lacks.
+        return False
+    return bool((found - attend(q, k, v, last=40)[0]).abs().max() < 0.05)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Batched matrix product, float32: half precision on CUDA keeps its float32 sums."""
+    if a.device.type != "cuda" or a.dtype is torch.float32:
+        return a.float() @ b.float()
+    try:
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    except TypeError:
+        # Before torch 2.8 there is no such argument.
+        return (a @ b).float()
+
+
+def _operand(x: Tensor) -> Tensor:
+    """CPUs multiply float32; tensor cores want what is there."""
+    return x if x.device.type == "cuda" else x.float()
+
+
 def _grouped(q: Tensor, kv_heads: int) -> Tensor:
     # (n, heads, width) -> (kv_heads, n, group, width): queries that share keys stand together.
-    return q.float().view(q.shape[0], kv_heads, -1, q.shape[-1]).transpose(0, 1)
+    return q.view(q.shape[0], kv_heads, -1, q.shape[-1]).transpose(0, 1)
 
 
 def _block(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Part:
     kv_heads, n, group, width = q.shape
-    scores = q.reshape(kv_heads, n * group, width) @ k.transpose(1, 2) * width**-0.5
+    queries = q.reshape(kv_heads, n * group, width).to(k.dtype)
+    scores = product(queries, k.transpose(1, 2)).mul_(width**-0.5)
     if seen is not None:
         scores.view(kv_heads, n, group, -1).masked_fill_(~seen[None, :, None], float("-inf"))
     out, lse = _softmax_product(scores, v)
@@ -94,5 +151,5 @@ def _softmax_product(scores: Tensor, values: Tensor) -> Part:
     most = scores.amax(dim=-1, keepdim=True)
     weights = scores.sub_(most).exp_()
     total = weights.sum(dim=-1, keepdim=True)
-    out = (weights @ values).div_(total)
+    out = product(weights.to(values.dtype), values).div_(total)
     return out, total.log_().add_(most).squeeze(-1)

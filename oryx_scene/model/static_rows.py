@@ -19,6 +19,7 @@ from oryx_scene.errors import EngineError
 from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.kv import Slab
 from oryx_scene.model.rows import Rows, prefill
+from oryx_scene.model.shared_attention import product
 
 # The smallest size of a scene; each next one is twice as large.
 SMALLEST = 1024
@@ -205,21 +206,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor) -> Tensor:
     # (n, heads, width) -> (kv_heads, n * group, width)
     scaled: Tensor = q * q.shape[-1] ** -0.5
     grouped = scaled.unflatten(1, (kv_heads, -1)).transpose(0, 1).flatten(1, 2)
-    scores = _product(grouped.to(k.dtype), k.permute(1, 2, 0)).unflatten(1, (n, -1))
+    scores = product(grouped.to(k.dtype), k.permute(1, 2, 0)).unflatten(1, (n, -1))
     weights = scores.masked_fill(hidden[None, :, None], float("-inf")).softmax(dim=-1)
-    mixed: Tensor = _product(weights.flatten(1, 2).to(v.dtype), v.transpose(0, 1))
+    mixed: Tensor = product(weights.flatten(1, 2).to(v.dtype), v.transpose(0, 1))
     out: Tensor = mixed.unflatten(1, (n, -1)).transpose(0, 1).flatten(1, 2)
     return out
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Batched matrix product, float32: half precision on CUDA keeps its float32 sums."""
-    if a.device.type != "cuda":
-        return a.float() @ b.float()
-    if a.dtype is torch.float32:
-        return a @ b
-    try:
-        return torch.bmm(a, b, out_dtype=torch.float32)
-    except TypeError:
-        # Before torch 2.8 there is no such argument.
-        return (a @ b).float()

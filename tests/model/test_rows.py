@@ -15,7 +15,13 @@ from oryx_scene.model.kv import Slab  # noqa: E402
 from oryx_scene.model.language import materialise_buffers  # noqa: E402
 from oryx_scene.model.random_model import VISION, random_oryx, tiny_config  # noqa: E402
 from oryx_scene.model.rows import Rows, prefill  # noqa: E402
-from oryx_scene.model.shared_attention import attend, attend_rows, merge  # noqa: E402
+from oryx_scene.model.shared_attention import (  # noqa: E402
+    _fused_causal,
+    attend,
+    attend_causal,
+    attend_rows,
+    merge,
+)
 
 # Logits reach about 10; float32 sums in another order differ by about 1e-5 of that.
 CLOSE = {"rtol": 0, "atol": 3e-4}
@@ -137,3 +143,12 @@ def test_half_precision_weights_stay_within_their_tolerance(language, shared, ke
     # Against the float32 model only rounding remains, which these sharp weights make large.
     exact = theirs(language, torch.cat([scene, text]).float())[300:]
     assert float((found - exact).square().mean().sqrt()) < 0.15 * float(exact.std())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("keys", [6, 40])
+def test_the_fused_kernel_sees_what_the_plain_way_sees(keys):
+    q, k, v = torch.randn(6, 4, 8), torch.randn(keys, 2, 8), torch.randn(keys, 2, 8)
+    plain = attend(q, k, v, last=keys)[0]
+    torch.testing.assert_close(_fused_causal(q, k, v), plain, rtol=0, atol=1e-5)
+    torch.testing.assert_close(attend_causal(q, k, v), plain)
