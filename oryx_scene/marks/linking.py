@@ -24,6 +24,7 @@ LEAST_SHARE = 0.3
 ACROSS_VIEWS = 0.17
 BACKGROUND_THERE = "other views see background there"
 NOTHING_THERE = "other views see nothing there"
+NOT_APART = "other views see it as part of something else"
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,17 @@ class _Groups:
 def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
     """Why a group is not trusted, "" where it is."""
     seen = int(ballot.seen[nodes].sum())
-    if seen >= LEAST_VOTES:
-        if int(ballot.backdrop[nodes].sum()) > 0.5 * seen:
-            return BACKGROUND_THERE
-        if int(ballot.through[nodes].sum()) > 0.5 * seen:
-            return NOTHING_THERE
+    if seen < LEAST_VOTES:
+        return ""
+    if int(ballot.backdrop[nodes].sum()) > 0.5 * seen:
+        return BACKGROUND_THERE
+    if int(ballot.through[nodes].sum()) > 0.5 * seen:
+        return NOTHING_THERE
+    # A piece that one view alone shows apart, while others see something larger there.
+    if len(np.unique(ballot.node_view[nodes])) == 1:
+        outside = int(ballot.onto[nodes].sum()) - int(ballot.onto[np.ix_(nodes, nodes)].sum())
+        if outside > 0.5 * seen:
+            return NOT_APART
     return ""
 
 
