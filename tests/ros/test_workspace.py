@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from harness import WAIT_S
 from oryx_scene_msgs.srv import Ask
 from rclpy.executors import SingleThreadedExecutor
 
 WORKSPACE = Path(os.environ.get("ORYX_SCENE_WORKSPACE", ""))
 INSTALL = WORKSPACE / "install"
+# Starting Python with rclpy takes a second or two; a busy machine takes its time.
+BUSY_MACHINE_S = 120.0
 if not os.environ.get("ORYX_SCENE_WORKSPACE"):
     pytest.skip(
         "ORYX_SCENE_WORKSPACE names no workspace (scripts/workspace.sh builds one)",
@@ -82,15 +83,15 @@ def test_the_installed_node_answers_and_ends():
     executor = SingleThreadedExecutor()
     try:
         client = node.create_client(Ask, "/installed/ask")
-        assert client.wait_for_service(2 * WAIT_S)
+        assert client.wait_for_service(BUSY_MACHINE_S)
         executor.add_node(node)
         future = client.call_async(Ask.Request(question="What is here?"))
-        executor.spin_until_future_complete(future, timeout_sec=WAIT_S)
+        executor.spin_until_future_complete(future, timeout_sec=BUSY_MACHINE_S)
         # Not configured: it says so instead of keeping silent.
         assert future.done()
         assert future.result().answer.error.code == 701
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(BUSY_MACHINE_S) == 0
     finally:
         process.kill()
         executor.shutdown()
