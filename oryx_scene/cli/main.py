@@ -31,6 +31,7 @@ COMMANDS = (
     "view",
     "changed",
     "train",
+    "room",
     "node",
 )
 

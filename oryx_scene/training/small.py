@@ -51,7 +51,12 @@ def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, An
         "tokenizer_padding_side": "right",
         "torch_dtype": "bfloat16",
         "oryx_vit": dataclasses.asdict(vision),
-        "oryx_scene": {"trained": True, "name": "oryx-scene-default", "synthetic_only": True},
+        "oryx_scene": {
+            "trained": True,
+            "name": "oryx-scene-default",
+            "synthetic_only": True,
+            "scratchpad": True,
+        },
     }
 
 
