@@ -19,7 +19,7 @@ from oryx_scene.model.int4_tiles import TileOrder
 from oryx_scene.model.quantise import (
     MOST_ROWS,
     PIECE,
-    dense_is_faster,
+    dense_dtype,
     dequantise_int4,
     dequantise_int8,
     from_nibbles,
@@ -52,7 +52,8 @@ class QuantLinear(nn.Module, abc.ABC):
         self.out_features, self.in_features = weight.shape
         self.register_parameter("bias", bias)
         self.kernel = kernel_works(kind, weight.device.type, weight.dtype)
-        self.dense = dense_is_faster(weight.device.type, weight.dtype)
+        self.dense = True
+        self._dense_dtype = dense_dtype(weight.device.type, weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features) in x's dtype."""
@@ -64,11 +65,13 @@ class QuantLinear(nn.Module, abc.ABC):
         return out.view(*x.shape[:-1], self.out_features)
 
     def _unpacked(self, x: Tensor) -> Tensor:
+        dtype = self._dense_dtype
+        wide = x.to(dtype)
         pieces = [
-            F.linear(x, self.weights(start, min(start + PIECE, self.out_features), x.dtype))
+            F.linear(wide, self.weights(start, min(start + PIECE, self.out_features), dtype))
             for start in range(0, self.out_features, PIECE)
         ]
-        return torch.cat(pieces, dim=-1)
+        return torch.cat(pieces, dim=-1).to(x.dtype)
 
     @abc.abstractmethod
     def product(self, x: Tensor) -> Tensor:

@@ -16,8 +16,7 @@ from torch import Tensor
 GROUPS = (128, 64, 32)
 # Rows of a weight that are turned to float32 at a time.
 PIECE = 1024
-# More rows than this are faster as one dense product over unpacked weights, where the device has
-# fast matrix products of the activations' type.
+# More rows than this are faster as one dense product over unpacked weights.
 MOST_ROWS = 32
 
 
@@ -131,14 +130,9 @@ def kernel_works(kind: str, device_type: str, dtype: torch.dtype) -> bool:
 
 
 @functools.cache
-def dense_is_faster(device_type: str, dtype: torch.dtype) -> bool:
-    """Whether many rows are faster as a dense product over unpacked weights than by the kernel.
-
-    True on CUDA and on CPUs with bfloat16 instructions; elsewhere the kernels keep up (measured).
-    """
-    if device_type == "cuda":
-        return True
-    if dtype is not torch.bfloat16:
-        return False
+def dense_dtype(device_type: str, dtype: torch.dtype) -> torch.dtype:
+    """In what dense products are fast here: float32 where a CPU has no bfloat16."""
+    if device_type == "cuda" or dtype is not torch.bfloat16:
+        return dtype
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe()) if probe is not None else False
+    return dtype if probe is not None and probe() else torch.float32
