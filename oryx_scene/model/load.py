@@ -7,6 +7,7 @@ is, and only a hub id ("owner/name") that is no folder ever reaches the network.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import tempfile
 from pathlib import Path
@@ -21,7 +22,7 @@ from oryx_scene.model.checkpoint import DTYPES, load_model, vision_config
 from oryx_scene.model.device import check_device
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import family_of
-from oryx_scene.model.memory import check_fits, free_bytes, predict
+from oryx_scene.model.memory import Need, check_fits, free_bytes, loaded_bytes, predict
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.quant_linear import KINDS, describe
 from oryx_scene.model.random_model import write_random_checkpoint
@@ -29,6 +30,7 @@ from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
 from oryx_scene.model.weights import read_json
 from oryx_scene.prompt.calibration import load_calibration
 
+LOG = logging.getLogger(__name__)
 DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints" / "default"
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
@@ -125,8 +127,11 @@ def _engine(
 ) -> Engine:
     described = read_json(folder, "config.json")
     family = family_of(described, str(folder))
-    refuse_what_cannot_fit(folder, described, device, DTYPES[dtype], quantization, name)
+    need = refuse_what_cannot_fit(folder, described, device, DTYPES[dtype], quantization, name)
     model = load_model(folder, device=device, dtype=DTYPES[dtype], quantization=quantization)
+    loaded = loaded_bytes(model)
+    if abs(loaded - need.weights) > 0.02 * need.weights:
+        LOG.warning("%s took %d bytes of weights, %d were predicted", name, loaded, need.weights)
     tokenizer = HubTokenizer(folder, family, model.language.config)
     own = described.get("oryx_scene", {})
     card = ModelCard(
@@ -152,8 +157,8 @@ def refuse_what_cannot_fit(
     dtype: torch.dtype,
     quantization: str,
     name: str,
-) -> None:
-    """Compare what a checkpoint will need with what the device has free.
+) -> Need:
+    """Compare what a checkpoint will need with what the device has free; returns the need.
 
     Raises:
         DeviceMemoryError: with the numbers, and a setting that would fit if there is one.
@@ -163,7 +168,7 @@ def refuse_what_cannot_fit(
     need = predict(config, vision, dtype, quantization, device_type=device.type)
     free = free_bytes(device)
     if free is None or need.total <= free:
-        return
+        return need
     others = {
         f"--quantization {kind}": predict(config, vision, half, kind, device_type=device.type)
         for kind in ("int8", "int4")
@@ -175,6 +180,7 @@ def refuse_what_cannot_fit(
     if quantization != "none":
         words += f" with {quantization} weights"
     check_fits(need, free, f"{name} in {words} on {device}", others)
+    return need
 
 
 def _attention(model: Oryx) -> str:
