@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.marks.view_grid import Float32, Mask, ViewGrid
+from oryx_scene.marks.view_grid import Float32, Mask, ViewGrid, has_normal
 
 MAX_PLANES = 7
 TRIES = 120
@@ -41,7 +41,7 @@ def find_backdrop(grid: ViewGrid) -> Mask:
         off = np.abs(grid.points.reshape(-1, 3) @ planes[:, :3].T - planes[:, 3])
         normals = grid.normal.reshape(-1, 3)
         cosine = np.abs(normals @ planes[:, :3].T)
-        unknown = ~np.asarray(normals.any(axis=1))[:, None]
+        unknown = ~has_normal(normals)[:, None]
         on = (off < band(grid.z).reshape(-1, 1)) & (unknown | (cosine > ACROSS))
         out = on.any(axis=1).reshape(grid.z.shape) & grid.valid
     return np.asarray(out)
@@ -71,7 +71,7 @@ def _backdrop_planes(grid: ViewGrid) -> Float32:
             break
         behind = float((off < -2.5 * width[known]).mean())
         inside = rest[near]
-        known_normals = normals[inside][normals[inside].any(axis=1)]
+        known_normals = normals[inside][has_normal(normals[inside])]
         along = np.abs(known_normals @ plane[:3]) > ALONG
         flat_enough = along.size >= 5 and along.mean() > ALONG_SHARE
         if flat_enough and _is_backdrop(shape, flat, inside, behind):

@@ -21,7 +21,7 @@ from oryx_scene.marks.votes import Ballot
 LEAST_VOTES = 5
 LEAST_SHARE = 0.3
 # Angle between the colours of one object in two views: light and exposure differ.
-ACROSS_VIEWS = 0.17
+ACROSS_VIEWS = 0.12
 BACKGROUND_THERE = "other views see background there"
 NOTHING_THERE = "other views see nothing there"
 NOT_APART = "other views see it as part of something else"

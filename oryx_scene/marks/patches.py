@@ -16,7 +16,14 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from oryx_scene.marks.backdrop import BEHIND_SHARE, band, find_backdrop
-from oryx_scene.marks.view_grid import Float32, Mask, ViewGrid, jump_limit
+from oryx_scene.marks.view_grid import (
+    Float32,
+    Mask,
+    ViewGrid,
+    has_normal,
+    jump_limit,
+    largest_channel,
+)
 
 Labels = NDArray[np.int32]
 
@@ -73,7 +80,7 @@ def inner_creases(grid: ViewGrid) -> Mask:
     """(h, w) cells where two surfaces meet at an inner edge, as a thing and what it stands on."""
     reach = CREASE_REACH
     points, normal = grid.points, grid.normal
-    has = np.asarray(normal.any(axis=-1))
+    has = has_normal(normal)
     out = np.zeros(grid.z.shape, dtype=bool)
     for axis in (0, 1):
         a = tuple(slice(None, -2 * reach) if i == axis else slice(None) for i in (0, 1))
@@ -102,7 +109,7 @@ def _regions(grid: ViewGrid, free: Mask, creases: Mask) -> tuple[NDArray[np.int6
     """(cells,) region of every cell, -1 none, and the pairs of cells regions may join over."""
     height, width = grid.z.shape
     index = np.arange(height * width).reshape(height, width)
-    brightness = grid.rgb.max(axis=-1)
+    brightness = largest_channel(grid.rgb)
     open_cells = ~free & ~creases
     firsts, seconds, chains = [], [], []
     for reach in (1, 2, 3):
@@ -118,7 +125,7 @@ def _regions(grid: ViewGrid, free: Mask, creases: Mask) -> tuple[NDArray[np.int6
                 )
                 touching &= open_cells[between]
                 near = near & ~grid.valid[between]
-            step = np.abs(grid.rgb[a][touching] - grid.rgb[b][touching]).max(axis=-1)
+            step = largest_channel(np.abs(grid.rgb[a][touching] - grid.rgb[b][touching]))
             firsts.append(index[a][touching])
             seconds.append(index[b][touching])
             alike = step < STEP_RGB + STEP_SHARE * brightness[a][touching]
@@ -149,7 +156,7 @@ def _continues(
         for side in (a, b):
             normal = grid.normal[side][rows, columns]
             off = np.abs(np.einsum("ij,ij->i", across, normal))
-            flat = normal.any(axis=1) & (off < 0.4 * limit[rows, columns])
+            flat = has_normal(normal) & (off < 0.4 * limit[rows, columns])
             close[rows[flat], columns[flat]] = True
     return np.asarray(close)
 
@@ -231,7 +238,7 @@ def _without_walls(grid: ViewGrid, labels: Labels) -> Labels:
         return labels
     count = int(labels.max()) + 1
     names, normals = labels[inside], grid.normal[inside]
-    fitted = np.bincount(names, normals.any(axis=1), minlength=count)
+    fitted = np.bincount(names, has_normal(normals), minlength=count)
     mean = np.stack([np.bincount(names, normals[:, i], minlength=count) for i in range(3)], axis=1)
     length = np.linalg.norm(mean, axis=1)
     flat = (fitted >= 15) & (length > 0.96 * fitted)
