@@ -168,3 +168,29 @@ def test_memory_is_bounded_over_all_cameras():
         feeds.add_image("front", image(step * 10**6))
     assert feeds.cameras["front"].images.size == 3 * 9216
     assert feeds.cameras["front"].newest_ns == 19 * 10**6
+
+
+def test_figures_are_read_while_answers_come_in():
+    from oryx_scene_msgs.msg import Answer
+    from oryx_scene_ros.diagnostics import AnswerLog
+
+    figures, stop, failed = AnswerLog(), threading.Event(), []
+
+    def add():
+        while not stop.is_set():
+            figures.add(Answer())
+
+    def read():
+        try:
+            for _ in range(150):
+                figures.values()
+        except RuntimeError as err:
+            failed.append(err)
+
+    threads = [threading.Thread(target=add), threading.Thread(target=read)]
+    for thread in threads:
+        thread.start()
+    threads[1].join()
+    stop.set()
+    threads[0].join()
+    assert not failed and figures.total > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ KEPT_LATENCIES = 200
 
 @dataclass
 class AnswerLog:
-    """Figures of the last answers."""
+    """Figures of the last answers; added to by the engine thread, read by the executor's."""
 
     total: int = 0
     errors: int = 0
@@ -43,8 +44,15 @@ class AnswerLog:
         }
     )
 
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
     def add(self, answer: Any) -> None:
         """Take an oryx_scene_msgs/Answer."""
+        with self._lock:
+            self._add(answer)
+
+    def _add(self, answer: Any) -> None:
         self.total += 1
         if answer.error.code:
             self.errors += 1
@@ -60,6 +68,10 @@ class AnswerLog:
 
     def values(self) -> dict[str, object]:
         """For a DiagnosticStatus."""
+        with self._lock:
+            return self._values()
+
+    def _values(self) -> dict[str, object]:
         said: dict[str, object] = {
             "total": self.total,
             "errors_total": self.errors,

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -53,6 +54,12 @@ def _spin(executor: SingleThreadedExecutor, node: SceneNode) -> None:
             executor.spin()
         except (ExternalShutdownException, ShutdownException):
             return
+        except InvalidHandle as err:
+            # Handlers that are under way find the executor's own handles gone at its end.
+            if getattr(executor, "_is_shutdown", False):
+                return
+            node.get_logger().error(f"a callback used something destroyed: {err}")
+            continue
         except Exception as err:  # noqa: BLE001 - one broken callback must not end the node
             node.get_logger().error(f"a callback failed: {type(err).__name__}: {err}")
             continue

@@ -7,6 +7,7 @@ model.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -20,6 +21,7 @@ from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Answer
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 
@@ -116,7 +118,9 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         """Let the executor look at its futures; from any thread."""
         executor = self.executor
         if executor is not None:
-            executor.wake()
+            # An executor that has ended has nobody left to tell.
+            with contextlib.suppress(InvalidHandle):
+                executor.wake()
 
     def require_active(self) -> None:
         """Refuse what only an active node does.

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Status
 from rclpy.exceptions import InvalidHandle
+from rclpy.impl.implementation_singleton import rclpy_implementation
 
 from oryx_scene_ros.convert import time_message
 from oryx_scene_ros.diagnostics import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from oryx_scene_ros.node import SceneNode
 
 FIRST_PERIOD_S = 1.0
+RCLError = rclpy_implementation.RCLError
 
 
 class Reports:
@@ -52,8 +54,12 @@ class Reports:
         try:
             self._status.publish(self.status())
         except InvalidHandle:
-            # The engine thread may have news while the node is being taken down.
+            # The engine thread may have news while the node is being taken down,
             return
+        except RCLError:
+            # or its context.
+            if self._node.context.ok():
+                raise
 
     def status(self) -> Status:
         """The node in one message."""
