@@ -14,6 +14,7 @@ from harness import RELIABLE, Goal, Spinner, image, wait_until
 from lifecycle_msgs.srv import GetState
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_ros.codes import Code
+from oryx_scene_ros.desk import Stage
 from rclpy.action import ActionClient
 
 HERE = Path(__file__).parent
@@ -31,6 +32,7 @@ class Process:
         parameters = ["--ros-args", "-r", f"__node:={name}", "-p", "autostart:=true"]
         # What holds a stage would hold the warm-up, too.
         parameters += ["-p", "model.warmup:=false", "-p", "views.max_age_s:=60.0"]
+        parameters += ["-p", "frame_wait_s:=30.0"]
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "fake_node.py"), *words, *parameters],
             env=environment,
@@ -91,10 +93,15 @@ def assert_good_end(one):
 def test_interrupted_while_it_answers_and_others_wait(start):
     one = start("hold=decode")
     one.ready()
-    for _ in range(3):
-        one.show()
     running = one.goal()
-    wait_until(lambda: 3 in running.stages, "the model at work")
+
+    def at_work():
+        # The node may find this publisher later than the publisher finds the node.
+        one.show()
+        time.sleep(0.05)
+        return Stage.PREFILL in running.stages
+
+    wait_until(at_work, "the model at work")
     waiting = [one.goal(), one.goal()]
     assert_good_end(one)
     for goal in (running, *waiting):
@@ -107,7 +114,7 @@ def test_interrupted_while_it_waits_for_frames(start):
     one = start()
     one.ready()
     goal = one.goal()
-    wait_until(lambda: 1 in goal.stages, "the wait for frames")
+    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait for frames")
     assert_good_end(one)
     assert goal.result(5)[1].error.code == Code.SHUTTING_DOWN
 
