@@ -7,7 +7,7 @@ from fakes import FakeAnswerer
 from oryx_scene_ros.main import run
 
 
-def load(model, *, device=None, dtype=None):
+def load(model, *, device=None, dtype=None, quantization=None):
     if "hold=load" in sys.argv:
         time.sleep(60)
     held = {word.removeprefix("hold=") for word in sys.argv if word.startswith("hold=")}

@@ -192,7 +192,7 @@ class Bench:
             self.transition("configure")
             self.transition("activate")
 
-    def _load(self, model, *, device=None, dtype=None):
+    def _load(self, model, *, device=None, dtype=None, quantization=None):
         return self.answerer
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ SECOND = 10**9
 def test_fifty_cycles_leave_nothing_behind(bench):
     models = []
 
-    def load(model, *, device=None, dtype=None):
+    def load(model, *, device=None, dtype=None, quantization=None):
         answerer = FakeAnswerer()
         models.append(weakref.ref(answerer))
         return answerer
@@ -66,7 +66,7 @@ def test_fifty_cycles_leave_nothing_behind(bench):
 def test_configure_fails_with_a_sentence_and_can_be_repeated(bench):
     broken = [True]
 
-    def load(model, *, device=None, dtype=None):
+    def load(model, *, device=None, dtype=None, quantization=None):
         if broken[0]:
             raise CheckpointError("/weights", "model.safetensors is missing.")
         return FakeAnswerer()

@@ -9,6 +9,7 @@ from oryx_scene.errors import (
     BudgetError,
     CheckpointError,
     ConfigError,
+    DeviceMemoryError,
     EngineError,
     ImageDecodeError,
     MissingExtraError,
@@ -40,6 +41,7 @@ class Code(IntEnum):
     SESSION_NOT_FOUND = 712
     CONTEXT_OVERFLOW = 713
     MODEL_NOT_LOADED = 714
+    OUT_OF_MEMORY = 715
     ENGINE_FAULT = 716
     TIMEOUT = 717
     CANCELED = 718
@@ -80,6 +82,7 @@ _CODES: tuple[tuple[type[OryxSceneError], Code], ...] = (
     (SceneMismatchError, Code.TF_ERROR),
     (BudgetError, Code.CONTEXT_OVERFLOW),
     (QuestionError, Code.INVALID_REQUEST),
+    (DeviceMemoryError, Code.OUT_OF_MEMORY),
     (EngineError, Code.ENGINE_FAULT),
     (CheckpointError, Code.MODEL_NOT_LOADED),
     (MissingExtraError, Code.MODEL_NOT_LOADED),

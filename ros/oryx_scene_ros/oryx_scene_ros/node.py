@@ -54,16 +54,20 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class LoadAnswerer(Protocol):
     """How a model is loaded (``model.load.load_answerer``, or a fake in tests)."""
 
-    def __call__(self, model: str, *, device: str | None, dtype: str | None) -> Answerer:
+    def __call__(
+        self, model: str, *, device: str | None, dtype: str | None, quantization: str | None
+    ) -> Answerer:
         """The loaded model."""
         ...
 
 
-def load_default(model: str, *, device: str | None, dtype: str | None) -> Answerer:
+def load_default(
+    model: str, *, device: str | None, dtype: str | None, quantization: str | None
+) -> Answerer:
     """The library's own loader; torch is imported here and not before."""
     from oryx_scene.model.load import load_answerer
 
-    return load_answerer(model, device=device, dtype=dtype)
+    return load_answerer(model, device=device, dtype=dtype, quantization=quantization)
 
 
 class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
@@ -308,6 +312,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
                 settings.text("model.name"),
                 device=settings.text("model.device") or None,
                 dtype=settings.text("model.dtype") or None,
+                quantization=settings.text("model.quantization"),
             )
             if settings.others["model.warmup"]:
                 warm_up(answerer)

@@ -181,6 +181,13 @@ SPECS = (
         choices=("", "float32", "bfloat16", "float16"),
         read_only=True,
     ),
+    Spec(
+        "model.quantization",
+        "none",
+        "Of the language model's weights.",
+        choices=("none", "int8", "int4"),
+        read_only=True,
+    ),
     Spec("model.warmup", True, "Answer a small made-up question at configure.", read_only=True),
     Spec("gen.max_new_tokens", 256, "Most tokens of an answer.", 1, 4096),
     Spec("gen.temperature", 0.0, "0 = greedy, repeatable.", 0.0, 2.0),
@@ -193,6 +200,14 @@ SPECS = (
         "budget.image_max_side", 1024, "Side of the square that bounds a 1x picture, px.", 64, 4096
     ),
     Spec("budget.video_max_side", 480, "The same for 4x and 16x, px.", 64, 4096),
+    Spec(
+        "budget.deadline_s",
+        0.0,
+        "Views and compression are chosen so that an answer takes this long, s; 0 = off.",
+        0.0,
+        3600.0,
+    ),
+    Spec("budget.answer_tokens", 32, "Answer length that a deadline is planned for.", 1, 4096),
     Spec("budget.resize", "fit", "How sides are rounded.", choices=("fit", "reference")),
     Spec("marks.enabled", True, "Draw numbers on objects."),
     Spec("marks.max_marks", 8, "Most numbers of a scene.", 1, 99),

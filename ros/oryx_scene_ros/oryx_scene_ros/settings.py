@@ -14,7 +14,7 @@ _GROUPS = {
     "views": ("count", "slop_s", "history_s", "min_gap_s", "max_age_s"),
     "budget": (
         *("compression", "max_visual_tokens", "image_views_max", "image_max_side"),
-        *("video_max_side", "resize"),
+        *("video_max_side", "resize", "deadline_s", "answer_tokens"),
     ),
     "marks": ("enabled", "max_marks", "facts"),
     "answers": ("unsure_below",),
