@@ -22,9 +22,10 @@ HELP = "Ask questions about a recorded scene and stream the answers."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from oryx_scene.cli.common import add_source_arguments
+    from oryx_scene.cli.common import add_detections_argument, add_source_arguments
 
     add_source_arguments(parser)
+    add_detections_argument(parser)
     parser.add_argument(
         "-q",
         "--question",
@@ -73,7 +74,12 @@ def run(args: argparse.Namespace) -> int:
     """Freeze one scene and ask every question about it."""
     from oryx_scene.answer_json import answer_to_dict
     from oryx_scene.answerer import Limits
-    from oryx_scene.cli.common import config_from_args, frames_from_args, rates_file
+    from oryx_scene.cli.common import (
+        config_from_args,
+        finder_from_args,
+        frames_from_args,
+        rates_file,
+    )
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
     from oryx_scene.dump.folder import is_dump, write_dump
     from oryx_scene.errors import ConfigError
@@ -102,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         kind, schema = "json", read_schema(args.json_schema)
     # All bad input is refused before a model of many gigabytes is loaded.
     questions = [check_question(Question(text, kind, choices, schema)) for text in args.question]
-    config = config_from_args(args)
+    config, find_marks = config_from_args(args), finder_from_args(args)
     found = frames_from_args(args, config)
     model = args.model or "default"
     engine = load_answerer(
@@ -110,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if config.budget.deadline_s > 0.0:
         engine.set_rates(rates_of(engine, rates_file()))
-    pipeline = ScenePipeline(engine, config)
+    pipeline = ScenePipeline(engine, config, find_marks)
     scene = pipeline.freeze(
         found.frames,
         found.now_ns,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from oryx_scene.capture.choose import CoverageReport
     from oryx_scene.config import PipelineConfig
     from oryx_scene.frames import Frame
+    from oryx_scene.scene import MarkFinder
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,28 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
         "--compression", choices=("auto", "1", "4", "16"), help="visual compression (default auto)"
     )
     parser.add_argument("--no-marks", action="store_true", help="draw no numbers on objects")
+
+
+def add_detections_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare where detected objects come from."""
+    parser.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FILE",
+        help="mark what a detector found, with its labels (docs/detections.md)",
+    )
+
+
+def finder_from_args(args: argparse.Namespace) -> MarkFinder:
+    """How marks are found: from the detections that the arguments name, else from the pictures."""
+    from oryx_scene.scene import find_marks_fresh
+
+    if args.detections is None:
+        return find_marks_fresh
+    from oryx_scene.marks.detection_route import detection_finder
+    from oryx_scene.marks.detections import load_detections
+
+    return detection_finder(load_detections(args.detections))
 
 
 def config_from_args(args: argparse.Namespace) -> PipelineConfig:

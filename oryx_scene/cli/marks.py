@@ -12,26 +12,29 @@ HELP = "Find the same objects in all views of a recording and number them; no mo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from oryx_scene.cli.common import add_source_arguments
+    from oryx_scene.cli.common import add_detections_argument, add_source_arguments
 
     add_source_arguments(parser)
+    add_detections_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, help="folder for the marked views (PNG) and marks.json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the marks; write pictures where asked."""
-    from oryx_scene.cli.common import config_from_args, frames_from_args
-    from oryx_scene.cli.output import scene_to_dict, write_scene_pictures
+    from oryx_scene.cli.common import config_from_args, finder_from_args, frames_from_args
+    from oryx_scene.cli.output import printable, scene_to_dict, write_scene_pictures
     from oryx_scene.scene import NO_MODEL, freeze_scene
 
     config = config_from_args(args)
+    find_marks = finder_from_args(args)
     found = frames_from_args(args, config)
     scene = freeze_scene(
         found.frames,
         found.now_ns,
         config,
         NO_MODEL,
+        find_marks=find_marks,
         warnings=found.warnings,
         synthetic=found.synthetic,
         choice=found.choice,
@@ -52,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
             where = "no 3D place"
             if place is not None:
                 where = "x {:.2f} y {:.2f} z {:.2f} m".format(*place)
+            name = f" ({printable(mark['label'])})" if mark["label"] else ""
             print(
-                f"  mark {mark['number']}  at ({mark['u']:.0f}, {mark['v']:.0f}) px  {where}  "
-                f"visible {100 * mark['visible_fraction']:.0f} %"
+                f"  mark {mark['number']}{name}  at ({mark['u']:.0f}, {mark['v']:.0f}) px  "
+                f"{where}  visible {_percent(mark['visible_fraction'])}"
             )
     if described["left_out"]:
         reasons = ", ".join(f"{count} {why}" for why, count in described["left_out"].items())
@@ -62,3 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for warning in described["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.0f} %"

@@ -39,11 +39,13 @@ class Region:
         seen: its pixels.
         paint: (3,) mean paint colour.
         cut: whether the picture's border may cut it.
+        label: a detector's name, "" if none.
     """
 
     seen: Cutout
     paint: FloatArray
     cut: bool
+    label: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.marks.choice import FoundObject, SeenIn
@@ -56,14 +57,18 @@ class TracksFound:
     left_out: Counter[str]
 
 
-def find_by_tracks(frames: Sequence[Frame], config: MarksConfig) -> TracksFound:
+def find_by_tracks(
+    frames: Sequence[Frame], config: MarksConfig, maps: Sequence[RegionMap] | None = None
+) -> TracksFound:
     """Objects that at least two views show.
 
     Args:
         frames: views with or without poses; depth is not looked at.
-        config: ``min_area_share``.
+        config: ``min_area_share`` and ``max_size_m``.
+        maps: pieces of every view where a detector found them; None cuts the pictures by colour.
     """
-    maps = [find_regions(frame.rgb, config.min_area_share) for frame in frames]
+    if maps is None:
+        maps = [find_regions(frame.rgb, config.min_area_share) for frame in frames]
     features = [find_features(frame) for frame in frames]
     sightings = [
         [sighting_of(region, frame) for region in found.regions] if posed(frame) else []
@@ -73,7 +78,7 @@ def find_by_tracks(frames: Sequence[Frame], config: MarksConfig) -> TracksFound:
     for i, j in itertools.combinations(range(len(frames)), 2):
         votes = _votes(i, j, maps, features, frames)
         if posed(frames[i]) and posed(frames[j]):
-            links += _posed_links(i, j, sightings, votes)
+            links += _posed_links(i, j, sightings, votes, _one_label(maps[i], maps[j]))
         else:
             links += _voted_links(i, j, maps, votes)
     groups, torn = _join(links)
@@ -117,13 +122,22 @@ def _region_at(found: RegionMap, uv: FloatArray) -> np.ndarray:
     return best
 
 
-def _posed_links(i: int, j: int, sightings: list[list[Sighting]], votes: FloatArray) -> list[_Link]:
+def _posed_links(
+    i: int, j: int, sightings: list[list[Sighting]], votes: FloatArray, alike: NDArray[np.bool_]
+) -> list[_Link]:
     """Mutually best pairs of two posed views, where the runner-up is clearly worse."""
     if not votes.size:
         return []
     cost = np.array([[mismatch(a, b) for b in sightings[j]] for a in sightings[i]])
-    cost = cost - np.minimum(MATCH_BONUS * votes, MOST_BONUS)
+    cost = np.where(alike, cost - np.minimum(MATCH_BONUS * votes, MOST_BONUS), np.inf)
     return _mutual(i, j, cost, MOST_MISMATCH, MARGIN)
+
+
+def _one_label(a: RegionMap, b: RegionMap) -> NDArray[np.bool_]:
+    """(regions of a, regions of b) which pairs no detector calls by two names."""
+    names_a = np.array([region.label.lower() for region in a.regions], dtype=object)[:, None]
+    names_b = np.array([region.label.lower() for region in b.regions], dtype=object)[None, :]
+    return np.asarray((names_a == names_b) | (names_a == "") | (names_b == ""), dtype=bool)
 
 
 def _mutual(i: int, j: int, cost: FloatArray, most: float, margin: float) -> list[_Link]:
@@ -138,6 +152,7 @@ def _mutual(i: int, j: int, cost: FloatArray, most: float, margin: float) -> lis
 def _voted_links(i: int, j: int, maps: Sequence[RegionMap], votes: FloatArray) -> list[_Link]:
     """Pairs of two views without poses: by matches alone, and of one paint."""
     links = []
+    votes = np.where(_one_label(maps[i], maps[j]), votes, 0.0)
     for a, b in np.argwhere(votes >= LEAST_MATCHES):
         apart = np.linalg.norm(maps[i].regions[a].paint - maps[j].regions[b].paint)
         others = np.concatenate([np.delete(votes[a], b), np.delete(votes[:, b], a)])

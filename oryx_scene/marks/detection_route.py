@@ -1,0 +1,232 @@
+"""Marks of detected objects: any detector's boxes or masks joined over views like everything else.
+
+With depth, calibration and pose a detection is the measured points inside it, and two views' points
+must lie on each other; without, the pieces are joined as the RGB-only route does (`tracks`), within
+one label. Labels travel along. Doubtful detections are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oryx_scene.frames import FloatArray, Frame, MarkSet, ViewSet
+from oryx_scene.geometry.camera import project
+from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
+from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.detection_pieces import STEP, Piece, find_pieces
+from oryx_scene.marks.detections import Detection
+from oryx_scene.marks.paint import paint_image
+from oryx_scene.marks.regions import Region, RegionMap
+from oryx_scene.marks.relations import measure_relations
+from oryx_scene.marks.revisit import TOLERANCE_M, TOLERANCE_SHARE
+from oryx_scene.marks.spots import Cutout
+from oryx_scene.marks.tracks import find_by_tracks
+from oryx_scene.marks.tracks_route import renamed, sorted_views
+from oryx_scene.marks.view_grid import usable
+
+# Two views' points lie on each other: at least this share of those that can be judged.
+LEAST_SUPPORT = 0.5
+LEAST_JUDGED = 10
+
+Finder = Callable[[ViewSet, MarksConfig, str], MarkSet]
+
+
+def detection_finder(detections: Sequence[Detection]) -> Finder:
+    """A finder for `ScenePipeline` that marks what was detected."""
+
+    def find(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
+        return find_detected(views, detections, config, question=question)
+
+    return find
+
+
+def find_detected(
+    views: ViewSet,
+    detections: Sequence[Detection],
+    config: MarksConfig | None = None,
+    *,
+    question: str = "",
+) -> MarkSet:
+    """Number the detected objects of a view set.
+
+    Args:
+        views: frames; where one has depth, calibration and pose only such views carry marks.
+        detections: of any frames; those of other frames are counted and left out.
+        config: limits.
+        question: objects whose label it names come first.
+    """
+    config = config or MarksConfig()
+    order = sorted_views(views.frames)
+    frames = [views.frames[index] for index in order]
+    with_depth = any(usable(frame) for frame in frames)
+    left_out: Counter[str] = Counter()
+    pieces = find_pieces(frames, detections, with_depth, config, left_out)
+    if with_depth:
+        objects = _joined_by_depth(pieces, frames)
+    else:
+        found = find_by_tracks(frames, config, maps=_maps(pieces, frames))
+        labels = _labels_of(pieces)
+        objects = [_labelled(item, labels) for item in found.objects]
+        left_out += found.left_out
+    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
+    choice = choose_marks(objects, frames, radii, config.max_marks, question=question)
+    marks = tuple(renamed(mark, order) for mark in choice.marks)
+    return MarkSet(
+        marks,
+        measure_relations(marks, frames),
+        dict(sorted((left_out + choice.left_out).items())),
+        "detections" if marks else "none",
+        _warnings(frames, with_depth, bool(marks)),
+    )
+
+
+def _warnings(frames: Sequence[Frame], with_depth: bool, any_marks: bool) -> tuple[str, ...]:
+    said = []
+    if not any_marks:
+        said.append("none of the detections could be made a mark")
+    if not with_depth:
+        said.append(
+            "no view has depth, calibration and pose: detections were joined by colour and matched "
+            "points, what only one view shows has no number"
+        )
+    elif not all(usable(frame) for frame in frames):
+        cameras = ", ".join(sorted({frame.camera for frame in frames if not usable(frame)}))
+        said.append(f"no depth or pose in views of {cameras}: no marks there")
+    return tuple(said)
+
+
+def _joined_by_depth(pieces: list[Piece], frames: Sequence[Frame]) -> list[FoundObject]:
+    """Objects whose points lie on each other, surest pairs first, one piece of each view."""
+    pairs = []
+    for i, j in itertools.combinations(range(len(pieces)), 2):
+        a, b = pieces[i], pieces[j]
+        if a.view == b.view or not _may_be_one(a.detection.label, b.detection.label):
+            continue
+        support = 0.5 * (_support(a, b, frames[b.view]) + _support(b, a, frames[a.view]))
+        if support >= LEAST_SUPPORT:
+            pairs.append((-support, i, j))
+    group = {i: {i} for i in range(len(pieces))}
+    for _, i, j in sorted(pairs):
+        one, other = group[i], group[j]
+        if one is other or {pieces[k].view for k in one} & {pieces[k].view for k in other}:
+            continue
+        one |= other
+        for k in other:
+            group[k] = one
+    groups = sorted({tuple(sorted(members)) for members in group.values()})
+    return [_object([pieces[k] for k in members], frames) for members in groups]
+
+
+def _may_be_one(a: str, b: str) -> bool:
+    return not a or not b or a.lower() == b.lower()
+
+
+def _support(a: Piece, b: Piece, frame: Frame) -> float:
+    """Share of a's points that b's view sees in b, of those that it can judge.
+
+    A point in front of which b's view sees something else is not judged. Where too few are (the two
+    views see two sides), the boxes around the points decide.
+    """
+    assert frame.depth is not None and frame.intrinsics is not None
+    assert frame.T_fixed_camera is not None
+    local = transform_points(invert(frame.T_fixed_camera), a.points)
+    uv = np.nan_to_num(project(frame.intrinsics, local), nan=-1e6)
+    cell = np.floor_divide(np.rint(uv), STEP).astype(np.int64)
+    z = frame.depth[::STEP, ::STEP]
+    inside = (cell >= 0).all(axis=1) & (cell[:, 0] < z.shape[1]) & (cell[:, 1] < z.shape[0])
+    u, v = cell[inside].T
+    measured, expected = z[v, u].astype(np.float64), local[inside, 2]
+    tolerance = np.maximum(TOLERANCE_M, TOLERANCE_SHARE * expected)
+    judged = np.isfinite(measured) & (measured > expected - tolerance)
+    same = judged & (measured < expected + tolerance)
+    mask = _full(b.seen, z.shape)
+    on_it = same & mask[v, u]
+    if int(judged.sum()) >= LEAST_JUDGED:
+        return float(on_it.sum()) / float(judged.sum())
+    return _box_overlap(a.points, b.points)
+
+
+def _full(seen: Cutout, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    canvas = np.zeros(shape, dtype=bool)
+    row, column = seen.v0 // seen.step, seen.u0 // seen.step
+    canvas[row : row + seen.mask.shape[0], column : column + seen.mask.shape[1]] = seen.mask
+    grown: NDArray[np.bool_] = cv2.dilate(canvas.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return grown
+
+
+def _box_overlap(a: FloatArray, b: FloatArray) -> float:
+    """Shared volume of the two boxes around points, over the smaller one's."""
+    grown = 0.03
+    low_a, high_a = a.min(axis=0) - grown, a.max(axis=0) + grown
+    low_b, high_b = b.min(axis=0) - grown, b.max(axis=0) + grown
+    shared = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0, None).prod()
+    return float(shared / min((high_a - low_a).prod(), (high_b - low_b).prod()))
+
+
+def _object(pieces: list[Piece], frames: Sequence[Frame]) -> FoundObject:
+    points = np.concatenate([piece.points for piece in pieces])
+    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
+    x, y, z = (float(value) for value in (low + high) / 2)
+    sx, sy, sz = (float(value) for value in high - low)
+    depths = [
+        float(np.median(piece.depth[piece.seen.mask]))
+        for piece in pieces
+        if piece.depth is not None
+    ]
+    named: dict[str, float] = defaultdict(float)
+    for piece in pieces:
+        if piece.detection.label:
+            named[piece.detection.label] += piece.detection.score
+    views = sorted(pieces, key=lambda piece: piece.view)
+    return FoundObject(
+        tuple(SeenIn(piece.view, piece.seen, depth=piece.depth) for piece in views),
+        position=(x, y, z),
+        size=(sx, sy, sz),
+        # Depth noise of one percent at the mean distance, and the rim of the cut.
+        position_std=float(np.hypot(0.01 * np.mean(depths), 0.02)),
+        frame_id=frames[views[0].view].fixed_frame,
+        label=max(named, key=lambda label: (named[label], label), default=""),
+        score=float(np.mean([piece.detection.score for piece in pieces])),
+    )
+
+
+def _maps(pieces: list[Piece], frames: Sequence[Frame]) -> list[RegionMap]:
+    """Detections as pieces of pictures; smaller ones lie over larger ones."""
+    maps = []
+    for view, frame in enumerate(frames):
+        own = sorted(
+            (piece for piece in pieces if piece.view == view), key=lambda p: -p.seen.area_px
+        )
+        paint = paint_image(frame.rgb, STEP)
+        labels = np.full(paint.shape[:2], -1, dtype=np.int64)
+        regions = []
+        for index, piece in enumerate(own):
+            full = _full(piece.seen, labels.shape)
+            labels[full] = index
+            u0, v0, u1, v1 = piece.seen.bbox
+            cut = min(u0, v0) < STEP or u1 >= frame.width - STEP or v1 >= frame.height - STEP
+            middle = np.median(paint[full], axis=0)
+            regions.append(Region(piece.seen, middle, bool(cut), piece.detection.label))
+        maps.append(RegionMap(labels, tuple(regions), STEP))
+    return maps
+
+
+def _labels_of(pieces: list[Piece]) -> dict[int, Piece]:
+    """Cut-outs by identity: `tracks` hands them through."""
+    return {id(piece.seen): piece for piece in pieces}
+
+
+def _labelled(found: FoundObject, pieces: dict[int, Piece]) -> FoundObject:
+    own = [pieces[id(part.seen)].detection for part in found.views]
+    names = Counter(item.label for item in own if item.label)
+    label = max(names, key=lambda name: (names[name], name), default="")
+    score = found.score * float(np.mean([item.score for item in own]))
+    return dataclasses.replace(found, label=label, score=score)

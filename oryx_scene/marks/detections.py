@@ -1,0 +1,184 @@
+"""Detections as records, and their file: COCO's layout with a camera and stamp per image.
+
+Any detector that can write boxes can be used; docs/detections.md shows the file. Knows nothing of
+depth or marks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oryx_scene.errors import SourceError
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One object that a detector saw in one picture.
+
+    Attributes:
+        camera: of the frame, as in ``Frame.camera``.
+        stamp_ns: capture time of the picture.
+        box: (u0, v0, u1, v1) pixels of the received picture, inclusive.
+        label: what the detector calls it, "" if nothing.
+        score: 0..1.
+        polygons: outlines, each (n, 2) received pixels; () where only the box is known.
+    """
+
+    camera: str
+    stamp_ns: int
+    box: Box
+    label: str = ""
+    score: float = 1.0
+    polygons: tuple[NDArray[np.float64], ...] = ()
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """(height, width) pixels inside the outlines, or inside the box without any."""
+        canvas = np.zeros((height, width), np.uint8)
+        if self.polygons:
+            outlines = [np.rint(polygon).astype(np.int32) for polygon in self.polygons]
+            cv2.fillPoly(canvas, outlines, 1)
+        else:
+            u0, v0, u1, v1 = (round(value) for value in self.box)
+            canvas[max(0, v0) : max(0, v1 + 1), max(0, u0) : max(0, u1 + 1)] = 1
+        return canvas.astype(bool)
+
+
+def load_detections(path: str | Path) -> tuple[Detection, ...]:
+    """Read a detections file (docs/detections.md).
+
+    Raises:
+        SourceError: not readable, not JSON, or an entry that cannot be right, by its place.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as err:
+        raise SourceError(path, f"cannot be read: {err.strerror}.") from err
+    except (ValueError, RecursionError) as err:
+        raise SourceError(path, f"is not JSON: {' '.join(str(err).split())}.") from err
+    return parse_detections(data, str(path))
+
+
+def parse_detections(data: object, name: str = "detections") -> tuple[Detection, ...]:
+    """Detections of a parsed file; errors as for :func:`load_detections`."""
+    reader = _Reader(name)
+    whole = reader.mapping(data, "the file")
+    images: dict[object, tuple[str, int]] = {}
+    for index, entry in enumerate(reader.sequence(whole.get("images"), "images")):
+        place = f"images[{index}]"
+        image = reader.mapping(entry, place)
+        camera, stamp = image.get("camera"), image.get("stamp_ns")
+        if not isinstance(camera, str) or not camera:
+            raise reader.wrong(f"{place}.camera", "the name of a camera", camera)
+        if not isinstance(stamp, int) or isinstance(stamp, bool) or stamp < 0:
+            raise reader.wrong(f"{place}.stamp_ns", "integer nanoseconds", stamp)
+        images[reader.key(image.get("id"), f"{place}.id")] = (camera, stamp)
+    names: dict[object, str] = {}
+    for index, entry in enumerate(reader.sequence(whole.get("categories", []), "categories")):
+        place = f"categories[{index}]"
+        category = reader.mapping(entry, place)
+        names[reader.key(category.get("id"), f"{place}.id")] = str(category.get("name", ""))
+    found = []
+    for index, entry in enumerate(reader.sequence(whole.get("annotations"), "annotations")):
+        place = f"annotations[{index}]"
+        item = reader.mapping(entry, place)
+        image_id = reader.key(item.get("image_id"), f"{place}.image_id")
+        if image_id not in images:
+            raise reader.wrong(f"{place}.image_id", "the id of one of images", image_id)
+        found.append(reader.detection(item, place, images[image_id], names))
+    return tuple(found)
+
+
+class _Reader:
+    """Checks what a file holds; every error names the file and the place in it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def wrong(self, place: str, expected: str, came: object) -> SourceError:
+        shown = repr(came)
+        shown = shown if len(shown) <= 40 else shown[:37] + "..."
+        return SourceError(
+            self._name, f"{place}: {expected} expected, got {shown}.", hint="see docs/detections.md"
+        )
+
+    def mapping(self, value: object, place: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise self.wrong(place, "an object", value)
+        return value
+
+    def sequence(self, value: object, place: str) -> Sequence[object]:
+        if not isinstance(value, list):
+            raise self.wrong(place, "a list", value)
+        return value
+
+    def key(self, value: object, place: str) -> int | str:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise self.wrong(place, "a number or text", value)
+        return value
+
+    def number(self, value: object, place: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(place, "a number", value)
+        if not math.isfinite(value):
+            raise self.wrong(place, "a finite number", value)
+        return float(value)
+
+    def detection(
+        self,
+        item: Mapping[str, Any],
+        place: str,
+        image: tuple[str, int],
+        names: Mapping[object, str],
+    ) -> Detection:
+        box = self._box(item.get("bbox"), f"{place}.bbox")
+        polygons = self._polygons(item.get("segmentation"), f"{place}.segmentation")
+        if box is None and polygons:
+            every = np.concatenate(polygons)
+            low, high = every.min(axis=0), every.max(axis=0)
+            box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        if box is None:
+            raise self.wrong(f"{place}.bbox", "[x, y, width, height]", None)
+        label = item.get("label", names.get(item.get("category_id"), ""))
+        if not isinstance(label, str):
+            raise self.wrong(f"{place}.label", "text", label)
+        score = self.number(item.get("score", 1.0), f"{place}.score")
+        if not 0.0 <= score <= 1.0:
+            raise self.wrong(f"{place}.score", "0..1", score)
+        return Detection(image[0], image[1], box, label.strip(), score, polygons)
+
+    def _box(self, value: object, place: str) -> Box | None:
+        if value is None:
+            return None
+        numbers = [self.number(part, place) for part in self.sequence(value, place)]
+        if len(numbers) != 4 or numbers[2] <= 0 or numbers[3] <= 0:
+            raise self.wrong(place, "[x, y, width > 0, height > 0]", value)
+        u, v, width, height = numbers
+        return u, v, u + width - 1.0, v + height - 1.0
+
+    def _polygons(self, value: object, place: str) -> tuple[NDArray[np.float64], ...]:
+        if value is None or value == []:
+            return ()
+        if isinstance(value, dict):
+            raise SourceError(
+                self._name,
+                f"{place}: run-length masks are not read.",
+                hint="write the mask's outline as polygons, or only its bbox",
+            )
+        found = []
+        for part in self.sequence(value, place):
+            numbers = [self.number(item, place) for item in self.sequence(part, place)]
+            if len(numbers) < 6 or len(numbers) % 2:
+                raise self.wrong(place, "at least three points x, y of each polygon", part)
+            found.append(np.array(numbers, dtype=np.float64).reshape(-1, 2))
+        return tuple(found)
