@@ -10,7 +10,7 @@ import argparse
 import importlib
 
 HELP = "Measure a part of the library on unseen synthetic scenes: a table and one JSON object."
-TASKS = ("marks", "scenes")
+TASKS = ("marks", "changed", "scenes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -126,3 +126,14 @@ def test_the_command_says_what_changed(recording, pair, capsys):
 def test_the_command_refuses_moments_in_the_wrong_order(recording, capsys):
     assert main(["changed", str(recording), "--from", "5", "--to", "0"]) == 2
     assert "later than --from" in capsys.readouterr().err
+
+
+def test_the_evaluation_counts_every_event(tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert main(["eval", "changed", "--pairs", "2", "--out", str(report)]) == 0
+    assert "disappeared" in capsys.readouterr().out
+    for found in json.loads(report.read_text())["conditions"].values():
+        events = [found[name] for name in ("appeared", "disappeared", "moved")]
+        assert found["pairs"] == 2
+        assert sum(one["right"] + one["missed"] for one in events) > 0
+    assert main(["eval", "changed", "--pairs", "0"]) == 2
