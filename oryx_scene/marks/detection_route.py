@@ -77,7 +77,10 @@ def find_detected(
         objects = [_labelled(item, labels) for item in found.objects]
         left_out += found.left_out
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    choice = choose_marks(objects, frames, radii, config.max_marks, question=question)
+    lattices = [config.lattices[i] for i in order] if config.lattices else ()
+    choice = choose_marks(
+        objects, frames, radii, config.max_marks, question=question, lattices=lattices
+    )
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     return MarkSet(
         marks,

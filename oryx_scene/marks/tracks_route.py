@@ -36,7 +36,10 @@ def find_marks_by_tracks(views: ViewSet, config: MarksConfig, question: str = ""
     frames = [views.frames[index] for index in order]
     found = find_by_tracks(frames, config)
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    choice = choose_marks(found.objects, frames, radii, config.max_marks, question=question)
+    lattices = [config.lattices[i] for i in order] if config.lattices else ()
+    choice = choose_marks(
+        found.objects, frames, radii, config.max_marks, question=question, lattices=lattices
+    )
     left_out = dict(sorted((found.left_out + choice.left_out).items()))
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     if not marks:
