@@ -80,9 +80,13 @@ def _epipolar(found: Matches, frames: tuple[Frame, Frame]) -> np.ndarray:
         return np.asarray(_sampson_px(found, frames) < limit)
     if len(found.uv_a) < LEAST_INLIERS:
         return np.zeros(len(found.uv_a), dtype=bool)
-    _, inside = cv2.findFundamentalMat(
-        found.uv_a, found.uv_b, cv2.USAC_MAGSAC, USAC_PX, 0.999, 5000
-    )
+    try:
+        _, inside = cv2.findFundamentalMat(
+            found.uv_a, found.uv_b, cv2.USAC_MAGSAC, USAC_PX, 0.999, 5000
+        )
+    except cv2.error:
+        # OpenCV 5 asserts where its last refinement finds no matrix: there is none.
+        return np.zeros(len(found.uv_a), dtype=bool)
     if inside is None or int(inside.sum()) < LEAST_INLIERS:
         return np.zeros(len(found.uv_a), dtype=bool)
     return np.asarray(inside.ravel() > 0)

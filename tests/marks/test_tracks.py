@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,8 @@ from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.frames import ViewSet
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.features import find_features, match
+from oryx_scene.marks import features
+from oryx_scene.marks.features import Features, find_features, match
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.regions import find_regions
 from oryx_scene.marks.sightings import meet
@@ -128,3 +130,14 @@ def test_k_and_minimum_area_hold(scene):
     marks = find_marks(scene.views, MarksConfig(max_marks=1))
     assert len(marks.marks) == 1
     assert marks.left_out["beyond the number of marks"] >= 1
+
+
+def test_points_without_a_fundamental_matrix_are_no_matches(scene, monkeypatch):
+    def fails(*args):
+        raise cv2.error("!model.empty() in function 'setModelParameters'")
+
+    monkeypatch.setattr(features.cv2, "findFundamentalMat", fails)
+    rng = np.random.default_rng(0)
+    shared = Features(rng.uniform(0, 100, (30, 2)), rng.random((30, 128), dtype=np.float32))
+    views = without_poses(scene.views).frames
+    assert len(match(shared, shared, (views[0], views[1])).uv_a) == 0
