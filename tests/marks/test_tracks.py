@@ -9,8 +9,8 @@ import pytest
 from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.frames import ViewSet
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks import features
+from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.features import Features, find_features, match
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.regions import find_regions
