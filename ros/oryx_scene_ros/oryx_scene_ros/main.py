@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -78,6 +80,20 @@ def _end(executor: SingleThreadedExecutor, node: SceneNode, spinning: threading.
     return ended and not spinning.is_alive()
 
 
+def _catch_signals() -> socket.socket:
+    """A socket that becomes readable at the first signal, whichever thread the system gave it to.
+
+    Libraries start threads while they are imported (OpenBLAS does); a mask set now would not reach
+    them, and a signal that lands there would raise KeyboardInterrupt wherever the main thread is.
+    """
+    readable, writable = socket.socketpair()
+    writable.setblocking(False)
+    signal.set_wakeup_fd(writable.detach(), warn_on_full_buffer=False)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
 def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) -> int:
     """Run the node until SIGINT or SIGTERM.
 
@@ -88,8 +104,7 @@ def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) ->
     Returns:
         exit code: 0 after an orderly end, 1 where the node could not start on its own.
     """
-    # Before any thread exists, so that all of them inherit it and only sigwait sees the signals.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    asked_to_end = _catch_signals()
     rclpy.init(
         args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO
     )
@@ -103,7 +118,7 @@ def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) ->
     failed: list[bool] = []
     if node.get_parameter("autostart").value:
         executor.create_task(_autostart, node, failed)
-    signal.sigwait(SIGNALS)
+    select.select([asked_to_end], [], [])
     node.get_logger().info("ending: open questions get SHUTTING_DOWN")
     ended = _end(executor, node, spinning)
     logging.getLogger("oryx_scene_ros").removeHandler(handler)
