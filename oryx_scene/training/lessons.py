@@ -107,11 +107,13 @@ def make_turns(
     count: int,
     rng: np.random.Generator,
 ) -> list[Turn]:
-    """Up to ``count`` questions; ``kinds`` are drawn by weight."""
+    """Up to ``count`` questions; ``kinds`` are drawn by weight, none where all weigh nothing."""
     scene = measured_scene(sample.marks, sample.objects, sample.truth, sample.views)
     names = list(kinds)
-    weights = np.array([kinds[name] for name in names])
-    turns = []
+    weights = np.array([kinds[name] for name in names], dtype=np.float64)
+    turns: list[Turn] = []
+    if not weights.sum():
+        return turns
     for index in rng.choice(len(names), size=count, p=weights / weights.sum()):
         asked = ask(scene, names[int(index)], rng)
         if asked is None:

@@ -114,7 +114,9 @@ def test_the_order_of_the_views_does_not_matter(which, request):
 def test_discs_on_the_office_stay_apart_and_inside(office):
     found = find_marks(office)
     assert len(found.marks) == 8
-    assert sum(len(mark.observations) == 3 for mark in found.marks) >= 3
+    # A chair and the shelf are whole in all three; of the rest the third view has edges only.
+    assert sum(len(mark.observations) == 3 for mark in found.marks) >= 2
+    assert all(len(mark.observations) >= 2 for mark in found.marks)
     for view in range(3):
         spots = [o for mark in found.marks for o in mark.observations if o.view == view]
         for o in spots:

@@ -159,16 +159,20 @@ print(len(pipeline.ask(small, Question("?"), limits).text) >= 0)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's memory limits")
 def test_a_real_lack_of_memory_is_answered_at_a_stronger_compression():
-    """8 views at 1x need more than 130 MiB beside the model; at 4x they fit."""
-    done = subprocess.run(
-        [sys.executable, "-c", LITTLE, "130"],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = done.stdout.splitlines()
+    """Somewhere between plenty and nothing 8 views do not fit at 1x and do at 4x."""
+    lines = []
+    for mebibytes in (130, 100, 80, 60, 45, 30):
+        done = subprocess.run(
+            [sys.executable, "-c", LITTLE, str(mebibytes)],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        lines = done.stdout.splitlines()
+        if lines[0] != "1 []":
+            break
     assert lines[0].startswith("4 [")
     assert "again at 4x instead of 1x" in lines[0]
     assert lines[1] == "True"
