@@ -122,12 +122,18 @@ def read_choice(text: str, choices: Iterable[str]) -> int:
 
 
 def read_json(text: str) -> str:
-    """The first JSON value in ``text`` as compact JSON, "" if there is none."""
+    """The first JSON value in ``text`` as compact JSON, "" if there is none.
+
+    Where the text begins as JSON and breaks off, no inner piece of it is taken for the answer.
+    """
     decoder = json.JSONDecoder()
+    begun = text.lstrip()[:1] in ("{", "[")
     for match in re.finditer(r"[\[{]", text):
         try:
             value, _ = decoder.raw_decode(text, match.start())
         except ValueError:
+            if begun:
+                return ""
             continue
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return ""

@@ -164,3 +164,19 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     assert line("How big is mark 2?") == ("Measured sizes, metres: 2 0.1 by 0.2 by 0.3.",)
     # The optical frame's z is not up: heights would be wrong.
     assert line("Is mark 3 above mark 1?") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": [1, 2]}', '{"a":[1,2]}'),
+        ('Here it is: {"a": 1}.', '{"a":1}'),
+        ('{"a": [1, 2], "b":', ""),
+        ('  [{"a": 1}, ', ""),
+    ],
+)
+def test_json_that_breaks_off_is_no_answer(text, found):
+    question = Question("?", format="json", json_schema="{}")
+    parsed = parse_answer(text, question, ())
+    assert parsed.json == found
+    assert any("no JSON" in warning for warning in parsed.warnings) == (not found)
