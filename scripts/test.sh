@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 make_venv
-install_extras model,dev
+install_extras model,dev,json
 screen_programs
 say "Style and types"
 "$venv/bin/ruff" check .
@@ -25,7 +25,7 @@ if reason=$(ros_wheels_missing); then
     say "The ROS 2 tests are left out: $reason"
     exit 0
 fi
-install_extras model,dev,ros
+install_extras model,dev,json,ros
 install_interfaces
 say "colcon build"
 sh scripts/workspace.sh

@@ -15,6 +15,10 @@ from torch import Tensor
 
 from oryx_scene.errors import MissingExtraError, QuestionError
 
+# One way of writing, that of Python's json.dumps: where blanks are free, a weak model writes
+# nothing else until its tokens are used up.
+LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
 
 class JsonForms:
     """Makes constraints for one tokenizer; the costly part of it is done once.
@@ -57,7 +61,7 @@ class JsonForms:
             QuestionError: a schema that is none, or that the library does not support.
         """
         try:
-            grammar = self._library.LLMatcher.grammar_from_json_schema(schema)
+            grammar = self._library.LLMatcher.grammar_from_json_schema(schema, overrides=LAYOUT)
         except (ValueError, TypeError) as err:
             raise QuestionError(_bad_schema(str(err)), hint="see json-schema.org") from err
         matcher = self._library.LLMatcher(self._tokens, grammar)

@@ -40,6 +40,7 @@ def test_random_weights_write_json_of_the_schema(engine):
         assert found.stop_reason == "eos"
         value = json.loads(found.text)
         assert set(value) == {"free", "marks", "colour"}
+        assert found.text.count(" ") == json.dumps(value).count(" ")
         assert isinstance(value["free"], bool)
         assert len(value["marks"]) <= 3
         assert value["colour"] in ("red", "green")
