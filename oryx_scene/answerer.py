@@ -75,7 +75,7 @@ class Limits:
     """How an answer is generated and when it stops.
 
     Attributes:
-        max_new_tokens: most tokens to generate.
+        max_new_tokens: most tokens to generate; the pipeline adds a model's ``scratchpad_tokens``.
         deadline_s: seconds on the steady clock from the call, None for no deadline.
         temperature: 0 = greedy.
         top_p, top_k: nucleus and rank cut of sampling; 1.0 and 0 mean off.
@@ -196,8 +196,9 @@ class ModelCard:
 
     ``trained`` is False for a random model, whose answers must be labelled; ``synthetic_only`` is
     True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
-    that writes its working between think marks before it answers. ``calibration`` holds, by answer
-    form, what was stored beside the checkpoint. ``attention`` and ``linear`` name the kernels.
+    that writes its working between think marks before it answers, ``scratchpad_tokens`` the room
+    that it gets for that beyond the limit of an answer. ``calibration`` holds, by answer form, what
+    was stored beside the checkpoint. ``attention`` and ``linear`` name the kernels.
     ``rates`` are there where they were measured.
     """
 
@@ -212,6 +213,7 @@ class ModelCard:
     attention: str = ""
     linear: str = "torch"
     scratchpad: bool = False
+    scratchpad_tokens: int = 0
     calibration: dict[str, FormCalibration] = field(default_factory=dict)
     rates: Rates | None = None
 

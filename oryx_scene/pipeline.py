@@ -14,8 +14,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from oryx_scene import __version__
-from oryx_scene.answerer import Answerer, Generation, Limits, ManyAnswerer, Prompt, Stride
+from oryx_scene.answerer import (
+    Answerer,
+    Generation,
+    Limits,
+    ManyAnswerer,
+    ModelCard,
+    Prompt,
+    Stride,
+)
 from oryx_scene.capture.choose import CoverageReport
+from oryx_scene.caution import caution_for
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError, DeviceMemoryError
 from oryx_scene.forms import answer_in_form
@@ -26,13 +35,6 @@ from oryx_scene.prompt.facts import fitting_facts, viewpoint_of
 from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text, view_names
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
-
-RANDOM_MODEL_WARNING = (
-    "the model has random weights: this text shows that the way works and means nothing"
-)
-SYNTHETIC_MODEL_WARNING = (
-    "the default model was trained on synthetic rooms only and is out of its depth on other sources"
-)
 
 
 class ScenePipeline:
@@ -130,8 +132,9 @@ class ScenePipeline:
         started: float,
     ) -> SceneAnswer:
         prompt = self._checked_prompt(scene, question, limits)
+        room = with_scratchpad(limits, self.answerer.card)
         found = answer_in_form(
-            self.answerer, prompt, question, scene.numbers, limits, self.config.answers, on_text
+            self.answerer, prompt, question, scene.numbers, room, self.config.answers, on_text
         )
         return self._answer(scene, question, prompt, limits, found, started)
 
@@ -208,7 +211,7 @@ class ScenePipeline:
                     prompts[index],
                     question,
                     scene.numbers,
-                    own,
+                    with_scratchpad(own, self.answerer.card),
                     self.config.answers,
                     None if on_text is None else functools.partial(on_text, index),
                 )
@@ -230,7 +233,7 @@ class ScenePipeline:
             return {}
         generations = self.answerer.generate_many(
             [prompts[index] for index in chosen],
-            [asked[index][1] for index in chosen],
+            [with_scratchpad(asked[index][1], self.answerer.card) for index in chosen],
             None if on_text is None else lambda place, text: on_text(chosen[place], text),
         )
         return {
@@ -259,12 +262,13 @@ class ScenePipeline:
 
     def _check_length(self, scene: Scene, prompt: Prompt, limits: Limits) -> None:
         text = self.answerer.count_text_tokens(prompt.question)
-        needed = scene.plan.visual_tokens + text + limits.max_new_tokens
+        new = with_scratchpad(limits, self.answerer.card).max_new_tokens
+        needed = scene.plan.visual_tokens + text + new
         context = self.answerer.card.context_length
         if needed > context:
             raise BudgetError(
                 f"{scene.plan.visual_tokens} visual tokens, {text} tokens of question and "
-                f"{limits.max_new_tokens} of answer exceed the model's context of {context}.",
+                f"{new} of answer exceed the model's context of {context}.",
                 hint="shorten the question, or ask with fewer views or fewer new tokens",
             )
 
@@ -277,6 +281,7 @@ class ScenePipeline:
         generation: Generation,
         parsed: ParsedAnswer,
     ) -> SceneAnswer:
+        caution = caution_for(self.answerer.card, synthetic=scene.synthetic)
         named = tuple(mark for mark in scene.marks.marks if mark.number in parsed.marks)
         measured = relations_for(scene, question.text)
         stated, disagreements = cross_check(
@@ -309,20 +314,13 @@ class ScenePipeline:
             choice_of_views=dict(scene.choice),
             left_out=dict(scene.marks.left_out),
             warnings=(
-                *self._model_warnings(scene),
+                *([caution.sentence] if caution else ()),
                 *scene.warnings,
                 *generation.warnings,
                 *parsed.warnings,
                 *disagreements,
             ),
         )
-
-    def _model_warnings(self, scene: Scene) -> tuple[str, ...]:
-        if not self.answerer.card.trained:
-            return (RANDOM_MODEL_WARNING,)
-        if self.answerer.card.synthetic_only and not scene.synthetic:
-            return (SYNTHETIC_MODEL_WARNING,)
-        return ()
 
     def _provenance(
         self,
@@ -334,11 +332,13 @@ class ScenePipeline:
     ) -> dict[str, str]:
         card = self.answerer.card
         calibration = card.calibration.get(question.format)
+        caution = caution_for(card, synthetic=scene.synthetic)
         return {
             "scene_id": scene.scene_id,
             "model": card.name,
             "revision": card.revision,
             "trained": "yes" if card.trained else "no, random weights",
+            "caution": caution.label if caution else "",
             "dtype": card.dtype,
             "device": card.device,
             "quantization": card.quantization,
@@ -352,6 +352,13 @@ class ScenePipeline:
             "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
             "software_version": __version__,
         }
+
+
+def with_scratchpad(limits: Limits, card: ModelCard) -> Limits:
+    """``limits`` with room for the working that ``card``'s model writes before its answer."""
+    return dataclasses.replace(
+        limits, max_new_tokens=limits.max_new_tokens + card.scratchpad_tokens
+    )
 
 
 def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:

@@ -15,6 +15,7 @@ ALLOWED = {
     "errors": set(),
     "frames": set(),
     "answerer": {"frames"},
+    "caution": {"answerer"},
     "config": {"errors"},
     "geometry": {"errors", "frames"},
     "capture": {"errors", "frames", "geometry"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "forms": {"frames", "answerer", "config", "prompt"},
     "pipeline": {
         *("errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"),
-        *("scene", "forms"),
+        *("scene", "forms", "caution"),
     },
 }
 

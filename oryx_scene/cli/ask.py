@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR_OR_ID",
-        help="checkpoint folder, hub id (downloads), 'default', or 'random' (tiny, untrained)",
+        help="checkpoint folder, hub id (downloads), 'random' (tiny, untrained), or 'default': the "
+        "small one in this package, taken when --model is left out",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
@@ -168,14 +169,13 @@ def _ask_one(
 ) -> SceneAnswer:
     if quiet:
         return pipeline.ask(scene, question, limits)
+    from oryx_scene.caution import caution_for
     from oryx_scene.cli.output import printable
     from oryx_scene.prompt.stream import VisibleText
 
     print(f"Q: {printable(question.text)}")
-    if not pipeline.answerer.card.trained:
-        print("A (random model): ", end="", flush=True)
-    else:
-        print("A: ", end="", flush=True)
+    caution = caution_for(pipeline.answerer.card, synthetic=scene.synthetic)
+    print(f"A ({caution.label}): " if caution else "A: ", end="", flush=True)
     visible = VisibleText(lambda piece: print(printable(piece), end="", flush=True))
     answer = pipeline.ask(scene, question, limits, visible.feed)
     visible.finish()

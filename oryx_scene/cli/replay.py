@@ -219,7 +219,8 @@ def _print_record(record: dict[str, Any], first_ns: int) -> None:
     if "error" in record:
         print(f"             error: {record['error']['message']}", flush=True)
         return
-    label = "" if record["answer"]["provenance"]["trained"] == "yes" else " (random model)"
+    caution = record["answer"]["provenance"].get("caution", "")
+    label = f" ({caution})" if caution else ""
     print(f"             A{label}: {' '.join(record['answer']['text'].split())}", flush=True)
 
 

@@ -31,7 +31,8 @@ from oryx_scene.model.weights import read_json
 from oryx_scene.prompt.calibration import load_calibration
 
 LOG = logging.getLogger(__name__)
-DEFAULT_FOLDER = Path(__file__).parent.parent / "checkpoints" / "default"
+DEFAULT_FOLDER = Path(__file__).parent.parent / "default_model"
+WEIGHTS = "model.safetensors"
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
@@ -81,11 +82,12 @@ def find_folder(model: str) -> Path:
         MissingExtraError: a hub id without the extra that downloads.
     """
     if model == "default":
-        if not (DEFAULT_FOLDER / "config.json").exists():
+        if not any((DEFAULT_FOLDER / name).exists() for name in ("config.json", WEIGHTS)):
             raise CheckpointError(
                 DEFAULT_FOLDER,
                 "this version of the package brings no default checkpoint.",
-                hint="give --model a checkpoint folder, or --model random to try the way",
+                hint="name a model: the folder of a published Oryx checkpoint, OUT/checkpoint of "
+                "`oryx-scene train OUT`, or 'random' to try the way",
             )
         return DEFAULT_FOLDER
     folder = Path(model).expanduser()
@@ -145,6 +147,7 @@ def _engine(
         quantization=describe(model.language, quantization),
         attention=_attention(model),
         scratchpad=bool(own.get("scratchpad", False)),
+        scratchpad_tokens=int(own.get("scratchpad_tokens", 192)) if own.get("scratchpad") else 0,
         calibration=load_calibration(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)

@@ -1,11 +1,12 @@
 """Questions and answers through real DDS, with a fake model."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
-from fakes import FakeAnswerer
+from fakes import CARD, FakeAnswerer
 from harness import LATCHED, RELIABLE, wait_until
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_ros.codes import Code
@@ -50,6 +51,20 @@ def test_a_goal_is_answered_with_stages_text_and_evidence(bench):
         lambda: "".join(item.delta for item in goal.feedback) == "It is mark 1.", "all deltas"
     )
     assert robot.answerer.threads == {"oryx_scene engine"}
+
+
+def test_live_cameras_are_out_of_the_depth_of_a_model_of_synthetic_rooms(bench):
+    card = replace(CARD, synthetic_only=True, scratchpad=True, scratchpad_tokens=50)
+    words = ("<think>", "1 red", "</think>", "It is ", "red.")
+    robot = bench(answerer=FakeAnswerer(words=words, card=card))
+    robot.show()
+    goal = robot.goal("What is here?")
+    _, answer = goal.result()
+    assert answer.text == "It is red."
+    assert any("out of its depth" in text for text in answer.warnings)
+    wait_until(lambda: "".join(item.delta for item in goal.feedback) == "It is red.", "all deltas")
+    limits = robot.answerer.limits[-1]  # the first was the warm-up
+    assert limits.max_new_tokens == 256 + 50
 
 
 def test_the_answer_comes_at_once_with_nothing_else_ticking(bench):
