@@ -35,7 +35,7 @@ class ViewsConfig:
         count: most views (1..1600).
         slop_s: allowed spread of the stamps of one synchronised set (0..2).
         history_s: how far back earlier viewpoints may lie when a camera moves (0..3600).
-        min_gap_s: earlier frames closer than this to each other are not both considered (0..60).
+        min_gap_s: of each span of this length only the newest frame of a camera counts (0..60).
         max_age_s: the newest frame may be at most this old (0.05..3600).
     """
 

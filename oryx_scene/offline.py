@@ -39,14 +39,24 @@ def thumbnail(frame: Frame) -> Frame:
     return dataclasses.replace(frame, rgb=rgb, depth=depth, intrinsics=intrinsics, labels=None)
 
 
+def span_of(stamp_ns: int, gap_ns: int) -> int:
+    """The span of time that a stamp lies in; of each only a camera's newest frame is considered.
+
+    Spans do not hang on who asks when, so that a live node, which must let go of frames as time
+    goes on, and a recording, which has them all, consider the same ones. A gap of 0 keeps all.
+    """
+    return stamp_ns // gap_ns if gap_ns > 0 else stamp_ns
+
+
 def _thin(stubs: Sequence[FrameStub], min_gap_s: float, most: int) -> list[FrameStub]:
-    """Newest first per camera, then no closer than the gap; at most ``most`` in all, evenly."""
+    """The newest of each camera and span of the gap; at most ``most`` in all, evenly."""
     kept: list[FrameStub] = []
     last: dict[str, int] = {}
+    gap_ns = round(min_gap_s * 1e9)
     for stub in sorted(stubs, key=lambda item: (-item.stamp_ns, item.camera)):
-        before = last.get(stub.camera)
-        if before is None or before - stub.stamp_ns >= min_gap_s * 1e9:
-            last[stub.camera] = stub.stamp_ns
+        span = span_of(stub.stamp_ns, gap_ns)
+        if last.get(stub.camera) != span:
+            last[stub.camera] = span
             kept.append(stub)
     if len(kept) <= most:
         return kept

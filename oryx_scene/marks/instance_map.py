@@ -81,9 +81,10 @@ class InstanceMap:
 
     def reset(self) -> None:
         """Forget everything, numbers included: a new scene's life begins."""
-        self._things = Things(self.config.max_things, round(self.config.forget_s * 1e9))
-        self._seen: OrderedDict[tuple[str, int, str], _Seen] = OrderedDict()
-        self._largest = 0
+        with self._lock:
+            self._things = Things(self.config.max_things, round(self.config.forget_s * 1e9))
+            self._seen: OrderedDict[tuple[str, int, str], _Seen] = OrderedDict()
+            self._largest = 0
 
     @property
     def size(self) -> dict[str, int]:

@@ -164,11 +164,12 @@ class Bench:
         answerer: Any = None,
         load=None,
         use_sim_time=False,
+        name="",
         **parameters,
     ) -> None:
         self.answerer = answerer or FakeAnswerer()
         number = next(_numbers)
-        self.name = f"scene_{number}"
+        self.name = name or f"scene_{number}"
         # Nothing goes stale on a starved test machine, unless a test is about that.
         given = {
             "cameras": list(cameras),

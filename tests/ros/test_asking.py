@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from action_msgs.msg import GoalStatus
@@ -9,6 +10,7 @@ from builtin_interfaces.msg import Time
 from fakes import CARD, FakeAnswerer
 from harness import LATCHED, RELIABLE, wait_until
 from oryx_scene_msgs.msg import Answer
+from oryx_scene_msgs.srv import Changed, DumpQuery, FreezeScene
 from oryx_scene_ros.codes import Code
 from oryx_scene_ros.desk import Stage
 from std_msgs.msg import String
@@ -306,3 +308,20 @@ def test_late_subscribers_get_the_latched_answer_with_its_qos(bench):
     found = robot.listen(Answer, f"/{robot.name}/answer", LATCHED)
     wait_until(lambda: found, "the latched answer")
     assert [item.question for item in found] == ["second"]
+
+
+def test_what_asks_no_model_does_not_wait_for_one(bench, tmp_path):
+    robot = bench(dump__folder=str(tmp_path))
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+    robot.show()
+    goal = hold(robot, "decode")
+    frozen = robot.call(FreezeScene, "freeze_scene")
+    assert frozen.error.code == Code.NONE and not frozen.scene.prefilled
+    changed = robot.call(Changed, "changed", scene_id=frozen.scene.scene_id)
+    assert changed.error.code == Code.NONE, changed.error
+    dumped = robot.call(DumpQuery, "dump_query")
+    assert (Path(dumped.path) / "dump.json").is_file()
+    assert robot.answerer.at == "decode"
+    robot.answerer.holding.clear()
+    assert goal.result()[1].error.code == Code.NONE

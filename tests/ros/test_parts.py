@@ -19,6 +19,9 @@ from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
 
+from oryx_scene.bags.source import FrameStub
+from oryx_scene.offline import _thin
+
 PAGE = Path(__file__).parents[2] / "docs" / "ros_parameters.md"
 
 
@@ -77,6 +80,26 @@ def test_a_ring_is_ordered_bounded_and_has_the_newest(stamps, recent, gap, histo
     assert all(kept[-1] - one <= max(recent, history) for one in kept)
     missing = [s for s in set(stamps) if kept[-1] - s <= recent and s not in kept]
     assert not missing
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stamps=st.lists(st.integers(1, 5000), min_size=1, max_size=60, unique=True),
+    recent=st.integers(0, 300),
+    gap=st.integers(0, 300),
+    history=st.integers(300, 900),
+)
+def test_a_ring_has_all_frames_that_a_recording_would_show(stamps, recent, gap, history):
+    """Whatever was let go of on the way: the same rule over all frames chooses the same ones."""
+    ring, newest = Ring(), max(stamps)
+    for stamp in sorted(stamps):
+        ring.add(Kept(stamp, None, 1), recent, gap, history)
+
+    def considered(found):
+        stubs = [FrameStub("front", s, s, "", 0) for s in found if newest - s <= history]
+        return {stub.stamp_ns for stub in _thin(stubs, gap / 1e9, len(stamps))}
+
+    assert considered(item.stamp_ns for item in ring.kept) == considered(stamps)
 
 
 def worker_with(capacity=1):

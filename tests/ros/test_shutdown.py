@@ -90,8 +90,9 @@ def assert_good_end(one):
     assert seconds < END_S
 
 
-def test_interrupted_while_it_answers_and_others_wait(start):
-    one = start("hold=decode")
+@pytest.mark.parametrize("stage", ["prefill", "decode"])
+def test_interrupted_while_it_answers_and_others_wait(start, stage):
+    one = start(f"hold={stage}")
     one.ready()
     running = one.goal()
 

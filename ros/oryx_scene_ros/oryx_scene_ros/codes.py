@@ -85,7 +85,8 @@ _CODES: tuple[tuple[type[OryxSceneError], Code], ...] = (
     (DeviceMemoryError, Code.OUT_OF_MEMORY),
     (EngineError, Code.ENGINE_FAULT),
     (CheckpointError, Code.MODEL_NOT_LOADED),
-    (MissingExtraError, Code.MODEL_NOT_LOADED),
+    # JSON without the package that keeps it to a schema: this node cannot serve that request.
+    (MissingExtraError, Code.INVALID_REQUEST),
     (OutputError, Code.OUTPUT_INVALID),
     (ConfigError, Code.INVALID_REQUEST),
 )

@@ -167,6 +167,7 @@ def scene_message(
         frames=[frame_message(item, T_answer_fixed) for item in scene.evidence()],
         objects=objects_message(scene.marks.marks, T_answer_fixed),
         relations=[relation_message(item) for item in scene.marks.relations],
+        marks_route=scene.marks.route,
         warnings=list(scene.warnings),
     )
 
@@ -218,6 +219,7 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
         message.header = Header(stamp=time_message(scene.views.newest_ns), frame_id=frame_id)
         message.oldest_evidence_age_s = (now_ns - scene.views.oldest_ns) / 1e9
         message.provenance.scene_id = scene.scene_id
+        message.provenance.marks_route = scene.marks.route
         message.provenance.frames = [
             frame_message(item, reply.T_answer_fixed) for item in scene.evidence()
         ]

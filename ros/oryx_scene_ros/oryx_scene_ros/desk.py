@@ -5,6 +5,7 @@ Every way out is a :class:`Reply`, with a failure in it where there is no whole 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -24,9 +25,11 @@ from oryx_scene.prompt.stream import VisibleText
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.feed import Feeds
 from oryx_scene_ros.live import Wanted, gather
+from oryx_scene_ros.numbers import KeptNumbers, MapFeeder
 from oryx_scene_ros.requests import Request
 from oryx_scene_ros.scenes import KeptScene, SceneStore
 from oryx_scene_ros.settings import NodeSettings
+from oryx_scene_ros.warmup import know_rates
 from oryx_scene_ros.worker import Job
 
 log = logging.getLogger("oryx_scene_ros")
@@ -96,6 +99,8 @@ class Desk:
         store: frozen scenes.
         rig: calibration that wins over the topics'.
         now: ROS time in nanoseconds.
+        numbers: finds the marks, and keeps their numbers from scene to scene.
+        feeder: fills the map behind them; steps aside while a scene is frozen.
     """
 
     answerer: Answerer
@@ -103,6 +108,8 @@ class Desk:
     store: SceneStore
     rig: Rig | None
     now: Callable[[], int]
+    numbers: KeptNumbers = field(default_factory=KeptNumbers)
+    feeder: MapFeeder | None = None
     counters: dict[str, int] = field(default_factory=lambda: {"fresh": 0, "reused": 0})
 
     def ask(self, job: Job, request: Request, settings: NodeSettings, listener: Listener) -> Reply:
@@ -110,6 +117,8 @@ class Desk:
         queue_s = time.monotonic() - job.accepted
         reply = Reply(request, queue_s=queue_s, limits=request.limits(settings))
         try:
+            # The deadline may have been set since the model was loaded.
+            know_rates(self.answerer, settings)
             reply = self._with_scene(job, reply, request, settings, listener)
             return self._answered(job, reply, request, settings, listener)
         except OryxSceneError as err:
@@ -206,6 +215,18 @@ class Desk:
         question: str,
         listener: Listener,
     ) -> KeptScene:
+        with contextlib.nullcontext() if self.feeder is None else self.feeder.aside():
+            return self._freeze_now(job, wanted, settings, ttl_s, question, listener)
+
+    def _freeze_now(
+        self,
+        job: Job,
+        wanted: Wanted,
+        settings: NodeSettings,
+        ttl_s: float,
+        question: str,
+        listener: Listener,
+    ) -> KeptScene:
         started = time.monotonic()
         listener.stage(Stage.WAITING_FRAMES)
         found = gather(
@@ -219,7 +240,8 @@ class Desk:
         frames_s = time.monotonic() - started
         _go_on(job)
         listener.stage(Stage.MARKING)
-        scene = ScenePipeline(self.answerer, settings.pipeline).freeze(
+        find_marks = self.numbers.finder(settings)
+        scene = ScenePipeline(self.answerer, settings.pipeline, find_marks).freeze(
             found.chosen.frames,
             found.now_ns,
             question=question,

@@ -13,6 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from oryx_scene_ros.cameras import Intake
+from oryx_scene_ros.desk import Desk
 from oryx_scene_ros.feed import CameraFeed
 from oryx_scene_ros.settings import NodeSettings
 from oryx_scene_ros.worker import Worker
@@ -139,6 +140,16 @@ def tf_status(intake: Intake | None, fixed_frame: str) -> DiagnosticStatus:
         return status("tf", WARN, f"there is no frame '{fixed_frame}'", values)
     misfits = [text for item in intake.watched if not item.camera for text in intake.misfits(item)]
     return status("tf", WARN if misfits else OK, "; ".join(misfits), values)
+
+
+def map_status(desk: Desk) -> DiagnosticStatus:
+    """The map behind the numbers."""
+    values: dict[str, object] = {**desk.numbers.map.size}
+    feeder = desk.feeder
+    if feeder is not None and feeder.frames:
+        values["frames"] = feeder.frames
+        values["s_per_frame"] = f"{feeder.busy_s / feeder.frames:.4f}"
+    return status("map", OK, "", values)
 
 
 class CameraReport:

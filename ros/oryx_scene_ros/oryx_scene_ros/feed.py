@@ -21,6 +21,7 @@ from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene.offline import span_of
 from oryx_scene_ros.settings import CameraSettings
 
 # Changes of a calibration that are remembered; a zoom lens changes it with every turn.
@@ -41,7 +42,8 @@ class Kept:
 class Ring:
     """Messages of one topic in the order of their stamps.
 
-    All of the last ``recent_ns``, before that only those ``gap_ns`` apart, back to ``history_ns``.
+    All of the last ``recent_ns``, before that the newest of each span of ``gap_ns``, as the reader
+    of a recording has it (``offline.span_of``), back to ``history_ns``.
     """
 
     def __init__(self) -> None:
@@ -69,12 +71,13 @@ class Ring:
     def _thin(self, recent_ns: int, gap_ns: int, history_ns: int) -> None:
         newest = self.kept[-1].stamp_ns
         thinned: list[Kept] = []
-        for item in self.kept:
-            age = newest - item.stamp_ns
-            recent = age <= recent_ns
-            far = not thinned or item.stamp_ns - thinned[-1].stamp_ns >= gap_ns
-            if recent or (age <= history_ns and far):
+        last: int | None = None
+        for item in reversed(self.kept):
+            age, span = newest - item.stamp_ns, span_of(item.stamp_ns, gap_ns)
+            if age <= recent_ns or (age <= history_ns and span != last):
                 thinned.append(item)
+            last = span
+        thinned.reverse()
         self.kept = thinned
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from oryx_scene.bags.assemble import FrameAssembler, choose_fixed_frame
+from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import BagIndex, ImageTopic
 from oryx_scene.bags.source import FrameStub
 from oryx_scene.capture.freshness import FUTURE_LIMIT_S, require_fresh
@@ -134,6 +135,12 @@ class Snapshot:
         except ImageDecodeError as err:
             self._feeds.discard(stub.camera, stub.stamp_ns, err.message)
             raise
+
+    def has_depth(self, stub: FrameStub) -> bool:
+        """Whether depth of the same moment has arrived; nothing is decoded."""
+        kept = self._kept.get(self.topics[stub.camera].depth, [])
+        slop_ns = round(DEPTH_SLOP_S * 1e9)
+        return any(abs(item.stamp_ns - stub.stamp_ns) <= slop_ns for item in kept)
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""

@@ -22,7 +22,8 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from oryx_scene_ros.node import LoadAnswerer, SceneNode, load_default
+from oryx_scene_ros.loading import LoadAnswerer, load_default
+from oryx_scene_ros.node import SceneNode
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 # All of it stays below the five seconds after which a launch system escalates: this long for the

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Answer
@@ -25,7 +25,6 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 
-from oryx_scene.answerer import Answerer
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig, load_rig
 from oryx_scene.pipeline import ScenePipeline
@@ -35,6 +34,8 @@ from oryx_scene_ros.codes import Code, NodeError
 from oryx_scene_ros.convert import model_message
 from oryx_scene_ros.desk import Desk, Reply
 from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
+from oryx_scene_ros.loading import LoadAnswerer, load_default, load_on
+from oryx_scene_ros.numbers import MapFeeder
 from oryx_scene_ros.outputs import Outputs
 from oryx_scene_ros.params import Parameters
 from oryx_scene_ros.records import QueryRecord, Records
@@ -42,32 +43,13 @@ from oryx_scene_ros.reports import Reports
 from oryx_scene_ros.scenes import KeptScene, SceneStore
 from oryx_scene_ros.services import Services
 from oryx_scene_ros.settings import NodeSettings
-from oryx_scene_ros.worker import Job, Worker
+from oryx_scene_ros.worker import Worker
 
 log = logging.getLogger("oryx_scene_ros")
 
 # A running question notices within one token or prefill chunk that it should stop.
 DRAIN_S = 4.0
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-class LoadAnswerer(Protocol):
-    """How a model is loaded (``model.load.load_answerer``, or a fake in tests)."""
-
-    def __call__(
-        self, model: str, *, device: str | None, dtype: str | None, quantization: str | None
-    ) -> Answerer:
-        """The loaded model."""
-        ...
-
-
-def load_default(
-    model: str, *, device: str | None, dtype: str | None, quantization: str | None
-) -> Answerer:
-    """The library's own loader; torch is imported here and not before."""
-    from oryx_scene.model.load import load_answerer
-
-    return load_answerer(model, device=device, dtype=dtype, quantization=quantization)
 
 
 class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
@@ -89,6 +71,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.fault = ""
         self.accepting = False
         self.worker: Worker | None = None
+        self.helper: Worker | None = None
         self.desk: Desk | None = None
         self.feeds: Feeds | None = None
         self.intake: Intake | None = None
@@ -193,6 +176,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
             rig = load_rig(rig_file) if rig_file else None
             self._make_outputs(settings)
             self.worker = Worker(self._queue_changed)
+            self.helper = Worker(name="oryx_scene helper")
             self._apply(settings)
             self._load_model(settings, rig)
         except OryxSceneError as err:
@@ -213,7 +197,10 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         """Subscribe to the cameras and accept questions."""
         assert self.desk is not None
         settings = self.parameters.settings()
-        self.desk.feeds = self.feeds = self._new_feeds(settings)
+        desk = self.desk
+        desk.feeds = self.feeds = self._new_feeds(settings, desk.rig)
+        desk.feeder = MapFeeder(self.feeds, desk.numbers, self.parameters.settings, desk.rig)
+        desk.feeder.start()
         self.intake = Intake(self, self.feeds, settings.text("image_reliability"))
         self.intake.start()
         self.accepting = True
@@ -260,8 +247,18 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         """
         self._closing.set()
         self.accepting = False
-        worker = self.worker
-        return True if worker is None else worker.close(Code.SHUTTING_DOWN, timeout_s)
+        until = time.monotonic() + timeout_s
+        # Both are asked before either is waited for.
+        for worker in self._workers():
+            worker.drain(Code.SHUTTING_DOWN, 0.0)
+        ended = True
+        for worker in self._workers():
+            left_s = max(0.0, until - time.monotonic())
+            ended = worker.close(Code.SHUTTING_DOWN, left_s) and ended
+        return ended
+
+    def _workers(self) -> list[Worker]:
+        return [worker for worker in (self.worker, self.helper) if worker is not None]
 
     def _enter(self, state: int) -> None:
         self.state = state
@@ -272,58 +269,26 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.outputs = Outputs(self, names, settings.number("answer_lifespan_s"))
 
     def _load_model(self, settings: NodeSettings, rig: Rig | None) -> None:
-        """Load on the engine thread and wait for it; the model is only ever touched there.
+        """Load on the engine thread; the model is only ever touched there.
 
         Raises:
             OryxSceneError: it cannot be loaded, or the node is being ended meanwhile.
         """
         assert self.worker is not None and self.outputs is not None
-        done = threading.Event()
-        outcome: list[Any] = []
-
-        def ended(result: Any) -> None:
-            outcome.append(result[0] if result[1] is None else None)
-            done.set()
-
         started = time.monotonic()
         self.loading = True
         self.reports.publish_status()
-        self.worker.submit(Job("load", lambda job: self._loaded(settings), ended), always=True)
-        while not done.wait(0.05):
-            if self._closing.is_set():
-                raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
+        answerer = load_on(self.worker, self._load, settings, self._closing.is_set)
         self.loading = False
-        found = outcome[0]
-        if isinstance(found, OryxSceneError):
-            raise found
-        if found is None:
-            raise NodeError(Code.MODEL_NOT_LOADED, "loading failed; the log has the details.")
         self.load_s = time.monotonic() - started
-        self.desk = Desk(found, self._new_feeds(settings), self.store, rig, self.now_ns)
+        feeds = self._new_feeds(settings, rig)
+        self.desk = Desk(answerer, feeds, self.store, rig, self.now_ns)
         views = settings.pipeline.views.count
-        self.outputs.model_info.publish(model_message(found.card, views, self.load_s))
+        self.outputs.model_info.publish(model_message(answerer.card, views, self.load_s))
 
-    def _loaded(self, settings: NodeSettings) -> Answerer | OryxSceneError:
-        """On the engine thread."""
-        from oryx_scene_ros.warmup import warm_up
-
-        try:
-            answerer = self._load(
-                settings.text("model.name"),
-                device=settings.text("model.device") or None,
-                dtype=settings.text("model.dtype") or None,
-                quantization=settings.text("model.quantization"),
-            )
-            if settings.others["model.warmup"]:
-                warm_up(answerer)
-        except OryxSceneError as err:
-            return err
-        return answerer
-
-    def _new_feeds(self, settings: NodeSettings) -> Feeds:
+    def _new_feeds(self, settings: NodeSettings, rig: Rig | None) -> Feeds:
         transforms = LockedTransforms(settings.number("tf_history_s"))
         cameras = {item.name: make_feed(self, item) for item in settings.cameras}
-        rig = None if self.desk is None else self.desk.rig
         return Feeds(cameras, transforms, self._bounds, rig)
 
     def _bounds(self) -> Bounds:
@@ -340,9 +305,14 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.accepting = False
         if self.worker is not None and not self.worker.drain(Code.SHUTTING_DOWN, DRAIN_S):
             self.get_logger().error(f"the running question has not stopped within {DRAIN_S:g} s")
+        if self.helper is not None:
+            self.helper.drain(Code.SHUTTING_DOWN, DRAIN_S)
         if self.intake is not None:
             self.intake.stop()
             self.intake = None
+        if self.desk is not None and self.desk.feeder is not None:
+            self.desk.feeder.stop()
+            self.desk.feeder = None
         self.feeds = None
         self.store.clear()
 
@@ -350,9 +320,9 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         """Let go of model, scenes and records, and give the memory back."""
         self.parameters.configured = False
         self.loading = False
-        if self.worker is not None:
-            self.worker.close(Code.SHUTTING_DOWN, DRAIN_S)
-        self.worker = self.desk = None
+        for worker in self._workers():
+            worker.close(Code.SHUTTING_DOWN, DRAIN_S)
+        self.worker = self.helper = self.desk = None
         self.store.clear()
         self.records.clear()
         if self.outputs is not None:
@@ -374,9 +344,9 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     def _apply(self, settings: NodeSettings) -> None:
         self.store.most = settings.count("scene_max")
         self.reports.set_period(settings.number("report_period_s"))
-        if self.worker is not None:
-            self.worker.capacity = settings.count("queue.capacity")
-            self.worker.drop_oldest = settings.text("queue.policy") == "drop_oldest"
+        for worker in self._workers():
+            worker.capacity = settings.count("queue.capacity")
+            worker.drop_oldest = settings.text("queue.policy") == "drop_oldest"
 
     def _queue_changed(self) -> None:
         """From any thread."""
@@ -392,8 +362,10 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         if self.feeds is not None:
             self.feeds.clear()
         self.store.clear()
-        if self.worker is not None:
-            self.worker.stop_running(Code.CLOCK_JUMPED)
+        if self.desk is not None:
+            self.desk.numbers.reset()
+        for worker in self._workers():
+            worker.stop_running(Code.CLOCK_JUMPED)
         self.reports.publish_status()
 
     def destroy_node(self) -> None:

@@ -17,6 +17,7 @@ from oryx_scene_ros.diagnostics import (
     OK,
     AnswerLog,
     CameraReport,
+    map_status,
     queue_status,
     status,
     tf_status,
@@ -102,6 +103,8 @@ class Reports:
             queue_status(node.worker),
             status("answers", OK, "", self.answers.values()),
         ]
+        if node.desk is not None:
+            array.status.append(map_status(node.desk))
         if node.intake is not None and node.feeds is not None:
             settings = node.parameters.settings()
             array.status.append(tf_status(node.intake, settings.pipeline.fixed_frame))

@@ -112,7 +112,13 @@ SPECS = (
         0.0,
         3600.0,
     ),
-    Spec("views.min_gap_s", 0.2, "Earlier frames lie at least this far apart, s.", 0.0, 60.0),
+    Spec(
+        "views.min_gap_s",
+        0.2,
+        "Of each span of this length, s, only a camera's newest frame is an earlier viewpoint.",
+        0.0,
+        60.0,
+    ),
     Spec(
         "sync.policy",
         "warn",
@@ -216,6 +222,19 @@ SPECS = (
         "fit",
         "Which measured facts reach the prompt.",
         choices=("fit", "all", "none"),
+    ),
+    Spec(
+        "marks.keep_numbers",
+        True,
+        "An object keeps its number over questions: RGB-D frames are fused into a map beside the "
+        "questions. false: each scene is numbered for itself, as by `oryx-scene ask`.",
+    ),
+    Spec(
+        "marks.map_hz",
+        5.0,
+        "Most frames of each RGB-D camera that are fused into the map, per second.",
+        0.1,
+        60.0,
     ),
     Spec(
         "answers.unsure_below",

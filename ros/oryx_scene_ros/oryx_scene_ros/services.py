@@ -1,8 +1,9 @@
-"""Services about scenes, sessions and records; the slow ones go through the same queue."""
+"""Services about scenes, sessions and records; the slow ones wait in a worker's queue."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oryx_scene_msgs.srv import (
@@ -21,12 +22,13 @@ from oryx_scene.errors import OryxSceneError
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.convert import changed_response, error_message, scene_message
 from oryx_scene_ros.requests import MAX_AGE_S, check_cameras, ns_of, seconds, wanted_frames
-from oryx_scene_ros.worker import Job, QueueFull, WorkerClosed
+from oryx_scene_ros.worker import Job, QueueFull, Worker, WorkerClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oryx_scene_ros.node import SceneNode
+    from oryx_scene_ros.records import QueryRecord
 
 MAX_TTL_S = 3600.0
 
@@ -53,10 +55,13 @@ class Services:
         try:
             wanted, ttl_s = self._frame_wishes(request)
             prefill = bool(request.prefill)
-            kept = await self._on_engine(
+            # Without a prefill nothing is asked of the model, and its thread may be busy.
+            where = self.node.worker if prefill else self.node.helper
+            kept = await self._in_turn(
+                where,
                 lambda job: self._desk().freeze(
                     job, wanted, self._settings(), ttl_s, prefill=prefill
-                )
+                ),
             )
         except OryxSceneError as err:
             response.error = error_message(failure_of(err))
@@ -89,8 +94,9 @@ class Services:
             # A scene may have been frozen with cameras that the parameters no longer name.
             check_cameras(cameras, settings)
             wanted = wanted_frames(settings, cameras, 0, 0.0)
-            found = await self._on_engine(
-                lambda job: self._desk().changed(job, before, wanted, settings)
+            found = await self._in_turn(
+                self.node.helper,
+                lambda job: self._desk().changed(job, before, wanted, settings),
             )
         except OryxSceneError as err:
             response.error = error_message(failure_of(err))
@@ -102,9 +108,8 @@ class Services:
         self.node.publish_scene(after)
         return changed_response(response, before, after, changes)
 
-    async def _on_engine(self, work: Callable[[Job], Any]) -> Any:
-        """The result of ``work`` on the engine thread, in turn with the questions."""
-        worker = self.node.worker
+    async def _in_turn(self, worker: Worker | None, work: Callable[[Job], Any]) -> Any:
+        """The result of ``work`` on a worker's thread, in turn with its other jobs."""
         if worker is None:
             raise NodeError(Code.MODEL_NOT_LOADED, "the node is not configured.")
         future: Any = Future()
@@ -121,7 +126,7 @@ class Services:
         except QueueFull as full:
             raise NodeError(
                 Code.BUSY,
-                f"{full.length} questions are waiting and the queue holds no more.",
+                f"{full.length} jobs are waiting and the queue holds no more.",
                 hint=f"ask again in about {full.wait_s:.1f} s",
                 retry_after_s=full.wait_s,
             ) from full
@@ -154,21 +159,17 @@ class Services:
             response.error = error_message(failure_of(err))
         return response
 
-    def _dump(self, request: Any, response: Any) -> Any:
+    async def _dump(self, request: Any, response: Any) -> Any:
         try:
             record = self.node.records.get(bytes(request.query_id.uuid).hex())
             folder = self.node.dump_folder() / f"query_{record.query_id[:12]}"
-            written = write_dump(
-                folder,
-                record.pipeline,
-                record.scene,
-                record.answer,
-                record.limits,
-                model_name=record.model_name,
-            )
-            response.path = str(written)
+            written = await self._in_turn(self.node.helper, lambda job: _write(record, folder))
         except OryxSceneError as err:
-            response.error = error_message(failure_of(err))
+            written = failure_of(err)
+        if isinstance(written, Failure):
+            response.error = error_message(written)
+        else:
+            response.path = str(written)
         return response
 
     def _settings(self) -> Any:
@@ -178,3 +179,18 @@ class Services:
         if self.node.desk is None:
             raise NodeError(Code.MODEL_NOT_LOADED, "no model is loaded.", hint="configure the node")
         return self.node.desk
+
+
+def _write(record: QueryRecord, folder: Path) -> Path | Failure:
+    """On the helper's thread: pictures take a while to be packed."""
+    try:
+        return write_dump(
+            folder,
+            record.pipeline,
+            record.scene,
+            record.answer,
+            record.limits,
+            model_name=record.model_name,
+        )
+    except OryxSceneError as err:
+        return failure_of(err)

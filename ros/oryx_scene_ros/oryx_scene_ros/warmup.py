@@ -1,4 +1,4 @@
-"""One small question before the first real one, so that no caller pays for the first-time costs."""
+"""What is done before the first question, so that no caller pays for the first-time costs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from oryx_scene.answerer import Answerer, Limits
 from oryx_scene.config import PipelineConfig
 from oryx_scene.frames import Frame, Question
 from oryx_scene.pipeline import ScenePipeline
+from oryx_scene_ros.settings import NodeSettings
 
 SIDE_PX = 64
 
@@ -25,3 +26,24 @@ def warm_up(answerer: Answerer) -> None:
     pipeline = ScenePipeline(answerer, PipelineConfig())
     scene = pipeline.freeze([Frame("warmup", 1, "", grey, "")], 1)
     pipeline.ask(scene, Question("Is anything here?"), Limits(max_new_tokens=2))
+
+
+def know_rates(answerer: Answerer, settings: NodeSettings) -> None:
+    """Let the model's card say how fast it is here, where budget.deadline_s plans with it.
+
+    Measured once in a few seconds and kept in the user's cache, as `oryx-scene ask` does. On the
+    engine thread only.
+
+    Raises:
+        EngineError: the model failed.
+    """
+    set_rates = getattr(answerer, "set_rates", None)
+    wanted = settings.pipeline.budget.deadline_s > 0.0 and answerer.card.rates is None
+    if set_rates is None or not wanted:
+        return
+    from oryx_scene.cli.common import rates_file
+    from oryx_scene.model.engine import Engine
+    from oryx_scene.model.rates import rates_of
+
+    assert isinstance(answerer, Engine)
+    set_rates(rates_of(answerer, rates_file()))

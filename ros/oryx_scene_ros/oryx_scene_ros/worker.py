@@ -1,4 +1,6 @@
-"""One thread that owns the model, and the bounded queue of jobs before it. No rclpy here.
+"""One thread that works, and the bounded queue of jobs before it. No rclpy here.
+
+One worker owns the model: it loads, warms up and asks it. A second one does what asks no model.
 
 A job waits, runs and ends exactly once, whoever ends it: its own work, a cancellation, its
 deadline, a newer job, or the end of the node. Waiting jobs end at once; a running one is asked to
@@ -86,9 +88,12 @@ class Worker:
 
     Args:
         on_change: called without arguments after the queue or the running job changed.
+        name: of the thread that works.
     """
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, on_change: Callable[[], None] = lambda: None, name: str = "oryx_scene engine"
+    ) -> None:
         self.capacity = 4
         self.drop_oldest = False
         self.counts = dict.fromkeys(("done", "rejected", "dropped", "canceled", "expired"), 0)
@@ -100,10 +105,8 @@ class Worker:
         self._mean_s: float | None = None
         self._numbers = itertools.count(1)
         self._threads = [
-            threading.Thread(target=self._work, name="oryx_scene engine", daemon=True),
-            threading.Thread(
-                target=self._watch_deadlines, name="oryx_scene deadlines", daemon=True
-            ),
+            threading.Thread(target=self._work, name=name, daemon=True),
+            threading.Thread(target=self._watch_deadlines, name=f"{name} deadlines", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
