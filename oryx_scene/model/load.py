@@ -138,7 +138,7 @@ def _engine(
     own = described.get("oryx_scene", {})
     card = ModelCard(
         name=str(own.get("name", name)),
-        revision=_revision(folder),
+        revision=revision_of(folder),
         dtype=dtype,
         device=str(device),
         context_length=int(described.get("max_position_embeddings", 32768)),
@@ -191,7 +191,7 @@ def _attention(model: Oryx) -> str:
     return choose_backend(model.device.type, model.dtype, width)
 
 
-def _revision(folder: Path) -> str:
+def revision_of(folder: Path) -> str:
     """A short hash over the checkpoint's file names, sizes and config: what was loaded."""
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for path in sorted(folder.glob("*.safetensors")):

@@ -61,7 +61,7 @@ def _prompt(engine: Engine) -> Prompt:
 def rates_key(engine: Engine) -> str:
     """All that rates depend on: model, device, precision, threads and versions."""
     card, device = engine.card, engine.model.device
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return "|".join(
         (
             card.name,
@@ -78,7 +78,8 @@ def rates_key(engine: Engine) -> str:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor as it calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
