@@ -14,12 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder for scenes, states, curve and checkpoint")
     parser.add_argument("--preset", choices=("cpu", "tiny"), default="cpu")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stage", default="", help="run one stage only (stages side by side)")
     parser.add_argument("--hours", type=float, help="stop early; a second call goes on")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the recipe."""
     import dataclasses
+    import os
+
+    # Read once, when torch first multiplies: shapes of lessons are many, and preparing one is slow.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
     import cv2
     import torch
@@ -31,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
     until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
-    folder = train(recipe, args.out, lambda line: print(line, flush=True), until)
+    folder = train(recipe, args.out, lambda line: print(line, flush=True), until, args.stage)
     logs = [args.out / stage.name / "log.jsonl" for stage in recipe.stages()]
     print(f"learning curve: {draw_curve(logs, args.out / 'curve.png')}")
     print(f"checkpoint: {folder}")

@@ -85,14 +85,14 @@ class DenseHeads(nn.Module):
         """Loss of the outlines of things: what a shape is recognised by."""
         mixed = (outline.mean(-1) - 0.5).abs() < 0.49
         each = F.binary_cross_entropy_with_logits(
-            self.outline(self.norm(features)), outline, reduction="none"
+            self.outline(self.norm(features)).float(), outline, reduction="none"
         ).mean(-1)
         return each.mean() + (each[mixed].mean() if bool(mixed.any()) else 0.0)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, width) -> logits of digit, colour and shape."""
         x = self.norm(features)
-        return self.digit(x), self.colour(x), self.shape(x)
+        return self.digit(x).float(), self.colour(x).float(), self.shape(x).float()
 
 
 def dense_loss(
@@ -108,7 +108,7 @@ def dense_loss(
     """
     logits = heads(features)
     truths = (targets.digit, targets.colour, targets.shape)
-    total = features.new_zeros(())
+    total = torch.zeros(())
     accuracy = {}
     things = (targets.shape > 0) & ~targets.marked
     for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):

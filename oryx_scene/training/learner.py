@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from oryx_scene.answerer import Stride
 from oryx_scene.model.oryx import Oryx
@@ -26,6 +27,15 @@ from oryx_scene.training.dense import (
 )
 from oryx_scene.training.lessons import Lesson, Turn
 from oryx_scene.training.packed import Kept, PackedLanguage
+
+# A matrix product of a new shape is prepared anew, which costs more than it computes here: shapes
+# are filled up to a few.
+SCENE_MULTIPLE, ROW_MULTIPLE, WORD_MULTIPLE = 32, 8, 64
+IGNORED = -100
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,18 @@ class Learner(nn.Module):
         self.token_heads = DenseHeads(width)
         self.packed = PackedLanguage(model.language)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and activations."""
+        return self.model.vision.pos_embed.dtype
+
     def features(self, lesson: Lesson) -> Tensor:
         """(views, rows, columns, width) of the tower, before pooling."""
-        pixels = [normalise(picture) for picture in lesson.pictures]
+        pixels = [normalise(picture).to(self.dtype) for picture in lesson.pictures]
         rows, columns = (side // 16 for side in lesson.pictures[0].shape[:2])
-        found = self.model.vision(pixels)
+        # On a CPU the fused kernel's backward pass is slower than plain matrix products.
+        with sdpa_kernel(SDPBackend.MATH):
+            found = self.model.vision(pixels)
         return torch.stack(found).view(len(pixels), rows, columns, -1)
 
     def pool(self, features: Tensor, stride: Stride) -> Tensor:
@@ -78,7 +95,10 @@ class Learner(nn.Module):
         if sample.stride is not Stride.IMAGE:
             return [self.model.project_video(list(pooled), sample.stride)]
         assert sample.low_size is not None
-        low = [normalise(resize(picture, sample.low_size)) for picture in lesson.pictures]
+        low = [
+            normalise(resize(picture, sample.low_size)).to(self.dtype)
+            for picture in lesson.pictures
+        ]
         lows = self.model.encode(low, [Stride.IMAGE] * len(low))
         return [self.model.project_image(one, high) for one, high in zip(lows, pooled, strict=True)]
 
@@ -87,14 +107,20 @@ class Learner(nn.Module):
         return splice(lesson.scene_ids, self.slots(lesson, pooled), self.packed.embed)
 
     def forward(self, lesson: Lesson, weights: Weights) -> Seen:
-        """Losses of one lesson."""
+        """Losses of one lesson; one without pictures is read, not looked at."""
+        if not lesson.pictures:
+            seen = Seen(torch.zeros(()))
+            if lesson.turns:
+                scene = self.packed.embed(torch.tensor(lesson.scene_ids))
+                self._answers(lesson, scene, weights.answers, seen)
+            return seen
         features = self.features(lesson)
         pooled = self.pool(features, lesson.sample.stride)
-        seen = Seen(features.new_zeros(()))
+        seen = Seen(torch.zeros(()))
         if weights.dense > 0:
             self._dense(lesson, features, pooled, weights.dense, seen)
         if weights.answers > 0 and lesson.turns:
-            self._answers(lesson, pooled, weights.answers, seen)
+            self._answers(lesson, self.scene_embeds(lesson, pooled), weights.answers, seen)
         return seen
 
     def _dense(
@@ -119,14 +145,13 @@ class Learner(nn.Module):
         seen.logged.update({f"token_{name}": value for name, value in accuracy.items()})
         return loss
 
-    def _answers(self, lesson: Lesson, pooled: Tensor, weight: float, seen: Seen) -> None:
-        embeds = self.scene_embeds(lesson, pooled)
-        _, kept = self.packed.scene(embeds)
+    def _answers(self, lesson: Lesson, embeds: Tensor, weight: float, seen: Seen) -> None:
+        _, kept = self.packed.scene(embeds, SCENE_MULTIPLE)
         # Long questions beside short ones would mostly be padding.
         turns = sorted(lesson.turns, key=lambda turn: len(turn.prompt) + len(turn.target))
-        half = len(turns) // 2
-        groups = [group for group in (turns[:half], turns[half:]) if group]
-        total, tokens, right = embeds.new_zeros(()), 0, 0
+        size = _up(max(8, len(turns) // 3), 4)
+        groups = [turns[first : first + size] for first in range(0, len(turns), size)]
+        total, tokens, right = torch.zeros(()), 0, 0
         for group in groups:
             loss, count, hits = self._group(group, kept, embeds.shape[0])
             total, tokens, right = total + loss, tokens + count, right + hits
@@ -138,16 +163,19 @@ class Learner(nn.Module):
         self, turns: Sequence[Turn], kept: list[Kept], start: int
     ) -> tuple[Tensor, int, int]:
         rows = [[*turn.prompt, *turn.target[:-1]] for turn in turns]
-        longest = max(map(len, rows))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        longest = _up(max(map(len, rows)), ROW_MULTIPLE)
+        ids = torch.zeros(_up(len(rows), 4), longest, dtype=torch.long)
         where, wanted = [], []
         for index, (row, turn) in enumerate(zip(rows, turns, strict=True)):
             ids[index, : len(row)] = torch.tensor(row)
             first = len(turn.prompt) - 1
             where += [index * longest + first + i for i in range(len(turn.target))]
             wanted += turn.target
+        count = len(wanted)
+        fill = _up(count, WORD_MULTIPLE) - count
+        where, wanted = where + [0] * fill, wanted + [IGNORED] * fill
         hidden, _ = self.packed.questions(self.packed.embed(ids), kept, start)
         logits = self.packed.logits(hidden.flatten(0, 1)[torch.tensor(where)])
         target = torch.tensor(wanted)
-        loss = F.cross_entropy(logits, target, reduction="sum")
-        return loss, len(wanted), int((logits.argmax(-1) == target).sum())
+        loss = F.cross_entropy(logits.float(), target, reduction="sum", ignore_index=IGNORED)
+        return loss, count, int((logits.argmax(-1) == target).sum())

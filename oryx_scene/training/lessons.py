@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.answerer import Stride
-from oryx_scene.frames import MarkSet, Question, RgbImage, ViewSet
+from oryx_scene.frames import MarkSet, Question, RgbImage
 from oryx_scene.marks.drawing import Disc, draw_marks
 from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.prompt.facts import fitting_facts
@@ -75,7 +75,7 @@ def renumber(sample: Sample, rng: np.random.Generator) -> Sample:
 
 def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:
     """Ids of the scene part of the prompt."""
-    slots = len(sample.pictures) if sample.stride is Stride.IMAGE else 1
+    slots = len(sample.pictures) if sample.stride is Stride.IMAGE else min(1, len(sample.pictures))
     user: list[str | None] = [piece for _ in range(slots) for piece in (None, "\n")]
     cameras = [frame.camera for frame in sample.views.frames]
     lines = [views_text(cameras), marks_text(sample.marks.marks)]
@@ -87,17 +87,6 @@ def prompt_text(sample: Sample, question: Question) -> str:
     """The question with its facts, as the pipeline writes it."""
     facts = fitting_facts(question.text, sample.views, sample.marks, "fit")
     return question_text(question, facts)
-
-
-def one_view(sample: Sample, view: int) -> Sample:
-    """The same scene and measurements with one picture only: enough to learn to read facts."""
-    return dataclasses.replace(
-        sample,
-        pictures=sample.pictures[view : view + 1],
-        labels=sample.labels[view : view + 1],
-        discs=sample.discs[view : view + 1],
-        views=ViewSet(sample.views.frames[view : view + 1]),
-    )
 
 
 def make_turns(
@@ -135,11 +124,16 @@ def make_lesson(
     kinds: Mapping[str, float],
     count: int,
     rng: np.random.Generator,
+    pictures: bool = True,
 ) -> Lesson:
-    """One scene as it is learnt from once."""
+    """One scene as it is learnt from once; without ``pictures``, only its words."""
     own = renumber(sample, rng)
-    pictures = tuple(
+    if not pictures:
+        own = dataclasses.replace(own, pictures=np.zeros((0, 0, 0, 3), np.uint8))
+        turns = make_turns(own, tokenizer, kinds, count, rng)
+        return Lesson(own, (), scene_ids(own, tokenizer), turns)
+    drawn = tuple(
         draw_marks(picture, discs) for picture, discs in zip(own.pictures, own.discs, strict=True)
     )
     turns = make_turns(own, tokenizer, kinds, count, rng)
-    return Lesson(own, pictures, scene_ids(own, tokenizer), turns)
+    return Lesson(own, drawn, scene_ids(own, tokenizer), turns)

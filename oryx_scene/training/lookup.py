@@ -64,6 +64,20 @@ def _ridge(inputs: Tensor, wanted: Tensor, weights: Tensor) -> tuple[Tensor, Ten
     return solution[:-1].T, solution[-1]
 
 
+def reserve_head(learner: Learner) -> None:
+    """Silence head 0 of the first layer, so that nothing is lost when `link_numbers` sets it."""
+    with torch.no_grad():
+        attention = learner.model.language.model.layers[0].self_attn
+        attention.o_proj.weight[:, : attention.head_dim] = 0.0
+
+
+def keep_reserved(learner: Learner) -> None:
+    """Take back what one step would teach the reserved head."""
+    attention = learner.model.language.model.layers[0].self_attn
+    if attention.o_proj.weight.grad is not None:
+        attention.o_proj.weight.grad[:, : attention.head_dim] = 0.0
+
+
 def link_numbers(learner: Learner, lessons: Sequence[Lesson], tokenizer: Any) -> None:
     """Set head 0 of the first layer; ``tokenizer`` is the transformers tokenizer."""
     with torch.no_grad():

@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.synth.questions import FACT_KINDS
 from oryx_scene.training.learner import Learner, Weights
-from oryx_scene.training.lessons import Lesson, make_lesson, one_view
+from oryx_scene.training.lessons import Lesson, make_lesson
+from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.pool import pool_files
+from oryx_scene.training.precision import ComputeCopy
 from oryx_scene.training.samples import load_sample
 
 
@@ -41,7 +44,8 @@ class Stage:
         kinds: weight of each type of question.
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
-        readings: share of lessons with one picture and only questions about measured facts.
+        readings: share of lessons without pictures, with questions about measured facts only.
+        reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
 
@@ -56,6 +60,7 @@ class Stage:
     strides: tuple[int, ...] = (1, 2, 4)
     frozen: tuple[str, ...] = ()
     readings: float = 0.0
+    reserve: bool = False
     warmup: int = 20
     final: float = 0.1
 
@@ -70,10 +75,18 @@ class Trainer:
         pool: folder of training scenes.
         out: folder for state and log.
         seed: of the order of lessons and of questions.
+        dtype: to compute in; weights are float32.
     """
 
     def __init__(
-        self, model: Oryx, tokenizer: TextTokenizer, stage: Stage, pool: Path, out: Path, seed: int
+        self,
+        model: Oryx,
+        tokenizer: TextTokenizer,
+        stage: Stage,
+        pool: Path,
+        out: Path,
+        seed: int,
+        dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         self.learner = Learner(model.requires_grad_(True))
         self.tokenizer = tokenizer
@@ -86,6 +99,9 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self._groups(), lr=stage.rate, betas=(0.9, 0.98), foreach=True
         )
+        if stage.reserve:
+            reserve_head(self.learner)
+        self.compute = ComputeCopy(self.learner, dtype)
 
     def _groups(self) -> list[dict[str, Any]]:
         learnt = [p for p in self.learner.parameters() if p.requires_grad]
@@ -101,11 +117,28 @@ class Trainer:
         """Where the state of this stage is kept."""
         return self.out / "state.pt"
 
+    @property
+    def computing(self) -> Learner:
+        """The learner in the precision that is computed in."""
+        module = self.compute.module
+        assert isinstance(module, Learner)
+        return module
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The weights that this stage changes."""
+        return {name: p.data for name, p in self.learner.named_parameters() if p.requires_grad}
+
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Start from weights that other stages learnt."""
+        _, strangers = self.learner.load_state_dict(weights, strict=False)
+        assert not strangers, strangers
+        self.compute.follow()
+
     def save(self) -> None:
         """Keep everything that going on needs; a half-written file never has the final name."""
         half = self.state_file.with_suffix(".part")
         state = {
-            "learner": self.learner.state_dict(),
+            "learner": self.learnt(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "stage": self.stage.name,
@@ -118,10 +151,7 @@ class Trainer:
         if not self.state_file.exists():
             return False
         state = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        if state["stage"] != self.stage.name:
-            self.learner.load_state_dict(state["learner"])
-            return False
-        self.learner.load_state_dict(state["learner"])
+        self.take(state["learner"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
         return True
@@ -148,26 +178,29 @@ class Trainer:
                 continue
             count += 1
             kinds, questions = self.stage.kinds, self.stage.questions
-            if rng.random() < self.stage.readings:
-                sample = one_view(sample, int(rng.integers(len(sample.pictures))))
+            unseen = rng.random() < self.stage.readings
+            if unseen:
                 kinds = {kind: kinds[kind] for kind in FACT_KINDS if kind in kinds}
-                questions *= 2
-            yield make_lesson(sample, self.tokenizer, kinds, questions, rng)
+            yield make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
 
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""
         logged: dict[str, list[float]] = defaultdict(list)
         weights = Weights(self.stage.dense, self.stage.answers)
         for lesson in self.lessons(self.step):
-            seen = self.learner(lesson, weights)
+            seen = self.computing(lesson, weights)
             (seen.loss / self.stage.scenes).backward()
+            self.compute.collect()
             for name, value in seen.logged.items():
                 logged[name].append(value)
+        if self.stage.reserve:
+            keep_reserved(self.learner)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate_at(self.step)
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        self.compute.follow()
         self.step += 1
         found = {name: float(np.nanmean(values)) for name, values in logged.items()}
         return {**found, "gradient": float(norm)}

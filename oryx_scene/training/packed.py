@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 NEVER = -1e9
@@ -18,10 +19,15 @@ NEVER = -1e9
 
 @dataclass(eq=False)
 class Kept:
-    """Keys and values of one layer, (rows, heads, tokens, head_dim)."""
+    """Keys and values of one layer, (rows, heads, tokens, head_dim).
+
+    Attributes:
+        used: tokens that count, None for all; what follows fills the shape up.
+    """
 
     keys: Tensor
     values: Tensor
+    used: int | None = None
 
 
 class PackedLanguage:
@@ -53,18 +59,26 @@ class PackedLanguage:
         out: Tensor = self.language.lm_head(hidden)
         return out
 
-    def scene(self, embeds: Tensor) -> tuple[Tensor, list[Kept]]:
-        """The shared part: (tokens, hidden_size) -> last hidden states, and what is kept of it."""
+    def scene(self, embeds: Tensor, multiple: int = 1) -> tuple[Tensor, list[Kept]]:
+        """The shared part: (tokens, hidden_size) -> last hidden states, and what is kept of it.
+
+        Args:
+            embeds: (tokens, hidden_size).
+            multiple: of which the tokens are filled up: few shapes, few kernels to prepare.
+        """
+        used = embeds.shape[0]
+        embeds = F.pad(embeds, (0, 0, 0, -used % multiple))
         length = embeds.shape[0]
-        mask = torch.full((length, length), NEVER).triu(1)
+        mask = torch.full((length, length), NEVER, dtype=embeds.dtype).triu(1)
         positions = torch.arange(length)[None]
         hidden, kept = embeds[None], []
         for layer in self.language.model.layers:
             q, k, v = self._qkv(layer, hidden, positions)
-            weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + mask).softmax(-1)
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            weights = (scores + mask).softmax(-1)
             hidden = self._finish(layer, hidden, weights @ v)
-            kept.append(Kept(k, v))
-        return self.language.model.norm(hidden)[0], kept
+            kept.append(Kept(k, v, used))
+        return self.language.model.norm(hidden)[0, :used], kept
 
     def questions(self, embeds: Tensor, scene: list[Kept], start: int) -> tuple[Tensor, list[Kept]]:
         """All questions of one scene.
@@ -75,7 +89,7 @@ class PackedLanguage:
             start: tokens of the scene.
         """
         rows, length, _ = embeds.shape
-        mask = torch.full((length, length), NEVER).triu(1)
+        mask = torch.full((length, length), NEVER, dtype=embeds.dtype).triu(1)
         positions = torch.arange(start, start + length)[None].expand(rows, -1)
         hidden, kept = embeds, []
         for layer, shared in zip(self.language.model.layers, scene, strict=True):
@@ -92,7 +106,7 @@ class PackedLanguage:
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
         ]
-        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
+        cos, sin = (table[positions][:, None].to(x.dtype) for table in (self._cos, self._sin))
         return _turn(split[0], cos, sin), _turn(split[1], cos, sin), split[2]
 
     @staticmethod
@@ -153,7 +167,7 @@ class _Growing:
         self.lengths = lengths.clone()
         rows, _, longest, _ = kept[0].keys.shape
         self._layers = [
-            Kept(*(torch.nn.functional.pad(x, (0, 0, 0, most)) for x in (one.keys, one.values)))
+            Kept(F.pad(one.keys, (0, 0, 0, most)), F.pad(one.values, (0, 0, 0, most)))
             for one in kept
         ]
         self._seen = torch.arange(longest + most)[None] < lengths[:, None]
@@ -176,17 +190,19 @@ class _Growing:
     @property
     def mask(self) -> Tensor:
         """(rows, 1, 1, tokens), large and negative where nothing was written yet."""
-        return torch.where(self._seen, 0.0, NEVER)[:, None, None]
+        return torch.where(self._seen, 0.0, NEVER)[:, None, None].to(self._layers[0].keys.dtype)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, shared: Kept, mask: Tensor) -> Tensor:
     """Rows attend to the shared tokens and, under ``mask``, to their own."""
     rows, heads, length, width = q.shape
-    scale = width**-0.5
+    q = q * width**-0.5
     # All rows ask the shared keys in one product per head.
     flat = q.transpose(0, 1).reshape(heads, rows * length, width)
-    to_scene = (flat @ shared.keys[0].transpose(-1, -2) * scale).view(heads, rows, length, -1)
-    own = q @ k.transpose(-1, -2) * scale + mask
+    to_scene = (flat @ shared.keys[0].transpose(-1, -2)).view(heads, rows, length, -1)
+    if shared.used is not None and shared.used < shared.keys.shape[2]:
+        to_scene[..., shared.used :] = NEVER
+    own = q @ k.transpose(-1, -2) + mask
     weights = torch.cat([to_scene.transpose(0, 1), own], dim=-1).softmax(-1)
     seen = shared.keys.shape[2]
     of_scene = weights[..., :seen].transpose(0, 1).reshape(heads, rows * length, seen)

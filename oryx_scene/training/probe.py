@@ -25,8 +25,11 @@ def write_answers(
     if not lesson.turns:
         return []
     with torch.inference_mode():
-        pooled = learner.pool(learner.features(lesson), lesson.sample.stride)
-        embeds = learner.scene_embeds(lesson, pooled)
+        if lesson.pictures:
+            pooled = learner.pool(learner.features(lesson), lesson.sample.stride)
+            embeds = learner.scene_embeds(lesson, pooled)
+        else:
+            embeds = learner.packed.embed(torch.tensor(lesson.scene_ids))
         _, kept = learner.packed.scene(embeds)
         stops = frozenset([tokenizer.special_id(IM_END)])
         found = learner.packed.answers(

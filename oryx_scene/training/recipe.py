@@ -1,8 +1,8 @@
 """The recipe from nothing to a checkpoint folder: scenes, words, the tower, the link, the answers.
 
-Every part can be interrupted and goes on where it was. Stage 1 aligns the tower with what pictures
-show; the link starts the language model's look at numbers; stage 2 teaches answers, first with the
-tower at rest, then all together.
+Every part can be interrupted and goes on where it was. The tower is aligned with what pictures
+show while the language model, beside it, learns to read measured facts; the link starts its look at
+numbers; then answers are taught, first with the tower at rest, then all together.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import HubTokenizer
-from oryx_scene.synth.questions import KINDS, ask
+from oryx_scene.synth.questions import FACT_KINDS, KINDS, ask
 from oryx_scene.synth.rigs import camera_names
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
+from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson, make_lesson, prompt_text
 from oryx_scene.training.lookup import link_numbers
 from oryx_scene.training.loop import Stage, Trainer
@@ -31,26 +34,28 @@ from oryx_scene.training.small import new_model, see_patches, small_config, writ
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
 
 TOWER = ("model.vision", "patch_heads", "token_heads")
-LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 1.0}
+LANGUAGE = ("model.language", "model.projector")
+NO_PICTURES = (*TOWER, "model.compressor", "model.projector")
+LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 2.0}
 ASKING = {
-    "colour": 2.0,
-    "shape": 1.0,
+    "colour": 1.5,
+    "shape": 2.0,
     "what": 1.0,
-    "which": 1.0,
-    "exists": 1.0,
-    "count": 1.0,
+    "which": 1.5,
+    "exists": 1.5,
+    "count": 2.0,
     "left_right": 1.2,
     "front_behind": 1.2,
     "above_below": 0.8,
-    "on": 0.3,
-    "nearest": 1.3,
+    "on": 0.4,
+    "nearest": 1.2,
     "nearer": 1.2,
     "nearer_camera": 1.2,
     "distance": 0.5,
-    "range": 0.3,
-    "position": 0.6,
+    "range": 0.4,
+    "position": 0.5,
     "size": 0.2,
-    "total": 0.2,
+    "total": 0.3,
     "describe": 1.0,
 }
 
@@ -61,53 +66,66 @@ class Recipe:
 
     Attributes:
         scenes: in the pool.
-        tower, look, answers, together: steps of the four stages.
+        tower, reading, look, answers, together: steps of the stages.
         seed: of everything random.
     """
 
     scenes: int
     tower: int
+    reading: int
     look: int
     answers: int
     together: int
     seed: int = 1
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in their order."""
+        """The stages in their order; the first two know nothing of each other."""
         return (
-            Stage("tower", self.tower, rate=1.5e-3, answers=0.0, questions=0, strides=(2, 4)),
             Stage(
-                *("look", self.look, 4, 1e-3, 0.0, 1.0, 8, LOOKING, (2, 4), TOWER),
+                *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
+            ),
+            Stage(
+                *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
+                *(NO_PICTURES, 1.0, True),
                 final=0.5,
             ),
             Stage(
-                *("answers", self.answers, 4, 1.5e-3, 0.0, 1.0, 10, ASKING, (2, 4), TOWER),
-                readings=0.5,
+                *("look", self.look, 8, 1e-3, 0.0, 1.0, 12, LOOKING, (2, 4), TOWER),
+                final=0.5,
             ),
             Stage(
-                *("together", self.together, 4, 6e-4, 0.3, 1.0, 12, ASKING, (1, 2, 4)),
-                readings=0.3,
+                *("answers", self.answers, 8, 1.2e-3, 0.0, 1.0, 24, ASKING, (2, 4), TOWER),
+                readings=0.25,
+                final=0.4,
+            ),
+            Stage(
+                *("together", self.together, 8, 6e-4, 0.3, 1.0, 24, ASKING, (1, 2, 4)),
+                readings=0.15,
+                final=0.03,
             ),
         )
 
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(8000, 1500, 200, 4000, 2000),
-    "tiny": Recipe(6, 2, 1, 2, 1),
+    "cpu": Recipe(11000, 1500, 500, 60, 650, 550),
+    "tiny": Recipe(6, 2, 1, 1, 2, 1),
 }
 
 
-def train(
-    recipe: Recipe, out: Path, said: Callable[[str], None], until: float = float("inf")
-) -> Path:
-    """Run a recipe in ``out``; returns the checkpoint folder.
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What every stage starts from: folders, words and first weights."""
 
-    Args:
-        recipe: what to do.
-        out: folder of pool, states, log and checkpoint; a second call goes on.
-        said: receives one line now and then.
-        until: steady clock at which stages stop early.
+    pool: Path
+    words: Path
+    tokenizer: HubTokenizer
+    config: dict[str, Any]
+    model: Oryx
+
+
+def prepare(recipe: Recipe, out: Path, said: Callable[[str], None]) -> Start:
+    """Scenes, vocabulary and first weights; what is there already is taken as it is.
 
     Raises:
         ConfigError: the folder holds another recipe.
@@ -128,18 +146,64 @@ def train(
     numbers = number_features(tokenizer._tokenizer, int(config["hidden_size"]))
     model = new_model(config, numbers, recipe.seed)
     see_patches(model, [p for lesson in _lessons(pool, tokenizer, 120) for p in lesson.pictures])
-    before: Path | None = None
+    return Start(pool, words, tokenizer, config, model)
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    said: Callable[[str], None],
+    until: float = float("inf"),
+    only: str = "",
+) -> Path:
+    """Run a recipe in ``out``; returns the checkpoint folder.
+
+    Args:
+        recipe: what to do.
+        out: folder of pool, states, log and checkpoint; a second call goes on.
+        said: receives one line now and then.
+        until: steady clock at which stages stop early.
+        only: name of the one stage to run, for stages side by side; "" for all.
+
+    Raises:
+        ConfigError: the folder holds another recipe.
+    """
+    start = prepare(recipe, out, said)
+    before: list[Path] = []
     for stage in recipe.stages():
-        trainer = Trainer(model, tokenizer, stage, pool, out / stage.name, recipe.seed)
-        if not trainer.resume() and before is not None:
-            kept = torch.load(before, map_location="cpu", weights_only=True)
-            trainer.learner.load_state_dict(kept["learner"])
-            if stage.name == "look":
-                link_numbers(trainer.learner, _lessons(pool, tokenizer, 140), tokenizer._tokenizer)
-        trainer.run(said, until=until, inspect=_probing(pool) if stage.answers else None)
-        before = trainer.state_file
+        state = out / stage.name / "state.pt"
+        if only in ("", stage.name):
+            _run_stage(start, stage, before, out / stage.name, recipe.seed, said, until)
+        if state.exists():
+            before.append(state)
+    for state in before:
+        _take(Learner(start.model), state)
     told = {"recipe": vars(recipe), "stages": [s.name for s in recipe.stages()]}
-    return write_checkpoint(out / "checkpoint", model, config, words, told)
+    return write_checkpoint(out / "checkpoint", start.model, start.config, start.words, told)
+
+
+def _run_stage(
+    start: Start,
+    stage: Stage,
+    before: list[Path],
+    out: Path,
+    seed: int,
+    said: Callable[[str], None],
+    until: float,
+) -> None:
+    trainer = Trainer(start.model, start.tokenizer, stage, start.pool, out, seed)
+    for state in before:
+        trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
+    if not trainer.resume() and stage.name == "look":
+        lessons = _lessons(start.pool, start.tokenizer, 140)
+        link_numbers(trainer.learner, lessons, start.tokenizer._tokenizer)
+        trainer.compute.follow()
+    trainer.run(said, until=until, inspect=_probing(start.pool) if stage.answers else None)
+
+
+def _take(learner: Learner, state: Path) -> None:
+    weights = torch.load(state, map_location="cpu", weights_only=True)["learner"]
+    learner.load_state_dict(weights, strict=False)
 
 
 def _same_recipe(recipe: Recipe, out: Path) -> None:
@@ -166,12 +230,14 @@ def _probing(pool: Path) -> Callable[[Trainer], dict[str, str]]:
     def inspect(trainer: Trainer) -> dict[str, str]:
         rng = np.random.default_rng(5)
         samples = [load_sample(path) for path in pool_files(pool)[-24:]]
+        seen = trainer.stage.readings < 1.0
+        kinds = {k: v for k, v in trainer.stage.kinds.items() if seen or k in FACT_KINDS}
         lessons = [
-            make_lesson(sample, trainer.tokenizer, trainer.stage.kinds, 16, rng)
+            make_lesson(sample, trainer.tokenizer, kinds, 24, rng, seen)
             for sample in samples
             if int(sample.stride) in trainer.stage.strides
         ]
-        found = probe(trainer.learner, lessons, trainer.tokenizer)
+        found = probe(trainer.computing, lessons, trainer.tokenizer)
         return {kind: f"{right}/{asked}" for kind, (right, asked) in found.items()}
 
     return inspect

@@ -23,7 +23,7 @@ from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
 from oryx_scene.model.vision import Block, VisionConfig
 
-VISION = VisionConfig(width=144, depth=4, heads=4, mlp_hidden=432, patch=16, position_grid=16)
+VISION = VisionConfig(width=192, depth=6, heads=4, mlp_hidden=576, patch=16, position_grid=16)
 
 
 def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, An
         "model_type": "oryx_qwen",
         "bos_token_id": None,
         "hidden_act": "silu",
-        "hidden_size": 192,
-        "intermediate_size": 512,
+        "hidden_size": 256,
+        "intermediate_size": 704,
         "max_position_embeddings": 32768,
         "num_attention_heads": 4,
         "num_key_value_heads": 4,

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     rows = write_tokenizer(path, lexicon(["What colour is mark 3?\n Mark is red yes no ball."]))
     config = small_config(rows)
     tokenizer = HubTokenizer(path, "qwen2", None)
-    model = new_model(config, number_features(tokenizer._tokenizer, 192), seed=3)
+    model = new_model(config, number_features(tokenizer._tokenizer, config["hidden_size"]), seed=3)
     return write_checkpoint(path, model, config, path, {"trained": False})
 
 
