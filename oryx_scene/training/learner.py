@@ -26,12 +26,14 @@ from oryx_scene.training.dense import (
     pooled_targets,
 )
 from oryx_scene.training.lessons import Lesson, Turn
+from oryx_scene.training.outlines import ThingHeads, things_in
 from oryx_scene.training.packed import Kept, PackedLanguage
 
 # A matrix product of a new shape is prepared anew, which costs more than it computes here: shapes
 # are filled up to a few.
 SCENE_MULTIPLE, ROW_MULTIPLE, WORD_MULTIPLE = 32, 8, 64
 IGNORED = -100
+THING_WEIGHT = 4.0
 
 
 def _up(count: int, multiple: int) -> int:
@@ -68,6 +70,7 @@ class Learner(nn.Module):
         width = model.vision.config.width
         self.patch_heads = DenseHeads(width)
         self.token_heads = DenseHeads(width)
+        self.thing_heads = ThingHeads(width)
         self.packed = PackedLanguage(model.language)
 
     @property
@@ -77,12 +80,20 @@ class Learner(nn.Module):
 
     def features(self, lesson: Lesson) -> Tensor:
         """(views, rows, columns, width) of the tower, before pooling."""
-        pixels = [normalise(picture).to(self.dtype) for picture in lesson.pictures]
-        rows, columns = (side // 16 for side in lesson.pictures[0].shape[:2])
+        return self._look(lesson)[1]
+
+    def _look(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+        """Features half-way up the tower, (patches, width), and at its end."""
+        vision = self.model.vision
+        x, grids = vision.embed([normalise(picture).to(self.dtype) for picture in lesson.pictures])
+        middle = x
         # On a CPU the fused kernel's backward pass is slower than plain matrix products.
         with sdpa_kernel(SDPBackend.MATH):
-            found = self.model.vision(pixels)
-        return torch.stack(found).view(len(pixels), rows, columns, -1)
+            for index, block in enumerate(vision.blocks, 1):
+                x = block(x, [rows * columns for rows, columns in grids])
+                if index == len(vision.blocks) // 2:
+                    middle = x
+        return middle, x.view(len(grids), *grids[0], -1)
 
     def pool(self, features: Tensor, stride: Stride) -> Tensor:
         """(views, rows, columns, width) after the compressor."""
@@ -114,24 +125,33 @@ class Learner(nn.Module):
                 scene = self.packed.embed(torch.tensor(lesson.scene_ids))
                 self._answers(lesson, scene, weights.answers, seen)
             return seen
-        features = self.features(lesson)
+        middle, features = self._look(lesson)
         pooled = self.pool(features, lesson.sample.stride)
         seen = Seen(torch.zeros(()))
         if weights.dense > 0:
-            self._dense(lesson, features, pooled, weights.dense, seen)
+            self._dense(lesson, (middle, features), pooled, weights.dense, seen)
         if weights.answers > 0 and lesson.turns:
             self._answers(lesson, self.scene_embeds(lesson, pooled), weights.answers, seen)
         return seen
 
     def _dense(
-        self, lesson: Lesson, features: Tensor, pooled: Tensor, weight: float, seen: Seen
+        self,
+        lesson: Lesson,
+        looked: tuple[Tensor, Tensor],
+        pooled: Tensor,
+        weight: float,
+        seen: Seen,
     ) -> None:
+        middle, features = looked
         targets = dense_targets(lesson.sample)
         loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
         seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
         edges = self.patch_heads.edges(features.flatten(0, 2), targets.outline)
         seen.logged["edges"] = float(edges.detach())
         loss = loss + 2.0 * edges
+        whole, found = self.thing_heads(middle, features.flatten(0, 2), things_in(lesson.sample))
+        seen.logged.update(found)
+        loss = loss + THING_WEIGHT * whole
         if lesson.sample.stride is not Stride.IMAGE:
             grid = (features.shape[0], features.shape[1], features.shape[2])
             index, single = pooled_targets(targets, grid, int(lesson.sample.stride))
