@@ -75,6 +75,23 @@ def _metres(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}"
 
 
+MEASURES = ("right", "ahead", "up", "away")
+
+
+def verdict(measure: str, marks: tuple[int, int], values: tuple[float, float]) -> str:
+    """The working of a comparison, its verdict last: "3 right -0.4; 5 right 0.3; left"."""
+    a, b = marks
+    less = values[0] < values[1]
+    said = {
+        "right": "left" if less else "right",
+        "ahead": "front" if less else "behind",
+        "up": "below" if less else "above",
+        "away": str(a if less else b),
+    }[measure]
+    listed = f"{a} {measure} {_metres(values[0])}; {b} {measure} {_metres(values[1])}"
+    return f"{listed}; {said}"
+
+
 def _article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
@@ -245,7 +262,7 @@ def _side(d: _Draw) -> Asked | None:
     if abs(xa - xb) < LEAST_SIDE_M:
         return None
     real = "left" if xa < xb else "right"
-    pad = f"{a.number} right {_metres(xa)}; {b.number} right {_metres(xb)}; {real}"
+    pad = verdict("right", (a.number, b.number), (xa, xb))
     return _relation(d, "left_right", text, pad, f"{real} of", (a, b), real == asked)
 
 
@@ -263,12 +280,15 @@ def _front(d: _Draw) -> Asked | None:
     if abs(za - zb) < LEAST_SIDE_M:
         return None
     real = "in front of" if za < zb else "behind"
-    return _relation(d, "front_behind", text, _front_pad(a, b, za, zb), real, (a, b), real == asked)
-
-
-def _front_pad(a: Thing, b: Thing, za: float, zb: float) -> str:
-    real = "front" if za < zb else "behind"
-    return f"{a.number} ahead {_metres(za)}; {b.number} ahead {_metres(zb)}; {real}"
+    return _relation(
+        d,
+        "front_behind",
+        text,
+        verdict("ahead", (a.number, b.number), (za, zb)),
+        real,
+        (a, b),
+        real == asked,
+    )
 
 
 def _above(d: _Draw) -> Asked | None:
@@ -284,7 +304,7 @@ def _above(d: _Draw) -> Asked | None:
             f"Is the middle of mark {a.number} {asked} that of mark {b.number}?",
         ]
     )
-    pad = f"{a.number} {_metres(za)}; {b.number} {_metres(zb)}; {real}"
+    pad = verdict("up", (a.number, b.number), (za, zb))
     return _relation(d, "above_below", text, pad, real, (a, b), real == asked)
 
 
@@ -375,8 +395,7 @@ def _compared(
     d: _Draw, kind: str, text: str, to: str, pair: tuple[Thing, Thing], away: tuple[float, float]
 ) -> Asked:
     nearer = pair[0] if away[0] < away[1] else pair[1]
-    listed = [f"{t.number} {_metres(value)}" for t, value in zip(pair, away, strict=True)]
-    pad = "; ".join([*listed, str(nearer.number)])
+    pad = verdict("away", (pair[0].number, pair[1].number), away)
     answer = f"Mark {nearer.number} is nearer to {to}."
     return Asked(kind, Question(text), pad, answer, str(nearer.number), 2)
 

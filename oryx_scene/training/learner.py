@@ -25,6 +25,7 @@ from oryx_scene.training.dense import (
     dense_targets,
     pooled_targets,
 )
+from oryx_scene.training.drills import Drill
 from oryx_scene.training.lessons import Lesson, Turn
 from oryx_scene.training.outlines import ThingHeads, things_in
 from oryx_scene.training.packed import Kept, PackedLanguage
@@ -134,6 +135,14 @@ class Learner(nn.Module):
             self._answers(lesson, self.scene_embeds(lesson, pooled), weights.answers, seen)
         return seen
 
+    def drill(self, drill: Drill) -> Seen:
+        """Loss of comparisons without a scene."""
+        hidden, _ = self.packed.questions(self.packed.embed(drill.ids), self.packed.nothing(), 0)
+        logits = self.packed.logits(hidden.flatten(0, 1)[drill.where]).float()
+        loss = F.cross_entropy(logits, drill.wanted)
+        hits = (logits.argmax(-1) == drill.wanted).float().mean()
+        return Seen(loss, {"drill": float(loss.detach()), "drill_hits": float(hits)})
+
     def _dense(
         self,
         lesson: Lesson,
@@ -189,8 +198,9 @@ class Learner(nn.Module):
         for index, (row, turn) in enumerate(zip(rows, turns, strict=True)):
             ids[index, : len(row)] = torch.tensor(row)
             first = len(turn.prompt) - 1
-            where += [index * longest + first + i for i in range(len(turn.target))]
-            wanted += turn.target
+            learnt = [i for i in range(len(turn.target)) if i not in turn.given]
+            where += [index * longest + first + i for i in learnt]
+            wanted += [turn.target[i] for i in learnt]
         count = len(wanted)
         fill = _up(count, WORD_MULTIPLE) - count
         where, wanted = where + [0] * fill, wanted + [IGNORED] * fill

@@ -20,16 +20,22 @@ from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.prompt.wording import SYSTEM_TEXT, marks_text, question_text, views_text
 from oryx_scene.synth.questions import Asked, ask
 from oryx_scene.synth.things import measured_scene
+from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.training.samples import Sample
 
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """One question: prompt ids from the question on, and the ids to be learnt."""
+    """One question: prompt ids from the question on, and the ids to be learnt.
+
+    Attributes:
+        given: positions in ``target`` that only a picture tells and that are not asked for.
+    """
 
     asked: Asked
     prompt: list[int]
     target: list[int]
+    given: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +101,7 @@ def make_turns(
     kinds: Mapping[str, float],
     count: int,
     rng: np.random.Generator,
+    seen: bool = True,
 ) -> list[Turn]:
     """Up to ``count`` questions; ``kinds`` are drawn by weight, none where all weigh nothing."""
     scene = measured_scene(sample.marks, sample.objects, sample.truth, sample.views)
@@ -107,7 +114,8 @@ def make_turns(
         asked = ask(scene, names[int(index)], rng)
         if asked is None:
             continue
-        turns.append(make_turn(sample, asked, tokenizer))
+        turn = make_turn(sample, asked, tokenizer)
+        turns.append(turn if seen else without_sight(turn, tokenizer))
     return turns
 
 
@@ -116,6 +124,15 @@ def make_turn(sample: Sample, asked: Asked, tokenizer: TextTokenizer) -> Turn:
     prompt = closing_ids(tokenizer, prompt_text(sample, asked.question))
     target = [*tokenizer.encode_plain(asked.target), tokenizer.special_id(IM_END)]
     return Turn(asked, prompt, target)
+
+
+def without_sight(turn: Turn, tokenizer: TextTokenizer) -> Turn:
+    """The same question where no picture is shown: colours and shapes are given, not asked for."""
+    shown = {
+        i for word in (*COLOURS, *SHAPES, FURNITURE) for i in tokenizer.encode_plain(f" {word}")
+    }
+    given = frozenset(i for i, token in enumerate(turn.target) if token in shown)
+    return dataclasses.replace(turn, given=given)
 
 
 def make_lesson(
@@ -130,7 +147,7 @@ def make_lesson(
     own = renumber(sample, rng)
     if not pictures:
         own = dataclasses.replace(own, pictures=np.zeros((0, 0, 0, 3), np.uint8))
-        turns = make_turns(own, tokenizer, kinds, count, rng)
+        turns = make_turns(own, tokenizer, kinds, count, rng, seen=False)
         return Lesson(own, (), scene_ids(own, tokenizer), turns)
     drawn = tuple(
         draw_marks(picture, discs) for picture, discs in zip(own.pictures, own.discs, strict=True)

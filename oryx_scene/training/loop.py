@@ -22,12 +22,16 @@ from torch import Tensor
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.synth.questions import FACT_KINDS
+from oryx_scene.training.drills import make_drill
 from oryx_scene.training.learner import Learner, Weights
 from oryx_scene.training.lessons import Lesson, make_lesson
 from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.precision import ComputeCopy
 from oryx_scene.training.samples import load_sample
+
+# What can be learnt without a picture: reading facts, and how a search or a count goes on.
+READABLE = (*FACT_KINDS, "which", "exists", "count")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Stage:
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
         readings: share of lessons without pictures, with questions about measured facts only.
+        drills: rows of comparisons that go with every step.
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
@@ -60,6 +65,7 @@ class Stage:
     strides: tuple[int, ...] = (1, 2, 4)
     frozen: tuple[str, ...] = ()
     readings: float = 0.0
+    drills: int = 0
     reserve: bool = False
     warmup: int = 20
     final: float = 0.1
@@ -180,7 +186,7 @@ class Trainer:
             kinds, questions = self.stage.kinds, self.stage.questions
             unseen = rng.random() < self.stage.readings
             if unseen:
-                kinds = {kind: kinds[kind] for kind in FACT_KINDS if kind in kinds}
+                kinds = {kind: kinds[kind] for kind in READABLE if kind in kinds}
             yield make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
 
     def one_step(self) -> dict[str, float]:
@@ -189,7 +195,17 @@ class Trainer:
         weights = Weights(self.stage.dense, self.stage.answers)
         for lesson in self.lessons(self.step):
             seen = self.computing(lesson, weights)
-            (seen.loss / self.stage.scenes).backward()
+            if seen.loss.requires_grad:  # else nothing could be asked about this scene
+                (seen.loss / self.stage.scenes).backward()
+                self.compute.collect()
+            for name, value in seen.logged.items():
+                logged[name].append(value)
+        if self.stage.drills:
+            drill = make_drill(
+                self.tokenizer, np.random.default_rng([29, self.seed, self.step]), self.stage.drills
+            )
+            seen = self.computing.drill(drill)
+            seen.loss.backward()
             self.compute.collect()
             for name, value in seen.logged.items():
                 logged[name].append(value)

@@ -80,6 +80,12 @@ class PackedLanguage:
             kept.append(Kept(k, v, used))
         return self.language.model.norm(hidden)[0, :used], kept
 
+    def nothing(self) -> list[Kept]:
+        """What is kept of no scene at all."""
+        weight = self.language.model.layers[0].self_attn.k_proj.weight
+        empty = weight.new_zeros(1, self.heads, 1, weight.shape[0] // self.heads)
+        return [Kept(empty, empty, 0) for _ in self.language.model.layers]
+
     def questions(self, embeds: Tensor, scene: list[Kept], start: int) -> tuple[Tensor, list[Kept]]:
         """All questions of one scene.
 
