@@ -1,0 +1,109 @@
+"""Drills, lessons without pictures, and computing in bfloat16 behind float32 weights."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
+pytest.importorskip("transformers", reason="the extra 'model' is not installed")
+
+from oryx_scene.model.tokenizer import HubTokenizer  # noqa: E402
+from oryx_scene.synth.scenes import SceneSpec  # noqa: E402
+from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES  # noqa: E402
+from oryx_scene.training.drills import make_drill, one_comparison  # noqa: E402
+from oryx_scene.training.learner import Learner, Weights  # noqa: E402
+from oryx_scene.training.lessons import make_lesson  # noqa: E402
+from oryx_scene.training.outlines import REACH, WINDOW, things_in  # noqa: E402
+from oryx_scene.training.precision import ComputeCopy  # noqa: E402
+from oryx_scene.training.samples import make_sample  # noqa: E402
+from oryx_scene.training.small import new_model, small_config  # noqa: E402
+from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    path = tmp_path_factory.mktemp("words")
+    words = " left right front behind above below ahead up away red ball yes no; 1 Is there a?"
+    write_tokenizer(
+        path, lexicon([words, " ".join(f" {w}" for w in (*COLOURS, *SHAPES, FURNITURE))])
+    )
+    return HubTokenizer(path, "qwen2", None)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    made = make_sample(SceneSpec(5, views=2))
+    assert made is not None
+    return made
+
+
+def test_every_verdict_of_a_drill_follows_from_its_two_numbers(tokenizer):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        first, second, said = one_comparison(rng).split("; ")
+        (a, measure, x), (b, _, y) = first.split(), second.split()
+        less = float(x) < float(y)
+        words = {
+            "right": ("left", "right"),
+            "ahead": ("front", "behind"),
+            "up": ("below", "above"),
+            "away": (a, b),
+        }[measure]
+        assert said == words[0 if less else 1]
+
+
+def test_a_drill_points_at_its_verdicts(tokenizer):
+    drill = make_drill(tokenizer, np.random.default_rng(1), rows=3, each=4)
+    following = drill.ids.flatten()[drill.where + 1]
+    assert torch.equal(following, drill.wanted)
+    assert len(drill.wanted) == 12
+
+
+def test_without_pictures_colours_and_shapes_are_given(tokenizer, sample):
+    lesson = make_lesson(
+        sample, tokenizer, {"count": 1.0}, 6, np.random.default_rng(2), pictures=False
+    )
+    assert lesson.pictures == ()
+    for turn in lesson.turns:
+        hidden = {tokenizer.decode([turn.target[i]]).strip() for i in turn.given}
+        assert hidden and hidden <= {*COLOURS, *SHAPES, FURNITURE}
+        asked = [t for i, t in enumerate(turn.target) if i not in turn.given]
+        assert " yes" in tokenizer.decode(asked) or " no" in tokenizer.decode(asked)
+
+
+def test_outlines_are_those_of_the_labels(sample):
+    things = things_in(sample)
+    rows, columns = (side // 16 for side in sample.labels.shape[1:])
+    for patch, around in list(zip(things.patch.tolist(), things.around, strict=True))[::7]:
+        view, place = divmod(patch, rows * columns)
+        row, column = divmod(place, columns)
+        mine = sample.labels[view, row * 16 + 8, column * 16 + 8]
+        for index in range(0, WINDOW * WINDOW, 13):
+            v = (2 * row - REACH + 1 + index // WINDOW) * 8 + 4
+            u = (2 * column - REACH + 1 + index % WINDOW) * 8 + 4
+            inside = 0 <= v < rows * 16 and 0 <= u < columns * 16
+            same = bool(inside and sample.labels[view, v, u] == mine)
+            assert bool(around[index]) == same
+
+
+def test_a_step_too_small_for_bfloat16_is_not_lost():
+    layer = torch.nn.Linear(4, 4, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    copy = ComputeCopy(layer, torch.bfloat16)
+    for _ in range(40):
+        copy.module(torch.ones(1, 4, dtype=torch.bfloat16)).sum().backward()
+        copy.collect()
+        with torch.no_grad():
+            layer.weight -= 1e-4 * layer.weight.grad
+        layer.weight.grad = None
+        copy.follow()
+    assert torch.allclose(layer.weight, torch.full((4, 4), 1 - 40 * 1e-4), atol=1e-5)
+    assert copy.module.weight[0, 0] < 1.0
+
+
+def test_a_learner_in_bfloat16_has_nearly_the_same_loss(tokenizer, sample):
+    learner = Learner(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+    lesson = make_lesson(sample, tokenizer, {"colour": 1.0}, 6, np.random.default_rng(3))
+    exact = learner(lesson, Weights()).logged
+    near = ComputeCopy(learner, torch.bfloat16).module(lesson, Weights()).logged
+    assert near["answers"] == pytest.approx(exact["answers"], rel=0.02)
+    assert near["dense"] == pytest.approx(exact["dense"], rel=0.02)
