@@ -1,6 +1,7 @@
 #!/bin/sh
-# First command of the README: sets up .venv and runs the main job on a recorded real scene.
+# First command of the README: sets up .venv, asks about a synthetic room, looks at a real office.
 # Pictures and JSON end in out/demo. Safe to run again; the second run only runs the demo.
+# MODEL=/path/to/checkpoint asks another model, and asks it about the office, too.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/env.sh"
@@ -8,22 +9,43 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 make_venv
 install_extras model
 out=$root/out/demo
+rm -rf "$out"
 mkdir -p "$out"
+# Without trained weights in the package a random model shows that the way works.
+model=${MODEL:-default}
+if [ -z "${MODEL:-}" ] && [ ! -f "$root/oryx_scene/default_model/model.safetensors" ]; then
+    say "This version brings no trained weights: a random model answers, and its answers mean nothing"
+    model=random
+fi
 oryx() { "$venv/bin/oryx-scene" "$@"; }
 
-say "A real office, recorded by a moving RGB-D camera, as a ROS 2 bag"
-rm -rf "$out/office"
-oryx convert "$root/tests/data/office_rgbd" "$out/office"
+say "A synthetic room, seen by six cameras, as a ROS 2 bag; this is what is true about it  (oryx-scene room)"
+oryx room "$out/room" --seed 9
 
 say "What is in the bag?  (oryx-scene check)"
-oryx check "$out/office" || true
+oryx check "$out/room" || true
 
-say "The same number on the same object in every view  (oryx-scene marks)"
-oryx marks "$out/office" --out "$out/marks"
+say "The same number on the same object in every view, and questions about them  (oryx-scene ask)"
+oryx ask "$out/room" --model "$model" --max-new-tokens 40 --out "$out/room_answers" \
+    -q "What is mark 3?" \
+    -q "Which mark is the yellow cylinder?" \
+    -q "How many green objects are there?" \
+    -q "Seen from front, is mark 1 left of mark 4?" \
+    -q "Which mark is nearest to mark 2?" \
+    -q "How far is mark 1 from mark 2?"
 
-say "Questions about the scene  (oryx-scene ask)"
-oryx ask "$out/office" --model "${MODEL:-random}" --out "$out/answers" --max-new-tokens 24 \
-    -q "How far is mark 1 from mark 2?" \
-    -q "What is left of mark 1?"
+say "A real office, recorded by a moving RGB-D camera: marks and measured places  (oryx-scene marks)"
+oryx convert "$root/tests/data/office_rgbd" "$out/office"
+oryx marks "$out/office" --out "$out/office_marks"
 
-say "Look at the marked views: $out/marks/*.png, and at the answers: $out/answers/answers.json"
+say "The office in 3D, without a display  (oryx-scene view)"
+oryx view "$out/office" --png "$out/office.png" --show-views --renderer splat --size 960x480
+
+if [ -n "${MODEL:-}" ]; then
+    say "Questions about the office  (oryx-scene ask)"
+    oryx ask "$out/office" --model "$MODEL" --out "$out/office_answers" \
+        -q "How far is mark 1 from mark 2?" \
+        -q "What is left of mark 1?"
+fi
+
+say "Look at the marked views: $out/room_answers/*.png and $out/office_marks/*.png, at $out/office.png, and at the answers: $out/room_answers/answers.json"
