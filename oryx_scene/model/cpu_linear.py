@@ -1,10 +1,10 @@
 """Linear layers on a CPU for the few rows of a decode step.
 
-torch's own kernels reach the memory's speed for one float32 row only; for several rows, and for
-bfloat16 where the CPU has no instructions for it, they are several times slower. `cpu_rows.c` reads
-every weight once. It is built on the machine with its C compiler, tried on real numbers, and left
-out where there is none. Many rows go to torch's matrix product, in float32 piece by piece where the
-CPU has no bfloat16 of its own.
+torch's own kernels reach the memory's speed for one float32 row at most; for several rows, and for
+bfloat16, they are two to ten times slower. `cpu_rows.c` reads every weight once. It is built on the
+machine with its C compiler, for its own CPU, tried on real numbers, and left out where there is
+none. Up to how many rows it is the faster way is timed at the first use. Many rows go to torch's
+matrix product, in float32 piece by piece where the CPU has no bfloat16 of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from torch import Tensor, nn
 SOURCE = Path(__file__).with_name("cpu_rows.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 COMPILERS = ("cc", "gcc", "clang")
-BLOCK = 16
-# More rows than this are faster as one matrix product.
-MOST_ROWS = 32
+BLOCK = 32
+# Numbers of rows at which kernel and matrix product are timed against each other.
+TIMED_ROWS = (1, 8, 16, 32)
+# Times that differ by less than this factor say nothing.
+CLEARLY = 1.2
+# (outputs, inputs) of the layer they are timed on: more bytes than a core's share of caches holds.
+TIMED_LAYER = (16384, 1024)
 # Outputs that are turned to float32 at a time; a piece stays in the second or third cache.
 PIECE = 512
-
-Kernel = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class CpuLinear(nn.Linear):
@@ -45,23 +48,30 @@ class CpuLinear(nn.Linear):
             return F.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
         rows = x.numel() // self.in_features
         kernel = rows_kernel()
-        if kernel is not None and 0 < rows <= MOST_ROWS and self.in_features % BLOCK == 0:
+        if (
+            kernel is not None
+            and self.in_features % BLOCK == 0
+            and 0 < rows <= most_rows(self.weight.dtype, torch.get_num_threads())
+        ):
             flat = kernel(x.reshape(rows, -1), self.weight, self.bias)
             return flat.to(x.dtype).view(*x.shape[:-1], -1)
-        if self.weight.dtype is torch.bfloat16 and not has_bfloat16():
-            return self._in_pieces(x.float()).to(x.dtype)
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
+        return _by_torch(x, self.weight, self.bias)
 
-    def _in_pieces(self, x: Tensor) -> Tensor:
-        found = torch.cat([F.linear(x, piece.float()) for piece in self.weight.split(PIECE)], -1)
-        return found if self.bias is None else found + self.bias
+
+def _by_torch(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The layer as torch's matrix product, in x's dtype."""
+    if weight.dtype is torch.bfloat16 and not has_bfloat16():
+        wide = x.float()
+        found = torch.cat([F.linear(wide, piece.float()) for piece in weight.split(PIECE)], -1)
+        return (found if bias is None else found + bias).to(x.dtype)
+    return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
 
 def speed_up(model: nn.Module) -> str:
     """Let every plain float32 or bfloat16 linear layer of ``model`` on the CPU be a CpuLinear.
 
     Returns:
-        what few rows are computed with: "rows kernel" or "torch".
+        what a decode step of one row is computed with, for the model's card.
     """
     found = [
         module
@@ -72,7 +82,18 @@ def speed_up(model: nn.Module) -> str:
     ]
     for module in found:
         module.__class__ = CpuLinear
-    return "rows kernel" if found and rows_kernel() is not None else "torch"
+    return _described(found[0].weight.dtype) if found else "torch"
+
+
+def _described(dtype: torch.dtype) -> str:
+    kernel = rows_kernel()
+    if kernel is None:
+        return "torch"
+    if not most_rows(dtype, torch.get_num_threads()):
+        return "torch, timed faster than the rows kernel"
+    if dtype is torch.bfloat16 and kernel.rounds_inputs:
+        return "rows kernel, bfloat16 products"
+    return "rows kernel"
 
 
 @functools.cache
@@ -82,20 +103,55 @@ def has_bfloat16() -> bool:
 
 
 @functools.cache
-def rows_kernel() -> Kernel | None:
-    """The built kernel, None where it cannot be built or gives wrong numbers."""
-    library = _build()
-    if library is None:
-        return None
+def most_rows(dtype: torch.dtype, threads: int) -> int:
+    """Up to how many rows of ``TIMED_ROWS`` the kernel is faster here than torch; 0 for none.
 
-    def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    Timed on this machine, best of three calls in turn, in seconds that the calling thread computed:
+    other work beside must not decide. ``threads`` is what torch is set to.
+    """
+    kernel = rows_kernel()
+    assert kernel is not None
+    assert threads == torch.get_num_threads()
+    weight = torch.empty(TIMED_LAYER, dtype=dtype).fill_(1.0)
+    most = 0
+    for rows in TIMED_ROWS:
+        x = torch.ones(rows, TIMED_LAYER[1])
+        ours = theirs = float("inf")
+        for _ in range(3):
+            ours = min(ours, _seconds(lambda x=x: kernel(x, weight, None)))
+            theirs = min(theirs, _seconds(lambda x=x: _by_torch(x, weight, None)))
+        if ours > CLEARLY * theirs:
+            break
+        most = rows
+    return most
+
+
+def _seconds(call: Callable[[], Tensor]) -> float:
+    started = time.thread_time()
+    call()
+    return time.thread_time() - started
+
+
+class RowsKernel:
+    """The built kernel as a function of Python.
+
+    Attributes:
+        rounds_inputs: inputs of bfloat16 weights are rounded to bfloat16, for products that the
+            CPU has instructions for; sums are float32 all the same.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._calls = {torch.bfloat16: library.rows_bf16, torch.float32: library.rows_f32}
+        self.rounds_inputs = bool(library.rounds_inputs())
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(n, in), (out, in) and (out,) or None -> (n, out) float32."""
         n, (out, width) = x.shape[0], weight.shape
         y = torch.empty(n, out)
-        call = library.rows_bf16 if weight.dtype is torch.bfloat16 else library.rows_f32
         # Named here, so that none of them is freed while its address is in use.
-        x, weight, scratch = x.float().contiguous(), weight.contiguous(), torch.empty(x.shape)
+        x, weight, scratch = x.float().contiguous(), weight.contiguous(), torch.empty(n, width)
         bias = None if bias is None else bias.float()
-        call(
+        self._calls[weight.dtype](
             x.data_ptr(),
             weight.data_ptr(),
             None if bias is None else bias.data_ptr(),
@@ -108,13 +164,21 @@ def rows_kernel() -> Kernel | None:
         )
         return y
 
-    return run if _right(run) else None
+
+@functools.cache
+def rows_kernel() -> RowsKernel | None:
+    """The built kernel, None where it cannot be built or gives wrong numbers."""
+    library = _build()
+    if library is None:
+        return None
+    kernel = RowsKernel(library)
+    return kernel if _right(kernel) else None
 
 
-def _right(kernel: Kernel) -> bool:
+def _right(kernel: RowsKernel) -> bool:
     """Whether the kernel agrees with torch on integers, whose sums float32 keeps exact."""
     generator = torch.Generator().manual_seed(0)
-    for n, out, width in ((1, 37, 80), (1, 5, 1104), (3, 33, 16), (9, 34, 1040), (8, 64, 32)):
+    for n, out, width in ((1, 37, 96), (1, 5, 1120), (3, 33, 32), (9, 34, 2080), (8, 64, 32)):
         x = torch.randint(-99, 100, (n, width), generator=generator).float()
         weight = torch.randint(-99, 100, (out, width), generator=generator).float()
         bias = torch.randint(-99, 100, (out,), generator=generator).float()
@@ -155,6 +219,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     for call in (library.rows_bf16, library.rows_f32):
         call.argtypes = [pointer] * 5 + [size] * 3 + [ctypes.c_int]
         call.restype = None
+    library.rounds_inputs.restype = ctypes.c_int
     return library
 
 

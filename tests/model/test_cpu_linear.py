@@ -1,6 +1,8 @@
 """Linear layers on the CPU: the built kernel and its absence give torch's numbers."""
 
+import platform
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from oryx_scene.answerer import Limits, Prompt  # noqa: E402
 from oryx_scene.model import cpu_linear  # noqa: E402
-from oryx_scene.model.cpu_linear import CpuLinear, rows_kernel, speed_up  # noqa: E402
+from oryx_scene.model.cpu_linear import CpuLinear, most_rows, rows_kernel, speed_up  # noqa: E402
 from oryx_scene.model.engine import EngineConfig  # noqa: E402
 from oryx_scene.model.load import load_answerer  # noqa: E402
 
@@ -31,9 +33,11 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 )
 def test_the_kernel_multiplies(rows, out, blocks, bias, dtype):
     generator = torch.Generator().manual_seed(rows * out * blocks)
-    x = torch.randn(rows, 16 * blocks, generator=generator)
-    weight = torch.randn(out, 16 * blocks, generator=generator).to(dtype)
+    x = torch.randn(rows, 32 * blocks, generator=generator)
+    weight = torch.randn(out, 32 * blocks, generator=generator).to(dtype)
     b = torch.randn(out, generator=generator) if bias else None
+    if dtype is torch.bfloat16 and rows_kernel().rounds_inputs:
+        x = x.bfloat16().float()
     wanted = torch.nn.functional.linear(
         x.double(), weight.double(), None if b is None else b.double()
     )
@@ -57,7 +61,10 @@ def test_threads_change_no_bit():
 
 def layer(dtype, width=64):
     own = torch.nn.Linear(width, 96).to(dtype)
-    assert speed_up(torch.nn.Sequential(own)) == ("rows kernel" if rows_kernel() else "torch")
+    said = speed_up(torch.nn.Sequential(own))
+    assert said.startswith("rows kernel") == bool(
+        rows_kernel() and most_rows(dtype, torch.get_num_threads())
+    )
     assert type(own) is CpuLinear
     return own
 
@@ -109,10 +116,46 @@ def test_a_compiler_that_fails_or_a_kernel_that_is_wrong_is_left_out(monkeypatch
         assert rows_kernel() is None
         rows_kernel.cache_clear()
         right = Path(cpu_linear.__file__).with_name("cpu_rows.c").read_text()
-        broken.write_text(right.replace("0xffff0000u", "0xfff00000u"))
+        broken.write_text(right.replace("*(const floats *)x;", "*(const floats *)(x + 1);"))
         assert rows_kernel() is None
     finally:
         rows_kernel.cache_clear()
+
+
+@needs_compiler
+@pytest.mark.parametrize("flags", ["-march=x86-64-v3", "-mno-avx512f", "-mno-avx512bf16"])
+def test_the_ways_of_other_cpus_multiply_too(monkeypatch, tmp_path, flags):
+    """What -march=native would build on a CPU with fewer instructions than this one."""
+    if platform.machine() != "x86_64" or "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("other CPUs are imitated on x86 with AVX2 only")
+    monkeypatch.setattr(cpu_linear, "_cache", lambda: tmp_path)
+    monkeypatch.setattr(cpu_linear, "FLAGS", (*cpu_linear.FLAGS, flags))
+    rows_kernel.cache_clear()
+    try:
+        kernel = rows_kernel()
+        assert kernel is not None
+        assert not kernel.rounds_inputs
+    finally:
+        rows_kernel.cache_clear()
+
+
+@needs_compiler
+def test_torch_is_taken_where_it_is_timed_faster(monkeypatch):
+    slow = rows_kernel()
+
+    def late(*given):
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+        return slow(*given)
+
+    late.rounds_inputs = slow.rounds_inputs
+    monkeypatch.setattr(cpu_linear, "rows_kernel", lambda: late)
+    most_rows.cache_clear()
+    try:
+        assert speed_up(torch.nn.Sequential(torch.nn.Linear(64, 32))).startswith("torch, timed")
+    finally:
+        most_rows.cache_clear()
 
 
 def test_the_kernel_can_be_switched_off():
