@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from oryx_scene.frames import RgbImage
+
+# Receives each piece of an answer's text as soon as it exists.
+TextSink: TypeAlias = Callable[[str], None]
 
 
 class Stride(IntEnum):
@@ -249,14 +252,14 @@ class Scorer(Protocol):
         self,
         prompts: Sequence[Prompt],
         candidates: Sequence[Sequence[Candidate]],
-        limits: Limits,
+        limits: Limits | Sequence[Limits],
     ) -> list[Scored]:
         """Score candidates of questions on one scene, all of them in packed passes.
 
         Args:
             prompts: with equal system text and scene.
             candidates: at least one per prompt; they follow its ``answer_prefix``.
-            limits: deadline and cancel.
+            limits: deadline and cancel, of all or one per prompt.
 
         Raises:
             EngineError: the model failed; the answerer can be used again.

@@ -1,19 +1,30 @@
-"""Answers in a form: yes or no, one of the choices, mark numbers, JSON to a schema.
+"""Answers in a form: yes or no, one of the choices, mark numbers, JSON to a schema, text.
 
 The first three are scored, not read from prose: the model says how likely each allowed answer is,
 after its working where it was taught to write one. JSON is kept to its schema token by token. What
-the options are and how scores become confidences is decided in `prompt/scoring`; the model is only
-asked here.
+the options are and how scores become confidences is decided in `prompt/scoring`; what an answer
+wants of the model it yields, so that several answers can want it together (`asking`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
-from oryx_scene.answerer import Answerer, Generation, Limits, Prompt, Scored, Scorer
+from oryx_scene.answerer import (
+    Answerer,
+    Generation,
+    Limits,
+    ModelCard,
+    Prompt,
+    Scored,
+    Scorer,
+    TextSink,
+)
+from oryx_scene.asking import Asking, Found, Say, Weigh, run_together
 from oryx_scene.config import AnswersConfig
 from oryx_scene.frames import Question
 from oryx_scene.prompt.parse import ParsedAnswer, parse_answer, working_of
@@ -46,6 +57,11 @@ class _Verdict:
     marks: tuple[int, ...] = ()
 
 
+T = TypeVar("T")
+# A part of an answer: may wish for something and comes to a T.
+_Wishing: TypeAlias = Generator[Say | Weigh, Generation | Scored, T]
+
+
 class _Halted(Exception):  # noqa: N818 - control flow, not a failure
     """A cancel or a deadline came before the answer."""
 
@@ -61,29 +77,46 @@ def answer_in_form(
     numbers: Sequence[int],
     limits: Limits,
     config: AnswersConfig,
-    on_text: Callable[[str], None] | None = None,
-) -> tuple[Generation, ParsedAnswer]:
+    on_text: TextSink | None = None,
+) -> Found:
     """Ask ``prompt`` and read the answer in the form that ``question`` wants.
 
+    Arguments as for :func:`ask_in_form`.
+
+    Raises:
+        EngineError: the model failed.
+        MissingExtraError: JSON without the extra that keeps it to a schema.
+    """
+    asking = ask_in_form(answerer, prompt, question, numbers, limits, config, on_text)
+    return run_together(answerer, [asking])[0]
+
+
+def ask_in_form(
+    answerer: Answerer,
+    prompt: Prompt,
+    question: Question,
+    numbers: Sequence[int],
+    limits: Limits,
+    config: AnswersConfig,
+    on_text: TextSink | None = None,
+) -> Asking:
+    """An answer that has not begun; :func:`run_together` brings it and others to their ends.
+
     Args:
-        answerer: the model.
+        answerer: the model; only what it is and can do is asked of it here.
         prompt: of the question.
         question: with its form.
         numbers: of the marks that the scene has.
         limits: of the answer, working included.
         config: how sure a verdict must be.
         on_text: receives raw text as it streams, the working included.
-
-    Raises:
-        EngineError: the model failed.
-        MissingExtraError: JSON without the extra that keeps it to a schema.
     """
     if question.format == "json":
         prompt = dataclasses.replace(prompt, json_schema=question.json_schema)
     if question.format in SCORED_FORMS and isinstance(answerer, Scorer):
-        form = _Form(answerer, answerer, prompt, question, numbers, limits, config, on_text)
-        return form.run()
-    generation = answerer.generate(prompt, limits, on_text)
+        form = _Form(answerer.card, prompt, question, numbers, limits, config, on_text)
+        return (yield from form.run())
+    generation = yield from _say(prompt, limits, on_text)
     parsed = parse_answer(generation.text, question, numbers)
     if question.format in SCORED_FORMS:
         note = "this answerer cannot score answers: the verdict was read from its text"
@@ -91,22 +124,26 @@ def answer_in_form(
     return generation, parsed
 
 
+def _say(prompt: Prompt, limits: Limits, on_text: TextSink | None) -> _Wishing[Generation]:
+    made = yield Say(prompt, limits, on_text)
+    assert isinstance(made, Generation)
+    return made
+
+
 class _Form:
     """One scored answer."""
 
     def __init__(
         self,
-        answerer: Answerer,
-        scorer: Scorer,
+        card: ModelCard,
         prompt: Prompt,
         question: Question,
         numbers: Sequence[int],
         limits: Limits,
         config: AnswersConfig,
-        on_text: Callable[[str], None] | None,
+        on_text: TextSink | None,
     ) -> None:
-        self.answerer = answerer
-        self.scorer = scorer
+        self.card = card
         self.prompt = prompt
         self.question = question
         self.numbers = list(numbers)
@@ -118,14 +155,14 @@ class _Form:
         self.record: Generation | None = None
         self.score_s = 0.0
 
-    def run(self) -> tuple[Generation, ParsedAnswer]:
+    def run(self) -> Asking:
         """Working first where the model writes one, then the options' scores."""
         try:
-            working, said = self._write_working()
+            working, said = yield from self._write_working()
             self.prompt = dataclasses.replace(
                 self.prompt, answer_prefix=self.prompt.answer_prefix + working
             )
-            found = self._decide()
+            found = yield from self._decide()
         except _Halted as halted:
             return self._halted(halted.record)
         if not said and self.on_text is not None:
@@ -138,11 +175,11 @@ class _Form:
         left = self.limits.deadline_s - (time.perf_counter() - self.started)
         return dataclasses.replace(self.limits, deadline_s=max(0.0, left))
 
-    def _write_working(self) -> tuple[str, str]:
+    def _write_working(self) -> _Wishing[tuple[str, str]]:
         """(text up to the answer, the model's own whole text); ("", "") without a scratchpad."""
-        if not self.answerer.card.scratchpad:
+        if not self.card.scratchpad:
             return "", ""
-        self.record = self.answerer.generate(self.prompt, self.limits, self.on_text)
+        self.record = yield from _say(self.prompt, self.limits, self.on_text)
         if self.record.stop_reason in ("cancelled", "deadline"):
             raise _Halted(self.record)
         working, whole = working_of(self.record.text)
@@ -152,12 +189,13 @@ class _Form:
             )
         return working, self.record.text
 
-    def _score(self, options: Sequence[Option], after: str) -> Decision:
+    def _score(self, options: Sequence[Option], after: str) -> _Wishing[Decision]:
         """Scores of ``options`` as the answer goes on after ``after``."""
         prefix = self.prompt.answer_prefix + after
         prompt = dataclasses.replace(self.prompt, answer_prefix=prefix)
         started = time.perf_counter()
-        scored: Scored = self.scorer.score([prompt], [candidates_of(options)], self._left())[0]
+        scored = yield Weigh(prompt, candidates_of(options), self._left())
+        assert isinstance(scored, Scored)
         self.score_s += time.perf_counter() - started
         self.record = self.record or scored.generation
         if not scored.continuations:
@@ -168,28 +206,28 @@ class _Form:
         return decide(
             options,
             scored.continuations,
-            self.answerer.card.calibration.get(form),
+            self.card.calibration.get(form),
             per_token=form == "choice",
         )
 
-    def _decide(self) -> _Verdict:
+    def _decide(self) -> _Wishing[_Verdict]:
         if self.question.format == "yes_no":
-            found = self._score(yes_no_options(), "")
+            found = yield from self._score(yes_no_options(), "")
             sure = found.confidence >= self.config.unsure_below
             verdict = found.best if sure else "unsure"
             return _verdict(found, verdict, verdict=verdict)
         if self.question.format == "choice":
             choices = self.question.choices
-            found = self._score(choice_options(choices), "")
+            found = yield from self._score(choice_options(choices), "")
             index = int(found.best)
             named = {choices[int(name)]: p for name, p in found.probabilities.items()}
             return dataclasses.replace(_verdict(found, choices[index], choice=index), scores=named)
-        return self._decide_marks()
+        return (yield from self._decide_marks())
 
-    def _decide_marks(self) -> _Verdict:
+    def _decide_marks(self) -> _Wishing[_Verdict]:
         """Numbers one after the other, each scored against the others and against the end."""
         options = first_mark_options(self.numbers)
-        found = self._score(options, "")
+        found = yield from self._score(options, "")
         answer = _verdict(found, found.best)
         said, marks, after = "", [], ""
         while found.best not in ("none", "end"):
@@ -198,14 +236,14 @@ class _Form:
             after += chosen.variants[found.variant].text
             rest = [number for number in self.numbers if number not in marks]
             options = next_mark_options(rest)
-            found = self._score(options, after)
+            found = yield from self._score(options, after)
             answer.confidence *= found.confidence
         said = ", ".join(map(str, marks)) or "none"
         return dataclasses.replace(answer, text=said, marks=tuple(marks))
 
     def _finished(self, found: _Verdict, said: str) -> tuple[Generation, ParsedAnswer]:
         read = parse_answer(said or found.text, self.question, self.numbers)
-        if self.answerer.card.trained and found.mass < LEAST_MASS:
+        if self.card.trained and found.mass < LEAST_MASS:
             self.warnings.append(
                 f"the allowed answers have {100 * found.mass:.2g} % of the model's probability: "
                 "it would rather have said something else"

@@ -9,32 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 
-from oryx_scene import __version__
-from oryx_scene.answerer import (
-    Answerer,
-    Generation,
-    Limits,
-    ManyAnswerer,
-    ModelCard,
-    Prompt,
-    Stride,
-)
+from oryx_scene.answerer import Answerer, Limits, ModelCard, Prompt, Stride
+from oryx_scene.asking import Found, run_together
+from oryx_scene.assembling import assemble_answer, prompt_hash, relations_for
 from oryx_scene.capture.choose import CoverageReport
-from oryx_scene.caution import caution_for
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError, DeviceMemoryError
-from oryx_scene.forms import answer_in_form
-from oryx_scene.frames import Frame, MarkSet, Question, Relation, SceneAnswer
-from oryx_scene.marks.crosscheck import cross_check
-from oryx_scene.marks.relations import Viewpoint, measure_relations
-from oryx_scene.prompt.facts import fitting_facts, viewpoint_of
-from oryx_scene.prompt.parse import ParsedAnswer, parse_answer
-from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text, view_names
+from oryx_scene.forms import answer_in_form, ask_in_form
+from oryx_scene.frames import Frame, Question, SceneAnswer
+from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
+
+__all__ = ["ScenePipeline", "prompt_hash", "relations_for", "with_scratchpad"]
 
 
 class ScenePipeline:
@@ -172,11 +162,14 @@ class ScenePipeline:
         limits: Limits | Sequence[Limits] | None = None,
         on_text: Callable[[int, str], None] | None = None,
     ) -> list[SceneAnswer]:
-        """Answer questions about one scene: those for text together, the others in turn.
+        """Answer questions about one scene together, whatever their forms.
+
+        Verdicts, choices and marks are scored in shared passes, texts and JSON are read and decoded
+        together.
 
         Args:
             scene: frozen.
-            questions: any number. An answerer that is no ``ManyAnswerer`` gets all in turn.
+            questions: any number. An answerer that is no ``ManyAnswerer`` writes one by one.
             limits: of all, or one per question.
             on_text: receives the index of a question and a piece of its raw text.
 
@@ -203,43 +196,23 @@ class ScenePipeline:
     ) -> list[SceneAnswer]:
         asked = list(zip(questions, each, strict=True))
         prompts = [self._checked_prompt(scene, question, own) for question, own in asked]
-        found = self._together(scene, asked, prompts, on_text)
-        for index, (question, own) in enumerate(asked):
-            if index not in found:
-                found[index] = answer_in_form(
-                    self.answerer,
-                    prompts[index],
-                    question,
-                    scene.numbers,
-                    with_scratchpad(own, self.answerer.card),
-                    self.config.answers,
-                    None if on_text is None else functools.partial(on_text, index),
-                )
-        return [
-            self._answer(scene, question, prompts[index], own, found[index], started)
-            for index, (question, own) in enumerate(asked)
+        answers = [
+            ask_in_form(
+                self.answerer,
+                prompt,
+                question,
+                scene.numbers,
+                with_scratchpad(own, self.answerer.card),
+                self.config.answers,
+                None if on_text is None else functools.partial(on_text, index),
+            )
+            for index, ((question, own), prompt) in enumerate(zip(asked, prompts, strict=True))
         ]
-
-    def _together(
-        self,
-        scene: Scene,
-        asked: Sequence[tuple[Question, Limits]],
-        prompts: Sequence[Prompt],
-        on_text: Callable[[int, str], None] | None,
-    ) -> dict[int, tuple[Generation, ParsedAnswer]]:
-        """What can be generated in one go, by index."""
-        chosen = [index for index, (question, _) in enumerate(asked) if question.format == "text"]
-        if not isinstance(self.answerer, ManyAnswerer) or len(chosen) < 2:
-            return {}
-        generations = self.answerer.generate_many(
-            [prompts[index] for index in chosen],
-            [with_scratchpad(asked[index][1], self.answerer.card) for index in chosen],
-            None if on_text is None else lambda place, text: on_text(chosen[place], text),
-        )
-        return {
-            index: (made, parse_answer(made.text, asked[index][0], scene.numbers))
-            for index, made in zip(chosen, generations, strict=True)
-        }
+        found = run_together(self.answerer, answers)
+        return [
+            self._answer(scene, question, prompt, own, one, started)
+            for (question, own), prompt, one in zip(asked, prompts, found, strict=True)
+        ]
 
     def _checked_prompt(self, scene: Scene, question: Question, limits: Limits) -> Prompt:
         prompt = self.prompt_for(scene, check_question(question))
@@ -252,10 +225,10 @@ class ScenePipeline:
         question: Question,
         prompt: Prompt,
         limits: Limits,
-        found: tuple[Generation, ParsedAnswer],
+        found: Found,
         started: float,
     ) -> SceneAnswer:
-        answer = self._assemble(scene, question, prompt, limits, *found)
+        answer = assemble_answer(self.answerer.card, scene, question, prompt, limits, found)
         answer.timings_s.update(scene.timings_s)
         answer.timings_s["ask"] = time.perf_counter() - started
         return answer
@@ -272,118 +245,9 @@ class ScenePipeline:
                 hint="shorten the question, or ask with fewer views or fewer new tokens",
             )
 
-    def _assemble(
-        self,
-        scene: Scene,
-        question: Question,
-        prompt: Prompt,
-        limits: Limits,
-        generation: Generation,
-        parsed: ParsedAnswer,
-    ) -> SceneAnswer:
-        caution = caution_for(self.answerer.card, synthetic=scene.synthetic)
-        named = tuple(mark for mark in scene.marks.marks if mark.number in parsed.marks)
-        measured = relations_for(scene, question.text)
-        stated, disagreements = cross_check(
-            parsed.text, measured, question=question.text, marks=len(scene.marks.marks)
-        )
-        return SceneAnswer(
-            question=question,
-            text=parsed.text,
-            scratchpad=parsed.scratchpad,
-            marks=named,
-            scene=scene.marks.marks,
-            relations=(*measured, *stated),
-            verdict=parsed.verdict,
-            choice=parsed.choice,
-            confidence=parsed.confidence,
-            scores=dict(parsed.scores),
-            json=parsed.json,
-            evidence=scene.evidence(),
-            frame_id=scene.frame_id,
-            compression=scene.plan.stride.compression,
-            visual_tokens=generation.visual_tokens,
-            prompt_tokens=generation.prompt_tokens,
-            generated_tokens=len(generation.token_ids),
-            stop_reason=generation.stop_reason,
-            token_ids=generation.token_ids,
-            timings_s=dict(generation.timings_s),
-            counters=dict(generation.counters),
-            provenance=self._provenance(scene, question, prompt, limits, generation),
-            budget=scene.plan.as_dict(),
-            choice_of_views=dict(scene.choice),
-            left_out=dict(scene.marks.left_out),
-            warnings=(
-                *([caution.sentence] if caution else ()),
-                *scene.warnings,
-                *generation.warnings,
-                *parsed.warnings,
-                *disagreements,
-            ),
-        )
-
-    def _provenance(
-        self,
-        scene: Scene,
-        question: Question,
-        prompt: Prompt,
-        limits: Limits,
-        generation: Generation,
-    ) -> dict[str, str]:
-        card = self.answerer.card
-        calibration = card.calibration.get(question.format)
-        caution = caution_for(card, synthetic=scene.synthetic)
-        return {
-            "scene_id": scene.scene_id,
-            "model": card.name,
-            "revision": card.revision,
-            "trained": "yes" if card.trained else "no, random weights",
-            "caution": caution.label if caution else "",
-            "dtype": card.dtype,
-            "device": card.device,
-            "quantization": card.quantization,
-            "attention": card.attention,
-            "linear": card.linear,
-            "prompt_sha256": prompt_hash(prompt),
-            "tokens_sha256": generation.tokens_sha256,
-            "confidence": "uncalibrated"
-            if calibration is None
-            else f"calibrated on {calibration.samples} answers: {calibration.source}",
-            "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
-            "software_version": __version__,
-        }
-
 
 def with_scratchpad(limits: Limits, card: ModelCard) -> Limits:
     """``limits`` with room for the working that ``card``'s model writes before its answer."""
     return dataclasses.replace(
         limits, max_new_tokens=limits.max_new_tokens + card.scratchpad_tokens
     )
-
-
-def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:
-    """The scene's measured relations, directions and ranges from the view that ``question`` names.
-
-    Without a named view, or without its pose, they are those of the newest view.
-    """
-    index = viewpoint_of(question, scene.views)
-    frame = scene.views.frames[index]
-    if frame.T_fixed_camera is None:
-        return scene.marks.relations
-    name = view_names([item.camera for item in scene.views.frames])[index]
-    viewpoint = Viewpoint(name, frame.T_fixed_camera)
-    return measure_relations(scene.marks.marks, scene.views.frames, viewpoint)
-
-
-def prompt_hash(prompt: Prompt) -> str:
-    """sha256 over all texts of a prompt and the content keys of its pictures."""
-    digest = hashlib.sha256()
-    for part in (prompt.system, *prompt.scene, prompt.question, prompt.answer_prefix):
-        piece = part if isinstance(part, str) else "|".join(part.keys)
-        encoded = piece.encode("utf-8")
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
-
-
-__all__ = ["MarkSet", "ScenePipeline", "prompt_hash"]

@@ -103,3 +103,39 @@ def test_views_that_stay_keep_their_place_and_are_not_read_again(engine):
     assert answer.text == alone.ask(second, ASKED[0], Limits(max_new_tokens=4)).text
     # Without an earlier scene the order is the one of the names: nothing hidden is remembered.
     assert [own.camera for own in pipeline.freeze(moved, 6).views.frames] == ["a", "b", "c", "d"]
+
+
+def test_verdicts_choices_marks_and_texts_are_asked_for_together(engine, monkeypatch):
+    pipeline = ScenePipeline(engine, CONFIG)
+    scene = pipeline.freeze([frame("front", 1), frame("left", 2)], 3)
+    asked = [
+        Question("Is it free?", "yes_no"),
+        Question("What is here?"),
+        Question("Which one?", "choice", ("a chair", "a table")),
+        Question("Is it red?", "yes_no"),
+        Question("Where is it?"),
+        Question("Which marks?", "marks"),
+    ]
+    limits = Limits(max_new_tokens=5)
+    turn = [pipeline.ask(scene, question, limits) for question in asked]
+    calls = []
+    score, many = engine.score, engine.generate_many
+    monkeypatch.setattr(engine, "score", lambda *a: calls.append(("score", len(a[0]))) or score(*a))
+    monkeypatch.setattr(
+        engine, "generate_many", lambda *a: calls.append(("say", len(a[0]))) or many(*a)
+    )
+    together = pipeline.ask_many(scene, asked, limits)
+    assert calls == [("score", 4), ("say", 2)]
+    for one, other in zip(together, turn, strict=True):
+        assert (one.text, one.verdict, one.choice) == (other.text, other.verdict, other.choice)
+        assert one.scores == pytest.approx(other.scores, abs=1e-4)
+
+
+def test_a_cancelled_verdict_does_not_stop_the_others(engine):
+    pipeline = ScenePipeline(engine, CONFIG)
+    scene = pipeline.freeze([frame("front", 1)], 3)
+    asked = [Question("Is it free?", "yes_no"), Question("Is it red?", "yes_no")]
+    found = pipeline.ask_many(scene, asked, [Limits(cancelled=lambda: True), Limits()])
+    assert found[0].stop_reason == "cancelled"
+    assert (found[0].verdict, found[0].scores) == ("", {})
+    assert found[1].scores == pytest.approx(pipeline.ask(scene, asked[1]).scores, abs=1e-4)

@@ -54,7 +54,7 @@ def generate_greedily(
     prefill(decoder, scene, row[:-1])
     rows = Rows(decoder, scene, 1, shared=True)
     logits = decoder.logits(rows.read([row[-1:]])[0])
-    decode(rows, [logits[0]], [stream])
+    decode(rows, logits, [stream])
     return stream.tokens, torch.stack(chooser.seen)
 
 
@@ -65,10 +65,10 @@ class _Recorder(TokenChooser):
         super().__init__(limits, penalty)
         self.seen: list[Tensor] = []
 
-    def choose(self, logits: Tensor) -> int:
+    def choose(self, logits: Tensor, best: tuple[float, int] | None = None) -> int:
         """The next token; as :class:`TokenChooser`."""
         self.seen.append(logits)
-        return super().choose(logits)
+        return super().choose(logits, best)
 
 
 def compare_greedy(

@@ -63,16 +63,20 @@ def _batched(q: Tensor, k: Tensor, v: Tensor, count: int) -> Tensor:
     return out.transpose(1, 2).flatten(0, 1)
 
 
-def _cu_seqlens(lengths: Sequence[int], device: torch.device) -> Tensor:
-    total = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    return total.to(device)
+@functools.lru_cache(maxsize=8)
+def _cu_seqlens(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Copied to the device once for all layers of a pass: a copy waits for the device."""
+    # Training may find here what inference made, and could not use a tensor of that mode.
+    with torch.inference_mode(False):
+        total = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        return total.to(device)
 
 
 def flash_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
     """flash-attn's kernel (CUDA, float16 or bfloat16); shapes as in :func:`reference_attention`."""
     from flash_attn import flash_attn_varlen_func
 
-    ends = _cu_seqlens(lengths, q.device)
+    ends = _cu_seqlens(tuple(lengths), q.device)
     longest = max(lengths)
     out: Tensor = flash_attn_varlen_func(q, k, v, ends, ends, longest, longest)
     return out
@@ -82,7 +86,7 @@ def varlen_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
     """torch's own kernel (CUDA); shapes as in :func:`reference_attention`."""
     from torch.nn.attention.varlen import varlen_attn
 
-    ends = _cu_seqlens(lengths, q.device)
+    ends = _cu_seqlens(tuple(lengths), q.device)
     longest = max(lengths)
     out = varlen_attn(q, k, v, ends, ends, longest, longest)
     assert isinstance(out, Tensor)

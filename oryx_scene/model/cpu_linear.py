@@ -39,7 +39,14 @@ PIECE = 512
 
 
 class CpuLinear(nn.Linear):
-    """A linear layer that takes the fastest way on this CPU for its number of rows."""
+    """A linear layer that takes the fastest way on this CPU for its number of rows.
+
+    Where bfloat16 is what the CPU multiplies, few rows and many give the same numbers but for the
+    order of sums: the kernel rounds to bfloat16 what torch's matrix product rounds. A head, whose
+    rows are always few, keeps float32 (``exact``): bfloat16 logits of likely tokens often tie.
+    """
+
+    exact = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features); ``x`` may be float32 with any weight."""
@@ -53,7 +60,8 @@ class CpuLinear(nn.Linear):
             and self.in_features % BLOCK == 0
             and 0 < rows <= most_rows(self.weight.dtype, torch.get_num_threads())
         ):
-            flat = kernel(x.reshape(rows, -1), self.weight, self.bias)
+            rounded = kernel.rounds_inputs and not self.exact
+            flat = kernel(x.reshape(rows, -1), self.weight, self.bias, rounded=rounded)
             return flat.to(x.dtype).view(*x.shape[:-1], -1)
         return _by_torch(x, self.weight, self.bias)
 
@@ -82,6 +90,9 @@ def speed_up(model: nn.Module) -> str:
     ]
     for module in found:
         module.__class__ = CpuLinear
+    for name, module in model.named_modules():
+        if isinstance(module, CpuLinear):
+            module.exact = name.rpartition(".")[2] == "lm_head"
     return _described(found[0].weight.dtype) if found else "torch"
 
 
@@ -118,17 +129,17 @@ def most_rows(dtype: torch.dtype, threads: int) -> int:
         x = torch.ones(rows, TIMED_LAYER[1])
         ours = theirs = float("inf")
         for _ in range(3):
-            ours = min(ours, _seconds(lambda x=x: kernel(x, weight, None)))
-            theirs = min(theirs, _seconds(lambda x=x: _by_torch(x, weight, None)))
+            ours = min(ours, _seconds(kernel, x, weight))
+            theirs = min(theirs, _seconds(_by_torch, x, weight))
         if ours > CLEARLY * theirs:
             break
         most = rows
     return most
 
 
-def _seconds(call: Callable[[], Tensor]) -> float:
+def _seconds(way: Callable[[Tensor, Tensor, None], Tensor], x: Tensor, weight: Tensor) -> float:
     started = time.thread_time()
-    call()
+    way(x, weight, None)
     return time.thread_time() - started
 
 
@@ -144,8 +155,13 @@ class RowsKernel:
         self._calls = {torch.bfloat16: library.rows_bf16, torch.float32: library.rows_f32}
         self.rounds_inputs = bool(library.rounds_inputs())
 
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """(n, in), (out, in) and (out,) or None -> (n, out) float32."""
+    def __call__(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, *, rounded: bool = False
+    ) -> Tensor:
+        """(n, in), (out, in) and (out,) or None -> (n, out) float32.
+
+        ``rounded`` rounds what comes from bfloat16 weights to bfloat16.
+        """
         n, (out, width) = x.shape[0], weight.shape
         y = torch.empty(n, out)
         # Named here, so that none of them is freed while its address is in use.
@@ -160,6 +176,7 @@ class RowsKernel:
             n,
             width,
             out,
+            rounded and weight.dtype is torch.bfloat16,
             torch.get_num_threads(),
         )
         return y
@@ -217,7 +234,7 @@ def _compile(compiler: str, target: Path) -> None:
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     for call in (library.rows_bf16, library.rows_f32):
-        call.argtypes = [pointer] * 5 + [size] * 3 + [ctypes.c_int]
+        call.argtypes = [pointer] * 5 + [size] * 3 + [ctypes.c_int] * 2
         call.restype = None
     library.rounds_inputs.restype = ctypes.c_int
     return library

@@ -3,7 +3,8 @@
    Built on the machine by cpu_linear.py, for its own CPU. Vectors of GCC and clang, one source for
    x86 and ARM; only where the CPU has AVX-512 with bfloat16 dot products do those multiply bfloat16
    weights, and x is rounded to bfloat16 for them. Everywhere else x stays float32. Sums are float32,
-   in an order that the number of threads does not change.
+   in an order that the number of threads does not change; `rounded` asks for them as bfloat16 sees
+   them.
 
    `in` is a multiple of 32. Without dot products two neighbouring bfloat16 are taken as one 32-bit
    word, and a bfloat16 is the upper half of a float32: a shift gives the even weights of a block and
@@ -107,6 +108,13 @@ INLINE float total(floats s) {
     return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
 }
 
+/* To the nearest bfloat16, ties to even. */
+INLINE float nearest_bf16(float value) {
+    union { float value; uint32_t bits; } both = {value};
+    both.bits = (both.bits + 0x7fffu + (both.bits >> 16 & 1u)) & 0xffff0000u;
+    return value == value ? both.value : value;
+}
+
 INLINE void fetch(const void *w, ptrdiff_t bytes, ptrdiff_t ahead) {
     for (ptrdiff_t at = 0; at < bytes; at += LINE) __builtin_prefetch((const char *)w + ahead + at);
 }
@@ -166,7 +174,8 @@ INLINE void fetch(const void *w, ptrdiff_t bytes, ptrdiff_t ahead) {
         }                                                                                        \
     }                                                                                            \
     void rows_##name(const float *given, const type *w, const float *bias, float *y,             \
-                     float *scratch, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, int threads) {    \
+                     float *scratch, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, int rounded,      \
+                     int threads) {                                                              \
         const input_##name *x = prepared_##name(given, scratch, n * in);                         \
         const ptrdiff_t span = SPAN / sizeof(*x);                                                \
         _Pragma("omp parallel for num_threads(threads) schedule(static)")                        \
@@ -180,6 +189,9 @@ INLINE void fetch(const void *w, ptrdiff_t bytes, ptrdiff_t ahead) {
                 for (ptrdiff_t r = 0; r < n; r += 8)                                             \
                     some_##name(x + r * in + k, w + o * in + k, y + r * out + o, in, out,        \
                                 in - k < span ? in - k : span, n - r < 8 ? n - r : 8, outs);     \
+            for (ptrdiff_t r = 0; rounded && r < n; r++)                                         \
+                for (ptrdiff_t i = o; i < o + outs; i++)                                         \
+                    y[r * out + i] = nearest_bf16(y[r * out + i]);                               \
         }                                                                                        \
     }
 

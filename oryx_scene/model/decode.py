@@ -13,7 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from oryx_scene.answerer import Limits
-from oryx_scene.model.sampling import TokenChooser
+from oryx_scene.model.sampling import TokenChooser, largest
 
 
 class Stopped(Exception):  # noqa: N818 - control flow, not a failure
@@ -77,9 +77,14 @@ class TokenStream:
         self._room = room
         self._on_token = on_token
 
-    def take(self, logits: Tensor) -> None:
-        """Choose the next token for (vocabulary,) logits."""
-        token = self._chooser.choose(logits)
+    @property
+    def greedy(self) -> bool:
+        """Whether only the largest logit counts."""
+        return self._chooser.plain
+
+    def take(self, logits: Tensor, best: tuple[float, int] | None = None) -> None:
+        """Choose the next token for (vocabulary,) logits; ``best`` as in the chooser."""
+        token = self._chooser.choose(logits, best)
         self.tokens.append(token)
         if token in self._stop_ids:
             self.reason = "eos"
@@ -117,24 +122,26 @@ class Stepper(Protocol):
         ...
 
 
-def decode(rows: Stepper, logits: Sequence[Tensor], streams: Sequence[TokenStream]) -> int:
+def decode(rows: Stepper, logits: Tensor, streams: Sequence[TokenStream]) -> int:
     """Run every stream to its end; returns the steps taken.
 
     Args:
         rows: one per stream, read up to the answer.
-        logits: (vocabulary,) after each row.
+        logits: (streams, vocabulary) after each row.
         streams: not begun yet; those that were stopped already take no token.
     """
     steps = 0
     live = list(streams)
     while True:
-        for stream, own in zip(live, logits, strict=True):
+        greedy = any(stream.greedy for stream in live)
+        best = largest(logits) if greedy else [None] * len(live)
+        for stream, own, likeliest in zip(live, logits, best, strict=True):
             if not stream.reason:
-                stream.take(own)
+                stream.take(own, likeliest)
         going = [index for index, stream in enumerate(live) if stream.goes_on()]
         if not going:
             return steps
         rows.keep(going)
         live = [live[index] for index in going]
-        logits = list(rows.step([stream.tokens[-1] for stream in live]))
+        logits = rows.step([stream.tokens[-1] for stream in live])
         steps += 1

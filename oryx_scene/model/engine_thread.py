@@ -103,12 +103,13 @@ class EngineThread:
         self,
         prompts: Sequence[Prompt],
         candidates: Sequence[Sequence[Candidate]],
-        limits: Limits,
+        limits: Limits | Sequence[Limits],
     ) -> list[Scored]:
         """How likely given answers are; as :meth:`Engine.score`."""
         asked = time.perf_counter()
+        each = [limits] * len(prompts) if isinstance(limits, Limits) else list(limits)
         return self.submit(
-            lambda engine: engine.score(prompts, candidates, _left(limits, asked))
+            lambda engine: engine.score(prompts, candidates, [_left(own, asked) for own in each])
         ).result()
 
     def close(self) -> None:

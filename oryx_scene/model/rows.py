@@ -7,6 +7,7 @@ is the plain way and as fast where the prefix is short. Knows tensors only.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,15 +19,27 @@ from oryx_scene.model.shared_attention import attend, attend_causal, attend_rows
 
 # Above the ridge point of current GPUs and still a short time on an onboard one.
 PREFILL_CHUNK = 512
+# Large GPUs compute this many in less time than a cancel may take.
+LARGE_CHUNK = 1024
+LARGE_GPU = 64  # multiprocessors
 # Tokens by which the block of a row grows at least.
 GROWTH = 256
+
+
+@functools.cache
+def chunk_of(device: torch.device) -> int:
+    """Tokens that ``device`` reads in one pass."""
+    if device.type != "cuda":
+        return PREFILL_CHUNK
+    large = torch.cuda.get_device_properties(device).multi_processor_count >= LARGE_GPU
+    return LARGE_CHUNK if large else PREFILL_CHUNK
 
 
 def prefill(
     decoder: Decoder, slab: Slab, embeds: Tensor, check: Callable[[], None] = lambda: None
 ) -> None:
     """Append (n, hidden_size) embeddings to ``slab``, in chunks with ``check`` before each."""
-    for chunk in embeds.split(PREFILL_CHUNK):
+    for chunk in embeds.split(chunk_of(embeds.device)):
         check()
         start = slab.length
         slab.length += chunk.shape[0]
@@ -37,6 +50,48 @@ def prefill(
             return attend_causal(q, *slab.layer(layer))
 
         decoder.forward(chunk, positions, mix)
+
+
+class _Places:
+    """Where the tokens of a packed pass stand in the block of their rows.
+
+    Args:
+        spans: (row, new tokens).
+        lengths: tokens of each row, the new ones included.
+        before: tokens before the first of a row's block.
+        device: of the block.
+
+    Attributes:
+        new: (rows, slots) of the new tokens, an index into the block.
+        all: the same of all tokens that the rows have.
+        seen: (new, all) bool: earlier ones of the same row.
+    """
+
+    def __init__(
+        self,
+        spans: Sequence[tuple[int, int]],
+        lengths: Sequence[int],
+        before: int,
+        device: torch.device,
+    ) -> None:
+        ends = [lengths[row] - before for row, _ in spans]
+        counts = [count for _, count in spans]
+        starts = [end - count for end, count in zip(ends, counts, strict=True)]
+        named = [row for row, _ in spans]
+        rows, slots = _ranges(named, starts, ends)
+        every, kept = _ranges(named, [0] * len(ends), ends)
+        seen = (rows[:, None] == every) & (kept <= slots[:, None])
+        self.new = rows.to(device), slots.to(device)
+        self.all = every.to(device), kept.to(device)
+        self.seen = seen.to(device)
+
+
+def _ranges(
+    rows: Sequence[int], starts: Sequence[int], ends: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    spans = list(zip(rows, starts, ends, strict=True))
+    owners = torch.cat([torch.full((end - start,), row) for row, start, end in spans])
+    return owners, torch.cat([torch.arange(start, end) for _, start, end in spans])
 
 
 class Rows:
@@ -71,10 +126,10 @@ class Rows:
         """
         packed = torch.cat(list(texts))
         owners = [row for row, text in enumerate(texts) for _ in range(text.shape[0])]
-        found = []
-        for start in range(0, len(owners), PREFILL_CHUNK):
+        found, size = [], chunk_of(packed.device)
+        for start in range(0, len(owners), size):
             check()
-            piece = owners[start : start + PREFILL_CHUNK]
+            piece = owners[start : start + size]
             found.append(self._read(packed[start : start + len(piece)], piece))
         return list(torch.cat(found).split([text.shape[0] for text in texts]))
 
@@ -86,11 +141,24 @@ class Rows:
         for row, n in spans:
             self.lengths[row] += n
         self._reserve()
+        if self.shared and len(spans) > 1:
+            places = _Places(spans, self.lengths, self._before, x.device)
+            return self.decoder.forward(
+                x, positions, lambda layer, q, k, v: self._mix_together(layer, q, k, v, places)
+            )
         return self.decoder.forward(
-            x, positions, lambda layer, q, k, v: self._mix_packed(layer, q, k, v, spans)
+            x, positions, lambda layer, q, k, v: self._mix_in_turn(layer, q, k, v, spans)
         )
 
-    def _mix_packed(
+    def _mix_together(self, layer: int, q: Tensor, k: Tensor, v: Tensor, places: _Places) -> Tensor:
+        """All rows as one product; a mask keeps each to its own tokens."""
+        keys, values = self.data[layer, 0], self.data[layer, 1]
+        keys[places.new] = k.to(keys.dtype)
+        values[places.new] = v.to(values.dtype)
+        own = attend(q, keys[places.all], values[places.all], seen=places.seen)
+        return self._with_prefix(layer, q, own)
+
+    def _mix_in_turn(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, spans: list[tuple[int, int]]
     ) -> Tensor:
         outs, lses, start = [], [], 0

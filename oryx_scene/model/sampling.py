@@ -48,23 +48,26 @@ class TokenChooser:
         self._limits = limits
         self._penalty = repetition_penalty
         self._constraint = constraint
-        self._plain = limits.temperature == 0 and repetition_penalty == 1.0 and constraint is None
+        # Nothing but the largest logit counts.
+        self.plain = limits.temperature == 0 and repetition_penalty == 1.0 and constraint is None
         self._produced: list[int] = []
         self._generator = torch.Generator().manual_seed(limits.seed)
 
-    def choose(self, logits: Tensor) -> int:
+    def choose(self, logits: Tensor, best: tuple[float, int] | None = None) -> int:
         """The next token for (vocabulary,) logits; it is remembered for the penalty.
+
+        Args:
+            logits: of this answer.
+            best: its entry of :func:`largest`, where that is known.
 
         Raises:
             EngineError: logits that are not finite.
         """
-        if self._plain:
-            # Only two numbers leave the device; the largest is NaN where any logit is.
-            best, place = logits.max(dim=-1)
-            largest, token = torch.stack((best.double(), place.double())).tolist()
-            _check_finite(math.isfinite(largest))
-            self._produced.append(int(token))
-            return int(token)
+        if self.plain:
+            value, token = best or largest(logits[None])[0]
+            _check_finite(math.isfinite(value))
+            self._produced.append(token)
+            return token
         scores = logits.detach().float().cpu()
         _check_finite(bool(torch.isfinite(scores).all()))
         scores = self._allowed(self._penalised(scores))
@@ -100,6 +103,16 @@ class TokenChooser:
         probabilities = probabilities.masked_fill(before >= self._limits.top_p, 0.0)
         index = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(tokens[index])
+
+
+def largest(logits: Tensor) -> list[tuple[float, int]]:
+    """The largest of each row of (rows, vocabulary) logits and its place; NaN where a row has one.
+
+    One small tensor leaves the device, however many rows there are.
+    """
+    values, places = logits.max(dim=-1)
+    found = torch.stack((values.double(), places.double())).tolist()
+    return [(value, int(place)) for value, place in zip(*found, strict=True)]
 
 
 def _check_finite(finite: bool) -> None:

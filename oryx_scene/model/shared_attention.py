@@ -20,7 +20,9 @@ SCORES = 2**24
 Part = tuple[Tensor, Tensor]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, last: int | None = None) -> Part:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, last: int | None = None, seen: Tensor | None = None
+) -> Part:
     """Attention of packed queries over one run of keys.
 
     Args:
@@ -28,6 +30,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, last: int | None = None) -> Part:
         k, v: (keys, kv_heads, width); ``heads`` is a multiple of ``kv_heads``.
         last: None lets every query see every key; else the queries are the last ``n`` of the
             ``last`` first keys, and none sees a key after its own.
+        seen: (n, keys) bool instead: which keys each query sees, at least one.
 
     Returns:
         (n, heads, width) and the log-sum-exp of the scores (n, heads), float32 both.
@@ -39,11 +42,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, last: int | None = None) -> Part:
     parts = []
     for start in range(0, q.shape[0], block):
         piece = q[start : start + block]
-        seen = None
+        visible = None if seen is None else seen[start : start + block]
         if last is not None:
             own = torch.arange(piece.shape[0], device=q.device) + (last - q.shape[0] + start)
-            seen = torch.arange(keys, device=q.device) <= own[:, None]
-        parts.append(_block(_grouped(piece, kv_heads), k, v, seen))
+            visible = torch.arange(keys, device=q.device) <= own[:, None]
+        parts.append(_block(_grouped(piece, kv_heads), k, v, visible))
+    if len(parts) == 1:
+        return parts[0]
     out, lse = (torch.cat(both) for both in zip(*parts, strict=True))
     return out, lse
 

@@ -88,7 +88,10 @@ class StaticRows:
         self._places = [self._places[row] for row in rows]
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append one token to each row that goes on; logits (rows, vocabulary) after them."""
+        """Append one token to each row that goes on; logits (rows, vocabulary) after them.
+
+        The next step may overwrite them.
+        """
         count = self._count()
         ids = [0] * count
         for place, token in zip(self._places, tokens, strict=True):
@@ -100,12 +103,16 @@ class StaticRows:
         logits = self._replay(count, self._bucket)
         for place in self._places:
             self._lengths[place] += 1
+        if self._places == list(range(len(self._places))):
+            return logits[: len(self._places)]
         return logits[self._places]
 
     def forget(self) -> None:
         """Drop the scene; what a failed kernel left must not enter later products."""
         self._scene = None
-        self.data.zero_()
+        # Made in inference mode, it may be written in inference mode only.
+        with torch.inference_mode():
+            self.data.zero_()
 
     # -- one step ---------------------------------------------------------------------------------
 

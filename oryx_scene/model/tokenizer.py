@@ -15,6 +15,8 @@ from oryx_scene.errors import CheckpointError, MissingExtraError
 from oryx_scene.model.splice import PLACEHOLDER
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+# Texts whose ids are kept; a question has about ten pieces.
+KEPT_TEXTS = 512
 
 
 class TextTokenizer(Protocol):
@@ -58,6 +60,8 @@ class HubTokenizer:
 
     def __init__(self, folder: Path, family: str, config: Any = None) -> None:
         self.slot_newline = family == "qwen2"
+        # The same few pieces of the template and of a scene come with every question.
+        self._kept: dict[str, tuple[int, ...]] = {}
         self._sentencepiece = family == "llama"
         try:
             from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -114,8 +118,14 @@ class HubTokenizer:
         return self._encode(text)
 
     def _encode(self, text: str) -> list[int]:
-        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return list(ids["input_ids"])
+        kept = self._kept.get(text)
+        if kept is None:
+            found = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+            kept = tuple(found["input_ids"])
+            if len(self._kept) >= KEPT_TEXTS:
+                self._kept.clear()
+            self._kept[text] = kept
+        return list(kept)
 
     def special_id(self, token: str) -> int:
         """Id of a control token."""

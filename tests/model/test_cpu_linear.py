@@ -43,6 +43,8 @@ def test_the_kernel_multiplies(rows, out, blocks, bias, dtype):
     )
     found = rows_kernel()(x, weight, b)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-3)
+    as_bfloat16 = found.bfloat16().float() if dtype is torch.bfloat16 else found
+    assert torch.equal(rows_kernel()(x, weight, b, rounded=True), as_bfloat16)
 
 
 @needs_compiler
@@ -143,7 +145,7 @@ def test_the_ways_of_other_cpus_multiply_too(monkeypatch, tmp_path, flags):
 def test_torch_is_taken_where_it_is_timed_faster(monkeypatch):
     slow = rows_kernel()
 
-    def late(*given):
+    def late(*given, rounded=False):
         until = time.thread_time() + 0.1
         while time.thread_time() < until:
             pass

@@ -231,7 +231,7 @@ def test_no_half_character_is_streamed(engine, monkeypatch):
     ids = engine._tokenizer.encode_plain("né€😀!")
     assert len(ids) == len("né€😀!".encode())
     script = iter(ids)
-    monkeypatch.setattr(TokenChooser, "choose", lambda self, logits: next(script))
+    monkeypatch.setattr(TokenChooser, "choose", lambda self, *logits: next(script))
     pieces = []
     found = engine.generate(prompt(video(1)), Limits(max_new_tokens=len(ids)), pieces.append)
     assert pieces == ["n", "é", "€", "😀", "!"]

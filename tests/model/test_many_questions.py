@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
-from oryx_scene.errors import EngineError  # noqa: E402
+from oryx_scene.errors import DeviceMemoryError, EngineError  # noqa: E402
 from oryx_scene.model.engine import EngineConfig  # noqa: E402
 from oryx_scene.model.load import load_answerer  # noqa: E402
 from oryx_scene.model.splice import splice  # noqa: E402
@@ -256,3 +256,43 @@ def test_numbers_that_are_not_finite_do_not_stay_in_the_block(engine, alone):
     weight.copy_(kept)
     engine.scenes.clear()
     assert engine.generate(own, limits).token_ids == whole.token_ids
+
+
+def test_a_picture_that_comes_twice_is_encoded_once(engine, alone):
+    twice = prompts(video(1, 2, 1), image(3), image(3))[0]
+    found = engine.generate(twice, Limits(max_new_tokens=4))
+    assert engine.work.encodes == 4
+    assert found.token_ids == alone.generate(twice, Limits(max_new_tokens=4)).token_ids
+    unnamed = prompts(video(1, 1, keyed=False))[0]
+    engine.generate(unnamed, Limits(max_new_tokens=1))
+    assert engine.work.encodes == 6
+
+
+def test_forgetting_works_where_steps_were_made_for_inference(engine):
+    """Capture makes its block in inference mode; forgetting comes from anywhere."""
+    with torch.inference_mode():
+        engine.static = StaticRows(engine.decoder, 2048, rows=4, row_tokens=128)
+    own, limits = prompts(video(1, 2))[0], Limits(max_new_tokens=4)
+    whole = engine.generate(own, limits)
+    engine.forget()
+    assert engine.generate(own, limits).token_ids == whole.token_ids
+    assert engine.work.prefills == 2
+    assert engine.work.graph_steps > 0
+
+
+def test_captured_steps_are_given_up_where_their_memory_is_needed(engine, monkeypatch):
+    engine.static = StaticRows(engine.decoder, 2048, rows=4, row_tokens=128)
+    own, limits = prompts(video(1, 2))[0], Limits(max_new_tokens=4)
+    whole = engine.generate(own, limits)
+
+    def no_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StaticRows, "take", no_memory)
+        with pytest.raises(DeviceMemoryError):
+            engine.generate(own, limits)
+    assert engine.static is None
+    again = engine.generate(own, limits)
+    assert again.token_ids == whole.token_ids
+    assert any("memory was needed" in note for note in again.warnings)

@@ -1,0 +1,133 @@
+"""One answer record from what the model made of a question, and what the scene knows without it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from oryx_scene import __version__
+from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt
+from oryx_scene.asking import Found
+from oryx_scene.caution import caution_for
+from oryx_scene.frames import Question, Relation, SceneAnswer
+from oryx_scene.marks.crosscheck import cross_check
+from oryx_scene.marks.relations import Viewpoint, measure_relations
+from oryx_scene.prompt.facts import viewpoint_of
+from oryx_scene.prompt.wording import view_names
+from oryx_scene.scene import Scene
+
+
+def assemble_answer(
+    card: ModelCard,
+    scene: Scene,
+    question: Question,
+    prompt: Prompt,
+    limits: Limits,
+    found: Found,
+) -> SceneAnswer:
+    """The answer record.
+
+    Args:
+        card: of the model that answered.
+        scene: that was asked about.
+        question: as asked.
+        prompt: what the model was given.
+        limits: of this answer.
+        found: what the model made of it, raw and read.
+    """
+    generation, parsed = found
+    caution = caution_for(card, synthetic=scene.synthetic)
+    named = tuple(mark for mark in scene.marks.marks if mark.number in parsed.marks)
+    measured = relations_for(scene, question.text)
+    stated, disagreements = cross_check(
+        parsed.text, measured, question=question.text, marks=len(scene.marks.marks)
+    )
+    return SceneAnswer(
+        question=question,
+        text=parsed.text,
+        scratchpad=parsed.scratchpad,
+        marks=named,
+        scene=scene.marks.marks,
+        relations=(*measured, *stated),
+        verdict=parsed.verdict,
+        choice=parsed.choice,
+        confidence=parsed.confidence,
+        scores=dict(parsed.scores),
+        json=parsed.json,
+        evidence=scene.evidence(),
+        frame_id=scene.frame_id,
+        compression=scene.plan.stride.compression,
+        visual_tokens=generation.visual_tokens,
+        prompt_tokens=generation.prompt_tokens,
+        generated_tokens=len(generation.token_ids),
+        stop_reason=generation.stop_reason,
+        token_ids=generation.token_ids,
+        timings_s=dict(generation.timings_s),
+        counters=dict(generation.counters),
+        provenance=_provenance(card, scene, question, prompt, limits, generation),
+        budget=scene.plan.as_dict(),
+        choice_of_views=dict(scene.choice),
+        left_out=dict(scene.marks.left_out),
+        warnings=(
+            *([caution.sentence] if caution else ()),
+            *scene.warnings,
+            *generation.warnings,
+            *parsed.warnings,
+            *disagreements,
+        ),
+    )
+
+
+def _provenance(
+    card: ModelCard,
+    scene: Scene,
+    question: Question,
+    prompt: Prompt,
+    limits: Limits,
+    generation: Generation,
+) -> dict[str, str]:
+    calibration = card.calibration.get(question.format)
+    caution = caution_for(card, synthetic=scene.synthetic)
+    return {
+        "scene_id": scene.scene_id,
+        "model": card.name,
+        "revision": card.revision,
+        "trained": "yes" if card.trained else "no, random weights",
+        "caution": caution.label if caution else "",
+        "dtype": card.dtype,
+        "device": card.device,
+        "quantization": card.quantization,
+        "attention": card.attention,
+        "linear": card.linear,
+        "prompt_sha256": prompt_hash(prompt),
+        "tokens_sha256": generation.tokens_sha256,
+        "confidence": "uncalibrated"
+        if calibration is None
+        else f"calibrated on {calibration.samples} answers: {calibration.source}",
+        "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
+        "software_version": __version__,
+    }
+
+
+def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:
+    """The scene's measured relations, directions and ranges from the view that ``question`` names.
+
+    Without a named view, or without its pose, they are those of the newest view.
+    """
+    index = viewpoint_of(question, scene.views)
+    frame = scene.views.frames[index]
+    if frame.T_fixed_camera is None:
+        return scene.marks.relations
+    name = view_names([item.camera for item in scene.views.frames])[index]
+    viewpoint = Viewpoint(name, frame.T_fixed_camera)
+    return measure_relations(scene.marks.marks, scene.views.frames, viewpoint)
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """sha256 over all texts of a prompt and the content keys of its pictures."""
+    digest = hashlib.sha256()
+    for part in (prompt.system, *prompt.scene, prompt.question, prompt.answer_prefix):
+        piece = part if isinstance(part, str) else "|".join(part.keys)
+        encoded = piece.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
