@@ -23,10 +23,12 @@ ALLOWED = {
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
     "model": {"errors", "frames", "answerer", "prompt"},
     "scene": {"errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"},
-    "forms": {"frames", "answerer", "config", "prompt"},
+    "asking": {"answerer", "prompt"},
+    "forms": {"frames", "answerer", "asking", "config", "prompt"},
+    "assembling": {"frames", "answerer", "asking", "caution", "marks", "prompt", "scene"},
     "pipeline": {
         *("errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"),
-        *("scene", "forms", "caution"),
+        *("scene", "asking", "forms", "assembling", "caution"),
     },
 }
 
