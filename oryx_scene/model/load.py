@@ -147,7 +147,7 @@ def _engine(
         quantization=describe(model.language, quantization),
         attention=_attention(model),
         scratchpad=bool(own.get("scratchpad", False)),
-        scratchpad_tokens=int(own.get("scratchpad_tokens", 192)) if own.get("scratchpad") else 0,
+        scratchpad_tokens=int(own.get("scratchpad_tokens", 128)) if own.get("scratchpad") else 0,
         calibration=load_calibration(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
