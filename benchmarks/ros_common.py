@@ -59,6 +59,12 @@ def dds_environment(profile: bool) -> dict[str, str]:
     return found
 
 
+def resident_mib() -> float:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def summary(values: Sequence[float], scale: float = 1e3) -> dict[str, float]:
     """Median, p95 and largest, by default in milliseconds."""
     array = np.asarray(values) * scale

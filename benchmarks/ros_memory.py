@@ -11,18 +11,11 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from pathlib import Path
 from typing import Any
 
-from ros_common import cameras, finish, prepare_environment, wait_for
+from ros_common import cameras, finish, prepare_environment, resident_mib, wait_for
 
 NAMES = ("front", "left", "back", "right")
-
-
-def resident_mib() -> float:
-    """Of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 def run(args: argparse.Namespace, answerer: Any) -> dict[str, Any]:

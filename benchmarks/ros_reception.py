@@ -26,6 +26,7 @@ def child(args: argparse.Namespace) -> None:
     prepare_environment(profile=False)
     import rclpy
     from fakes import FakeAnswerer
+    from oryx_scene_ros.main import _spin
     from oryx_scene_ros.node import SceneNode
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
@@ -37,19 +38,28 @@ def child(args: argparse.Namespace) -> None:
             Parameter(f"camera.{name}.depth_topic", value=f"/{name}/depth/image_raw")
             for name in NAMES
         ]
+        parameters += [
+            Parameter(f"camera.{name}.depth_info_topic", value=f"/{name}/camera_info")
+            for name in NAMES
+        ]
+        parameters.append(Parameter("marks.keep_numbers", value=args.map_hz > 0))
+        if args.map_hz > 0:
+            parameters.append(Parameter("marks.map_hz", value=args.map_hz))
     node = SceneNode(lambda *_, **__: FakeAnswerer(), parameter_overrides=parameters)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    threading.Thread(target=executor.spin, daemon=True).start()
+    threading.Thread(target=_spin, args=(executor, node), daemon=True).start()
     executor.create_task(node.autostart)
     wait_for(lambda: node.feeds is not None, "the node to become active")
     wait_for(lambda: all(feed.received > 5 for feed in node.feeds.cameras.values()), "all cameras")
     counts = {name: feed.received for name, feed in node.feeds.cameras.items()}
+    fused = node.desk.feeder.frames
     begin, cpu = time.monotonic(), time.process_time()
     time.sleep(args.seconds)
     wall, cpu = time.monotonic() - begin, time.process_time() - cpu
     hz = {name: (node.feeds.cameras[name].received - counts[name]) / wall for name in NAMES}
-    print(json.dumps({"hz": hz, "cpu": cpu / wall}), flush=True)
+    fused_hz = (node.desk.feeder.frames - fused) / wall
+    print(json.dumps({"hz": hz, "cpu": cpu / wall, "fused_hz": fused_hz}), flush=True)
     executor.shutdown(timeout_sec=2.0)
     node.destroy_node()
     rclpy.try_shutdown()
@@ -60,6 +70,7 @@ def run_once(args: argparse.Namespace, profile: bool, reliable: bool) -> dict[st
     words = ["--hz", "30", "--seconds", str(args.seconds + 12)]
     words += ["--depth"] * args.depth + ["--reliable"] * reliable
     node_words = [sys.executable, __file__, "--child", "--seconds", str(args.seconds)]
+    node_words += ["--map-hz", str(args.map_hz)]
     with cameras(*words, profile=profile) as publisher:
         found = subprocess.run(
             [*node_words, *["--depth"] * args.depth],
@@ -76,6 +87,7 @@ def run_once(args: argparse.Namespace, profile: bool, reliable: bool) -> dict[st
     return {
         "received_hz": {name: round(hz, 2) for name, hz in result["hz"].items()},
         "sent_hz": round(published["sent"][first] / published["seconds"], 2),
+        "fused_hz": round(result["fused_hz"], 2),
         "node_cpu": round(result["cpu"], 3),
         "publisher_cpu": round(published["cpu"], 3),
     }
@@ -86,6 +98,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="window of each run")
     parser.add_argument("--depth", action="store_true", help="depth pictures, too")
+    parser.add_argument(
+        "--map-hz", type=float, default=5.0, help="with depth: marks.map_hz, 0 = keep no numbers"
+    )
+    parser.add_argument("--profiles", nargs="+", default=["default", "shm.xml"])
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -95,7 +111,7 @@ def main() -> None:
     rows: dict[str, Any] = {}
     shares = f"{'node CPU':>9}{'cameras CPU':>13}"
     print(f"{'profile':<9}{'publisher':<13}{'sent Hz':>8}  {'received Hz':<24}{shares}")
-    for profile in ("default", "shm.xml"):
+    for profile in args.profiles:
         for quality in ("best_effort", "reliable"):
             row = run_once(args, profile == "shm.xml", quality == "reliable")
             rows[f"{profile}/{quality}"] = row
@@ -105,7 +121,13 @@ def main() -> None:
                 f"{profile:<9}{quality:<13}{row['sent_hz']:>8}  {received:<24}{shares}", flush=True
             )
     finish(
-        {"benchmark": "ros_reception", "seconds": args.seconds, "depth": args.depth, "rows": rows}
+        {
+            "benchmark": "ros_reception",
+            "seconds": args.seconds,
+            "depth": args.depth,
+            "rows": rows,
+            "map_hz": args.map_hz,
+        }
     )
 
 

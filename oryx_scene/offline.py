@@ -1,7 +1,7 @@
 """From a recording and a moment to the frames that a question may rest on, in bounded memory.
 
-Frames are decoded twice at most: once small, to choose viewpoints, and the chosen ones in full.
-The clock is the recording's own.
+Frames are decoded twice at most: once small, to choose viewpoints, and the chosen ones in full;
+once where there are no more than may be chosen. The clock is the recording's own.
 """
 
 from __future__ import annotations
@@ -141,12 +141,18 @@ def frames_at(
     warnings = list(moment.warnings(config.slop_s))
     small: list[Frame] = []
     usable: list[FrameStub] = []
+    # So few that all of them may be chosen: they are kept as they are decoded.
+    few = len(stubs) <= config.count
+    whole: dict[int, Frame] = {}
     for stub in progress(stubs) if progress else stubs:
         try:
-            small.append(thumbnail(source.load(stub)))
+            frame = source.load(stub)
+            small.append(thumbnail(frame))
         except OryxSceneError as err:
             warnings.append(f"left out a frame of '{stub.camera}': {err.message}")
             continue
+        if few:
+            whole[len(usable)] = frame
         usable.append(stub)
     if not usable:
         raise NoFramesError(
@@ -154,7 +160,7 @@ def frames_at(
             hint="see `oryx-scene check`",
         )
     chosen, report = choose_views_reported(small, config.count)
-    frames = [source.load(usable[index]) for index in chosen]
+    frames = [whole.get(index) or source.load(usable[index]) for index in chosen]
     return ChosenFrames(frames, tuple(warnings), report)
 
 

@@ -30,8 +30,12 @@ def move_to_placement(rgb: RgbImage, placement: Placement) -> RgbImage:
     """
     # PIL counts (width, height).
     size = (placement.content_width, placement.content_height)
-    picture = Image.fromarray(np.ascontiguousarray(rgb))
-    content = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), dtype=np.uint8)
+    if size == (rgb.shape[1], rgb.shape[0]):
+        # PIL would copy it, too, but more than once.
+        content = np.ascontiguousarray(rgb)
+    else:
+        picture = Image.fromarray(np.ascontiguousarray(rgb))
+        content = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), dtype=np.uint8)
     if not placement.padded:
         return content.copy()
     prepared = np.full((placement.height, placement.width, 3), PADDING_VALUE, dtype=np.uint8)

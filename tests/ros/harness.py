@@ -261,12 +261,12 @@ class Bench:
         """The answer of a goal."""
         return self.goal(question, **fields).result()[1]
 
-    def call(self, kind, name: str, **fields):
+    def call(self, kind, name: str, wait_s: float = WAIT_S, **fields):
         """A service reply."""
         if name not in self._clients:
             self._clients[name] = self.caller.create_client(kind, f"/{self.name}/{name}")
             assert self._clients[name].wait_for_service(WAIT_S)
-        return result_of(self._clients[name].call_async(kind.Request(**fields)), name)
+        return result_of(self._clients[name].call_async(kind.Request(**fields)), name, wait_s)
 
     def ask_service(self, question="What is here?", **fields) -> Answer:
         return self.call(Ask, "ask", question=question, **fields).answer

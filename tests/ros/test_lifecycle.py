@@ -225,6 +225,14 @@ def test_one_scene_many_questions(bench):
     assert codes == [Code.SCENE_NOT_FOUND, Code.NONE, Code.NONE]
 
 
+def test_an_expired_scene_leaves_the_memory_though_nobody_looks(bench):
+    robot = bench(report_period_s=0.1)
+    robot.show()
+    assert robot.call(FreezeScene, "freeze_scene", ttl_s=0.2).error.code == Code.NONE
+    kept = robot.node.store._frozen
+    wait_until(lambda: not kept, "the scene to go")
+
+
 def test_a_session_keeps_its_scene_until_reset(bench):
     robot = bench()
     robot.show(value=10)

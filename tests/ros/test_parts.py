@@ -14,7 +14,7 @@ from oryx_scene_ros.codes import Code
 from oryx_scene_ros.desk import Stage
 from oryx_scene_ros.docs import parameters_page
 from oryx_scene_ros.feed import Kept, Ring
-from oryx_scene_ros.feedback import PERIOD_S, MergedFeedback
+from oryx_scene_ros.feedback import PERIOD_S, Later, MergedFeedback
 from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
@@ -164,7 +164,8 @@ def test_each_job_ends_exactly_once_whoever_ends_it():
 
 def test_feedback_is_merged_and_nothing_is_lost_or_late():
     sent = []
-    merged = MergedFeedback(lambda *news: sent.append(news), time.monotonic())
+    later = Later()
+    merged = MergedFeedback(lambda *news: sent.append(news), time.monotonic(), later)
     merged.stage(Stage.DECODE)
     for number in range(50):
         merged.text(f"{number} ")
@@ -177,6 +178,29 @@ def test_feedback_is_merged_and_nothing_is_lost_or_late():
     times = [news[3] for news in sent[1:-1]]
     gaps = [later - sooner for sooner, later in pairwise(times)]
     assert all(gap > PERIOD_S / 2 for gap in gaps)
+    later.close()
+
+
+def test_one_thread_calls_all_that_is_due_in_its_time():
+    later, called = Later(), []
+    works = [lambda number=number: called.append(number) for number in range(3)]
+    now = time.monotonic()
+    later.call(works[2], now + 0.08)
+    later.call(works[1], now + 0.04)
+    later.call(works[0], now + 60.0)
+    later.take_back(works[0])
+    wait_until(lambda: len(called) == 2, "both", 5)
+    assert called == [1, 2]
+
+    def fails():
+        raise RuntimeError("on purpose")
+
+    later.call(fails, 0.0)
+    later.call(works[1], time.monotonic())
+    wait_until(lambda: len(called) == 3, "the call after one that failed", 5)
+    later.close()
+    later.call(works[1], 0.0)
+    assert later._thread is not None and not later._thread.is_alive()
 
 
 def test_memory_is_bounded_over_all_cameras():

@@ -24,7 +24,7 @@ from oryx_scene.errors import OryxSceneError
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.convert import answer_message
 from oryx_scene_ros.desk import Reply, Stage
-from oryx_scene_ros.feedback import MergedFeedback
+from oryx_scene_ros.feedback import Later, MergedFeedback
 from oryx_scene_ros.requests import (
     Request,
     check_cameras,
@@ -35,7 +35,7 @@ from oryx_scene_ros.requests import (
 from oryx_scene_ros.worker import Job, QueueFull, WorkerClosed
 
 if TYPE_CHECKING:
-    from oryx_scene_ros.node import SceneNode
+    from oryx_scene_ros.base import NodeBase
 
 log = logging.getLogger("oryx_scene_ros")
 
@@ -67,7 +67,7 @@ class Query:
         self._send = send
         self._partial = asking.publish_partial
         self._position: int | None = None
-        self._merged = MergedFeedback(self._news, self.job.accepted)
+        self._merged = MergedFeedback(self._news, self.job.accepted, asking.later)
 
     def stage(self, stage: Stage) -> None:
         """A stage begins (``desk.Listener``)."""
@@ -97,11 +97,12 @@ class Query:
 class Asking:
     """Action, service and topic for questions."""
 
-    def __init__(self, node: SceneNode) -> None:
+    def __init__(self, node: NodeBase) -> None:
         self.node = node
         # Callbacks that wait for an answer must not keep others from being called.
         group = ReentrantCallbackGroup()
         self.open: dict[bytes, Query] = {}
+        self.later = Later()
         # Callers whose callback has not yet returned; only touched on the executor thread.
         self.unanswered = 0
         self.server = ActionServer(

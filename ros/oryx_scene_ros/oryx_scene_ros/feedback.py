@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from oryx_scene_ros.desk import Stage
 
+log = logging.getLogger("oryx_scene_ros")
+
 # At most 20 messages per second of one question.
 PERIOD_S = 0.05
+
+
+class Later:
+    """One thread that calls what is due; a thread per call would cost more than the call."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[Callable[[], None], float] = {}
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def call(self, work: Callable[[], None], at: float) -> None:
+        """Call ``work`` once at ``at`` (``time.monotonic``), unless it is taken back before."""
+        with self._changed:
+            if self._closed:
+                return
+            self._due[work] = at
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="oryx_scene later", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+
+    def take_back(self, work: Callable[[], None]) -> None:
+        """Do not call it, if it has not been called."""
+        with self._changed:
+            self._due.pop(work, None)
+
+    def close(self) -> None:
+        """Call nothing any more and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._due.clear()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                now = time.monotonic()
+                ready = [work for work, at in self._due.items() if at <= now]
+                for work in ready:
+                    del self._due[work]
+                if not ready:
+                    soonest = min(self._due.values(), default=None)
+                    self._changed.wait(None if soonest is None else soonest - now)
+            for work in ready:
+                try:
+                    work()
+                except Exception:
+                    log.exception("a piece of text could not be told")
 
 
 class MergedFeedback:
@@ -19,17 +77,21 @@ class MergedFeedback:
         send: (stage, delta, pieces so far, seconds since acceptance); from any thread, never two at
             once, never after :meth:`close`.
         accepted: on ``time.monotonic``.
+        later: sends what no further piece of text takes along.
     """
 
-    def __init__(self, send: Callable[[Stage, str, int, float], None], accepted: float) -> None:
+    def __init__(
+        self, send: Callable[[Stage, str, int, float], None], accepted: float, later: Later
+    ) -> None:
         self._send = send
         self._accepted = accepted
+        self._later = later
         self._lock = threading.Lock()
         self._stage = Stage.QUEUED
         self._delta = ""
         self._pieces = 0
         self._last = float("-inf")
-        self._timer: threading.Timer | None = None
+        self._waiting = False
         self._closed = False
 
     def stage(self, stage: Stage) -> None:
@@ -43,13 +105,12 @@ class MergedFeedback:
         with self._lock:
             self._delta += piece
             self._pieces += 1
-            wait_s = self._last + PERIOD_S - time.monotonic()
-            if wait_s <= 0:
+            due = self._last + PERIOD_S
+            if due <= time.monotonic():
                 self._flush()
-            elif self._timer is None and not self._closed:
-                self._timer = threading.Timer(wait_s, self._late)
-                self._timer.daemon = True
-                self._timer.start()
+            elif not self._waiting and not self._closed:
+                self._waiting = True
+                self._later.call(self._late, due)
 
     def close(self) -> None:
         """Send what is left; nothing is sent afterwards."""
@@ -57,21 +118,20 @@ class MergedFeedback:
             if self._delta:
                 self._flush()
             self._closed = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._later.take_back(self._late)
 
     def _late(self) -> None:
         with self._lock:
-            self._timer = None
+            self._waiting = False
             if self._delta:
                 self._flush()
 
     def _flush(self) -> None:
         if self._closed:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._waiting:
+            self._waiting = False
+            self._later.take_back(self._late)
         delta, self._delta = self._delta, ""
         self._last = time.monotonic()
         self._send(self._stage, delta, self._pieces, self._last - self._accepted)

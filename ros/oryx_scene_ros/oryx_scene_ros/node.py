@@ -7,40 +7,30 @@ model.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import logging
-import os
-import sys
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from lifecycle_msgs.msg import State
-from oryx_scene_msgs.msg import Answer
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidHandle
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import String
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig, load_rig
-from oryx_scene.pipeline import ScenePipeline
 from oryx_scene_ros.asking import Asking
+from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
-from oryx_scene_ros.codes import Code, NodeError
+from oryx_scene_ros.codes import Code
 from oryx_scene_ros.convert import model_message
-from oryx_scene_ros.desk import Desk, Reply
+from oryx_scene_ros.desk import Desk
 from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
 from oryx_scene_ros.loading import LoadAnswerer, load_default, load_on
+from oryx_scene_ros.memory import give_back
 from oryx_scene_ros.numbers import MapFeeder
 from oryx_scene_ros.outputs import Outputs
 from oryx_scene_ros.params import Parameters
-from oryx_scene_ros.records import QueryRecord, Records
 from oryx_scene_ros.reports import Reports
-from oryx_scene_ros.scenes import KeptScene, SceneStore
 from oryx_scene_ros.services import Services
 from oryx_scene_ros.settings import NodeSettings
 from oryx_scene_ros.worker import Worker
@@ -52,7 +42,7 @@ DRAIN_S = 4.0
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
+class SceneNode(NodeBase):
     """The node.
 
     Args:
@@ -66,22 +56,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     ) -> None:
         super().__init__(name, **arguments)
         self._load = load
-        self._closing = threading.Event()
-        self.state = State.PRIMARY_STATE_UNCONFIGURED
-        self.fault = ""
-        self.accepting = False
-        self.worker: Worker | None = None
-        self.helper: Worker | None = None
-        self.desk: Desk | None = None
-        self.feeds: Feeds | None = None
-        self.intake: Intake | None = None
-        self.outputs: Outputs | None = None
-        self.loading = False
-        self.load_s = float("nan")
-        self.store = SceneStore()
-        self.records = Records()
         self.parameters = Parameters(self, self._parameters_changed)
-        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.reports = Reports(self)
         self.asking = Asking(self)
         self.services_of_scenes = Services(self)
@@ -94,76 +69,6 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
             ),
             post_callback=self._time_jumped,
         )
-
-    # -- small things that others need -------------------------------------------------------------
-
-    def now_ns(self) -> int:
-        """ROS time."""
-        return int(self.get_clock().now().nanoseconds)
-
-    def wake(self) -> None:
-        """Let the executor look at its futures; from any thread."""
-        executor = self.executor
-        if executor is not None:
-            # An executor that has ended has nobody left to tell.
-            with contextlib.suppress(InvalidHandle):
-                executor.wake()
-
-    def require_active(self) -> None:
-        """Refuse what only an active node does.
-
-        Raises:
-            NodeError: SHUTTING_DOWN or NOT_ACTIVE.
-        """
-        if self._closing.is_set():
-            raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
-        if not self.accepting:
-            raise NodeError(
-                Code.NOT_ACTIVE,
-                "the node is not active.",
-                hint="ros2 lifecycle set <node> configure, then activate",
-            )
-
-    def dump_folder(self) -> Path:
-        """Where dumps go."""
-        given = str(self.get_parameter("dump.folder").value)
-        home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-        return Path(given).expanduser() if given else home / "oryx_scene_dumps"
-
-    def publish_answer(self, answer: Answer) -> None:
-        """Count an answer, and publish it where the node is configured."""
-        self.reports.answers.add(answer)
-        if self.outputs is not None:
-            self.outputs.publish_answer(answer)
-
-    def publish_partial(self, delta: str) -> None:
-        """A piece of a running answer."""
-        if self.outputs is not None:
-            self.outputs.partial.publish(String(data=delta))
-
-    def publish_scene(self, kept: KeptScene, reply: Reply | None = None) -> None:
-        """A scene with markers and pictures."""
-        if self.outputs is not None:
-            self.outputs.publish_scene(kept, reply)
-
-    def after_answer(self, query_id: str, reply: Reply) -> None:
-        """What has time until the caller has the answer: pictures, the record for a dump."""
-        if reply.kept is None or reply.request is None:
-            return
-        self.publish_scene(reply.kept, reply)
-        if reply.answer is None or reply.limits is None or reply.failure is not None:
-            return
-        assert self.desk is not None
-        settings = self.parameters.settings()
-        record = QueryRecord(
-            query_id=query_id,
-            pipeline=ScenePipeline(self.desk.answerer, settings.pipeline),
-            scene=reply.kept.scene,
-            answer=reply.answer,
-            limits=reply.limits,
-            model_name=settings.text("model.name"),
-        )
-        self.records.add(record, settings.count("dump.keep"))
 
     # -- lifecycle ---------------------------------------------------------------------------------
 
@@ -245,7 +150,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
 
         Every open question gets SHUTTING_DOWN. False if the engine thread did not stop in time.
         """
-        self._closing.set()
+        self.closing.set()
         self.accepting = False
         until = time.monotonic() + timeout_s
         # Both are asked before either is waited for.
@@ -278,7 +183,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         started = time.monotonic()
         self.loading = True
         self.reports.publish_status()
-        answerer = load_on(self.worker, self._load, settings, self._closing.is_set)
+        answerer = load_on(self.worker, self._load, settings, self.closing.is_set)
         self.loading = False
         self.load_s = time.monotonic() - started
         feeds = self._new_feeds(settings, rig)
@@ -328,10 +233,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         if self.outputs is not None:
             self.outputs.destroy()
             self.outputs = None
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        give_back()
 
     # -- changes from outside ----------------------------------------------------------------------
 
@@ -371,6 +273,7 @@ class SceneNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     def destroy_node(self) -> None:
         """Let go of everything, then of the node."""
         self.close(DRAIN_S)
+        self.asking.later.close()
         self._jump.unregister()
         self._free()
         super().destroy_node()

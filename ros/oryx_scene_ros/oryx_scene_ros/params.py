@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ class Parameters:
         self._on_change = on_change
         self.configured = False
         self._settings: NodeSettings | None = None
+        self._lock = threading.Lock()
         self.problems: list[str] = []
         # Values of a parameter file are judged when they are declared, by the same check.
         node.add_on_set_parameters_callback(self._check)
@@ -89,6 +91,13 @@ class Parameters:
         Raises:
             ConfigError: a value of the parameter file was refused, or values do not fit together.
         """
+        # Asked for at every picture that comes in, by several threads.
+        with self._lock:
+            if self._settings is None:
+                self._settings = self._checked_settings()
+            return self._settings
+
+    def _checked_settings(self) -> NodeSettings:
         if self.problems:
             raise ConfigError(
                 " ".join(self.problems), hint="repair the parameter file, or `ros2 param set`"
@@ -100,9 +109,7 @@ class Parameters:
                 f"the parameter {unknown[0]} belongs to no camera.",
                 hint=f"cameras are: {', '.join(self._value('cameras'))}",
             )
-        if self._settings is None:
-            self._settings = settings_from({name: self._value(name) for name in self._specs})
-        return self._settings
+        return settings_from({name: self._value(name) for name in self._specs})
 
     def _check(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         for parameter in parameters:
@@ -123,7 +130,8 @@ class Parameters:
         names = {parameter.name for parameter in parameters}
         if not names & set(self._specs):
             return
-        self._settings = None
+        with self._lock:
+            self._settings = None
         # What has been set to a good value since is no problem any more.
         self.problems = [text for text in self.problems if text.split(" ", 1)[0] not in names]
         if "cameras" in names:

@@ -25,7 +25,7 @@ from oryx_scene_ros.diagnostics import (
 from oryx_scene_ros.outputs import latched
 
 if TYPE_CHECKING:
-    from oryx_scene_ros.node import SceneNode
+    from oryx_scene_ros.base import NodeBase
 
 FIRST_PERIOD_S = 1.0
 RCLError = rclpy_implementation.RCLError
@@ -34,7 +34,7 @@ RCLError = rclpy_implementation.RCLError
 class Reports:
     """What the node says of itself."""
 
-    def __init__(self, node: SceneNode) -> None:
+    def __init__(self, node: NodeBase) -> None:
         self.answers = AnswerLog()
         self._node = node
         self._cameras = CameraReport()
@@ -47,6 +47,7 @@ class Reports:
         self._timer.timer_period_ns = round(period_s * 1e9)
 
     def _tick(self) -> None:
+        self._node.store.expire(self._node.now_ns())
         self.publish_status()
         self.publish_diagnostics()
 

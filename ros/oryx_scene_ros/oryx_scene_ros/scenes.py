@@ -126,6 +126,11 @@ class SceneStore:
                 raise NodeError(Code.SESSION_NOT_FOUND, f"there is no session '{session_id}'.")
             return 1
 
+    def expire(self, now_ns: int) -> None:
+        """Forget what has had its time, so that it does not wait in memory until somebody looks."""
+        with self._lock:
+            self._expire(now_ns)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

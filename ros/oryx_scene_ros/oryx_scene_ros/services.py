@@ -27,7 +27,7 @@ from oryx_scene_ros.worker import Job, QueueFull, Worker, WorkerClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oryx_scene_ros.node import SceneNode
+    from oryx_scene_ros.base import NodeBase
     from oryx_scene_ros.records import QueryRecord
 
 MAX_TTL_S = 3600.0
@@ -36,7 +36,7 @@ MAX_TTL_S = 3600.0
 class Services:
     """Everything but asking."""
 
-    def __init__(self, node: SceneNode) -> None:
+    def __init__(self, node: NodeBase) -> None:
         self.node = node
         group = ReentrantCallbackGroup()
         for kind, name, callback in (

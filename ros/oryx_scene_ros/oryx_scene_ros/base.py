@@ -1,0 +1,133 @@
+"""What every part of the node may ask of it: its state, its clock, and its ways to the outside.
+
+The lifecycle, which fills these fields and empties them again, is in `node`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifecycle_msgs.msg import State
+from oryx_scene_msgs.msg import Answer
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidHandle
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import String
+
+from oryx_scene.pipeline import ScenePipeline
+from oryx_scene_ros.cameras import Intake
+from oryx_scene_ros.codes import Code, NodeError
+from oryx_scene_ros.desk import Desk, Reply
+from oryx_scene_ros.feed import Feeds
+from oryx_scene_ros.outputs import Outputs
+from oryx_scene_ros.params import Parameters
+from oryx_scene_ros.records import QueryRecord, Records
+from oryx_scene_ros.scenes import KeptScene, SceneStore
+from oryx_scene_ros.worker import Worker
+
+if TYPE_CHECKING:
+    from oryx_scene_ros.asking import Asking
+    from oryx_scene_ros.reports import Reports
+
+
+class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
+    """State of the node; what is None is not there in the present lifecycle state.
+
+    Args:
+        name: of the node.
+        arguments: as of ``rclpy.node.Node``.
+    """
+
+    parameters: Parameters
+    reports: Reports
+    asking: Asking
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        super().__init__(name, **arguments)
+        self.closing = threading.Event()
+        self.state = State.PRIMARY_STATE_UNCONFIGURED
+        self.fault = ""
+        self.accepting = False
+        self.worker: Worker | None = None
+        self.helper: Worker | None = None
+        self.desk: Desk | None = None
+        self.feeds: Feeds | None = None
+        self.intake: Intake | None = None
+        self.outputs: Outputs | None = None
+        self.loading = False
+        self.load_s = float("nan")
+        self.store = SceneStore()
+        self.records = Records()
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+
+    def now_ns(self) -> int:
+        """ROS time."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def wake(self) -> None:
+        """Let the executor look at its futures; from any thread."""
+        executor = self.executor
+        if executor is not None:
+            # An executor that has ended has nobody left to tell.
+            with contextlib.suppress(InvalidHandle):
+                executor.wake()
+
+    def require_active(self) -> None:
+        """Refuse what only an active node does.
+
+        Raises:
+            NodeError: SHUTTING_DOWN or NOT_ACTIVE.
+        """
+        if self.closing.is_set():
+            raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
+        if not self.accepting:
+            raise NodeError(
+                Code.NOT_ACTIVE,
+                "the node is not active.",
+                hint="ros2 lifecycle set <node> configure, then activate",
+            )
+
+    def dump_folder(self) -> Path:
+        """Where dumps go."""
+        given = str(self.get_parameter("dump.folder").value)
+        home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
+        return Path(given).expanduser() if given else home / "oryx_scene_dumps"
+
+    def publish_answer(self, answer: Answer) -> None:
+        """Count an answer, and publish it where the node is configured."""
+        self.reports.answers.add(answer)
+        if self.outputs is not None:
+            self.outputs.publish_answer(answer)
+
+    def publish_partial(self, delta: str) -> None:
+        """A piece of a running answer."""
+        if self.outputs is not None:
+            self.outputs.partial.publish(String(data=delta))
+
+    def publish_scene(self, kept: KeptScene, reply: Reply | None = None) -> None:
+        """A scene with markers and pictures."""
+        if self.outputs is not None:
+            self.outputs.publish_scene(kept, reply)
+
+    def after_answer(self, query_id: str, reply: Reply) -> None:
+        """What has time until the caller has the answer: pictures, the record for a dump."""
+        if reply.kept is None or reply.request is None:
+            return
+        self.publish_scene(reply.kept, reply)
+        if reply.answer is None or reply.limits is None or reply.failure is not None:
+            return
+        assert self.desk is not None
+        settings = self.parameters.settings()
+        record = QueryRecord(
+            query_id=query_id,
+            pipeline=ScenePipeline(self.desk.answerer, settings.pipeline),
+            scene=reply.kept.scene,
+            answer=reply.answer,
+            limits=reply.limits,
+            model_name=settings.text("model.name"),
+        )
+        self.records.add(record, settings.count("dump.keep"))
