@@ -27,7 +27,7 @@ from oryx_scene.answerer import (
 from oryx_scene.asking import Asking, Found, Say, Weigh, run_together
 from oryx_scene.config import AnswersConfig
 from oryx_scene.frames import Question
-from oryx_scene.prompt.parse import ParsedAnswer, parse_answer, working_of
+from oryx_scene.prompt.parse import ParsedAnswer, lead_in, parse_answer, working_of
 from oryx_scene.prompt.scoring import (
     Decision,
     Option,
@@ -162,7 +162,7 @@ class _Form:
             self.prompt = dataclasses.replace(
                 self.prompt, answer_prefix=self.prompt.answer_prefix + working
             )
-            found = yield from self._decide()
+            found = yield from self._decide(said)
         except _Halted as halted:
             return self._halted(halted.record)
         if not said and self.on_text is not None:
@@ -210,7 +210,7 @@ class _Form:
             per_token=form == "choice",
         )
 
-    def _decide(self) -> _Wishing[_Verdict]:
+    def _decide(self, said: str) -> _Wishing[_Verdict]:
         if self.question.format == "yes_no":
             found = yield from self._score(yes_no_options(), "")
             sure = found.confidence >= self.config.unsure_below
@@ -218,7 +218,10 @@ class _Form:
             return _verdict(found, verdict, verdict=verdict)
         if self.question.format == "choice":
             choices = self.question.choices
-            found = yield from self._score(choice_options(choices), "")
+            # A model that writes sentences is asked where its own one names a choice.
+            lead = lead_in(said, choices) if said else None
+            options = choice_options(choices, within=lead is not None)
+            found = yield from self._score(options, lead or "")
             index = int(found.best)
             named = {choices[int(name)]: p for name, p in found.probabilities.items()}
             return dataclasses.replace(_verdict(found, choices[index], choice=index), scores=named)

@@ -125,6 +125,23 @@ def test_choices_are_compared_per_token():
     assert set(read.scores) == set(choices)
 
 
+def test_a_choice_is_scored_where_the_models_own_sentence_names_one():
+    """Right after the working the model says neither; within its sentence it is sure."""
+    card = dataclasses.replace(CARD, scratchpad=True)
+    said = "<think>3 red</think>Mark 3 is red."
+    place = "<think>3 red</think>Mark 3 is "
+    likely = {(f"{place}red", False): 0.7, (f"{place}blue", False): 0.2}
+    scorer = FakeScorer(likely, says=said, card=card)
+    _, read = ask(scorer, "choice", choices=("Blue", "Red"))
+    assert scorer.prefixes == [place]
+    assert (read.choice, read.text, read.scratchpad) == (1, "Mark 3 is red.", "3 red")
+    assert read.warnings == ()
+    # A sentence that names none is scored right after the working.
+    other = FakeScorer({}, says="<think>3 red</think>I see.", card=card)
+    ask(other, "choice", choices=("Blue", "Red"))
+    assert other.prefixes == ["<think>3 red</think>"]
+
+
 def test_marks_are_listed_one_after_the_other():
     likely = {("2", False): 0.8, ("2, 3", False): 0.6, ("2", True): 0.2, ("2, 3", True): 0.9}
     _, read = ask(FakeScorer(likely), "marks")

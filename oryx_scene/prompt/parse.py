@@ -86,6 +86,21 @@ def working_of(raw: str) -> tuple[str, bool]:
     return raw[:end] + raw[end : len(raw) - len(raw[end:].lstrip())], True
 
 
+def lead_in(raw: str, choices: Iterable[str]) -> str | None:
+    """What ``raw`` says after its working up to the first of ``choices``; None without one.
+
+    "Mark 3 is red." leads in to "red" with "Mark 3 is ".
+    """
+    working, _ = working_of(raw)
+    answer = raw[len(working) :]
+    found = [
+        match.start()
+        for choice in choices
+        if (match := re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", answer, re.IGNORECASE))
+    ]
+    return answer[: min(found)] if found else None
+
+
 def named_numbers(text: str) -> tuple[int, ...]:
     """Numbers that ``text`` uses as marks, in order of first naming."""
     if _LIST_ONLY.match(text):

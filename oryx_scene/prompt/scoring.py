@@ -51,10 +51,15 @@ def yes_no_options() -> tuple[Option, ...]:
     )
 
 
-def choice_options(choices: Sequence[str]) -> tuple[Option, ...]:
-    """Each choice as a whole answer; its name is its index."""
+def choice_options(choices: Sequence[str], *, within: bool = False) -> tuple[Option, ...]:
+    """Each choice by its index: as a whole answer, or ``within`` a sentence that may go on."""
+    if not within:
+        return tuple(
+            Option(str(index), (Candidate(text, ends=True),)) for index, text in enumerate(choices)
+        )
     return tuple(
-        Option(str(index), (Candidate(text, ends=True),)) for index, text in enumerate(choices)
+        Option(str(index), tuple(Candidate(one) for one in dict.fromkeys((text, text.lower()))))
+        for index, text in enumerate(choices)
     )
 
 
