@@ -18,6 +18,7 @@ from oryx_scene.geometry.upright import z_is_up
 from oryx_scene.prompt.parse import named_numbers
 from oryx_scene.prompt.wording import (
     QuestionKind,
+    asked_axes,
     contact_facts,
     direction_facts,
     distance_facts,
@@ -153,7 +154,9 @@ def _fact(
         index = viewpoint_of(question, views)
         name = view_names([frame.camera for frame in views.frames])[index]
         if kind is QuestionKind.DIRECTION:
-            line = direction_facts(points_in_view(compared, views.frames[index]), name)
+            # "From left" names a view; only what is left of the question asks for a side.
+            axes = asked_axes(re.sub(_name_pattern(name.lower()), " ", question.lower()))
+            line = direction_facts(points_in_view(compared, views.frames[index]), name, axes)
         else:
             seen = points_in_view(marks.marks, views.frames[index])
             line = distance_facts(distance_pairs(question, marks.marks, seen), name)

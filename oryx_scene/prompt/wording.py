@@ -155,17 +155,39 @@ def height_facts(marks: Sequence[Mark]) -> str:
     return f"Measured heights, metres: {listed}."
 
 
-def direction_facts(seen: Sequence[tuple[int, tuple[float, float, float]]], viewpoint: str) -> str:
+SIDEWAYS, AHEAD = "right", "ahead"
+_SIDE_WORDS = re.compile(r"\b(?:left|right|leftmost|rightmost)\b")
+_DEPTH_WORDS = re.compile(r"\bin front\b|\bbehind\b|\bahead\b")
+
+
+def asked_axes(lowered: str) -> tuple[str, ...]:
+    """The directions that a question in small letters, without its viewpoint, is about."""
+    side, depth = bool(_SIDE_WORDS.search(lowered)), bool(_DEPTH_WORDS.search(lowered))
+    if side != depth:
+        return (SIDEWAYS,) if side else (AHEAD,)
+    return (SIDEWAYS, AHEAD)
+
+
+def direction_facts(
+    seen: Sequence[tuple[int, tuple[float, float, float]]],
+    viewpoint: str,
+    axes: Sequence[str] = (SIDEWAYS, AHEAD),
+) -> str:
     """Places as seen from a camera.
 
     Args:
         seen: (mark number, point in the camera's optical frame: x right, y down, z forward).
         viewpoint: name of that view.
+        axes: which directions to tell.
     """
     if not seen:
         return ""
+    told = [
+        (number, {SIDEWAYS: _metres(point[0]), AHEAD: _metres(point[2])}) for number, point in seen
+    ]
     listed = "; ".join(
-        f"{number} right {_metres(x)} ahead {_metres(z)}" for number, (x, _, z) in seen
+        " ".join([str(number), *(f"{axis} {values[axis]}" for axis in axes)])
+        for number, values in told
     )
     return f"Measured from {viewpoint}, metres: {listed}."
 

@@ -75,21 +75,29 @@ def _metres(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}"
 
 
-MEASURES = ("right", "ahead", "up", "away")
+MEASURES = ("right", "ahead", "at", "away")
 
 
-def verdict(measure: str, marks: tuple[int, int], values: tuple[float, float]) -> str:
-    """The working of a comparison, its verdict last: "3 right -0.4; 5 right 0.3; left"."""
+OPPOSITES = {"right": ("left", "right"), "ahead": ("front", "behind"), "at": ("below", "above")}
+
+
+def verdict(
+    measure: str, marks: tuple[int, int], values: tuple[float, float], asked: str = ""
+) -> str:
+    """The working of a comparison: "3 right -0.4; 5 right 0.3; left; right no".
+
+    Args:
+        measure: one of `MEASURES`; "away" compares distances and ends with the nearer mark.
+        marks, values: the two, metres.
+        asked: the word that a yes/no question has, one of `OPPOSITES`.
+    """
     a, b = marks
     less = values[0] < values[1]
-    said = {
-        "right": "left" if less else "right",
-        "ahead": "front" if less else "behind",
-        "up": "below" if less else "above",
-        "away": str(a if less else b),
-    }[measure]
     listed = f"{a} {measure} {_metres(values[0])}; {b} {measure} {_metres(values[1])}"
-    return f"{listed}; {said}"
+    if measure == "away":
+        return f"{listed}; {a if less else b}"
+    real = OPPOSITES[measure][0 if less else 1]
+    return f"{listed}; {real}; {asked} {'yes' if asked == real else 'no'}"
 
 
 def _article(word: str) -> str:
@@ -262,7 +270,7 @@ def _side(d: _Draw) -> Asked | None:
     if abs(xa - xb) < LEAST_SIDE_M:
         return None
     real = "left" if xa < xb else "right"
-    pad = verdict("right", (a.number, b.number), (xa, xb))
+    pad = verdict("right", (a.number, b.number), (xa, xb), asked)
     return _relation(d, "left_right", text, pad, f"{real} of", (a, b), real == asked)
 
 
@@ -284,7 +292,9 @@ def _front(d: _Draw) -> Asked | None:
         d,
         "front_behind",
         text,
-        verdict("ahead", (a.number, b.number), (za, zb)),
+        verdict(
+            "ahead", (a.number, b.number), (za, zb), "behind" if asked == "behind" else "front"
+        ),
         real,
         (a, b),
         real == asked,
@@ -304,7 +314,7 @@ def _above(d: _Draw) -> Asked | None:
             f"Is the middle of mark {a.number} {asked} that of mark {b.number}?",
         ]
     )
-    pad = verdict("up", (a.number, b.number), (za, zb))
+    pad = verdict("at", (a.number, b.number), (za, zb), asked)
     return _relation(d, "above_below", text, pad, real, (a, b), real == asked)
 
 

@@ -1,7 +1,8 @@
 """Drills: many comparisons of two numbers in one row, in the words of the scratchpad.
 
 Asked through whole scenes, a comparison is one token in eighty; here it is one in twelve, and costs
-no picture. What is learnt is the last step of a scratchpad: "3 right -0.4; 5 right 0.3; left".
+no picture. What is learnt are the last steps of a scratchpad: "3 right -0.4; 5 right 0.3; left;
+right no".
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import torch
 from torch import Tensor
 
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import MEASURES, verdict
+from oryx_scene.synth.questions import MEASURES, OPPOSITES, verdict
 
 # Lowest and highest value of each measure, metres, as rooms have them.
-SPANS = {"right": (-4.0, 4.0), "ahead": (0.2, 7.0), "up": (0.0, 2.2), "away": (0.1, 7.0)}
+SPANS = {"right": (-4.0, 4.0), "ahead": (0.2, 7.0), "at": (0.0, 2.2), "away": (0.1, 7.0)}
 # Every second pair is close, where comparing is hard.
 CLOSE_M = 0.8
 NUMBERS = 8
+# Words of a line that says what was asked; a line without that has three fewer.
+LONG = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class Drill:
 
 
 def one_comparison(rng: np.random.Generator) -> str:
-    """One line, verdict last."""
+    """One line with its verdict."""
     measure = str(rng.choice(MEASURES))
     low, high = SPANS[measure]
     first = round(float(rng.uniform(low, high)), 1)
@@ -47,7 +50,8 @@ def one_comparison(rng: np.random.Generator) -> str:
         spread = CLOSE_M if rng.random() < 0.5 else high - low
         second = round(float(np.clip(first + rng.uniform(-spread, spread), low, high)), 1)
     a, b = (int(n) for n in rng.permutation(np.arange(1, NUMBERS + 1))[:2])
-    return verdict(measure, (a, b), (first, second))
+    asked = str(rng.choice(OPPOSITES[measure])) if measure in OPPOSITES else ""
+    return verdict(measure, (a, b), (first, second), asked)
 
 
 def make_drill(
@@ -56,14 +60,16 @@ def make_drill(
     """Rows of ``each`` comparisons."""
     ids: list[list[int]] = []
     where, wanted = [], []
+    newline = tokenizer.encode_plain("\n")
     for _ in range(rows):
         row: list[int] = []
         for _ in range(each):
             line = tokenizer.encode_plain(one_comparison(rng))
-            row += line
-            where.append((len(ids), len(row) - 2))
-            wanted.append(line[-1])
-            row += tokenizer.encode_plain("\n")
+            # The verdict, and whether it is what was asked: the fourth last and the last word.
+            for at in (len(line) - 1,) if len(line) < LONG else (len(line) - 4, len(line) - 1):
+                where.append((len(ids), len(row) + at - 1))
+                wanted.append(line[at])
+            row += line + newline
         ids.append(row)
     longest = -(-max(map(len, ids)) // 16) * 16
     table = torch.zeros(rows, longest, dtype=torch.long)

@@ -22,7 +22,7 @@ from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E40
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     path = tmp_path_factory.mktemp("words")
-    words = " left right front behind above below ahead up away red ball yes no; 1 Is there a?"
+    words = " left right front behind above below ahead at away red ball yes no; 1 Is there a?"
     write_tokenizer(
         path, lexicon([words, " ".join(f" {w}" for w in (*COLOURS, *SHAPES, FURNITURE))])
     )
@@ -39,23 +39,26 @@ def sample():
 def test_every_verdict_of_a_drill_follows_from_its_two_numbers(tokenizer):
     rng = np.random.default_rng(0)
     for _ in range(200):
-        first, second, said = one_comparison(rng).split("; ")
+        first, second, said, *asked = one_comparison(rng).split("; ")
         (a, measure, x), (b, _, y) = first.split(), second.split()
         less = float(x) < float(y)
         words = {
             "right": ("left", "right"),
             "ahead": ("front", "behind"),
-            "up": ("below", "above"),
+            "at": ("below", "above"),
             "away": (a, b),
         }[measure]
         assert said == words[0 if less else 1]
+        assert (measure == "away") == (not asked)
+        for word, answer in [one.split() for one in asked]:
+            assert answer == ("yes" if word == said else "no")
 
 
 def test_a_drill_points_at_its_verdicts(tokenizer):
     drill = make_drill(tokenizer, np.random.default_rng(1), rows=3, each=4)
     following = drill.ids.flatten()[drill.where + 1]
     assert torch.equal(following, drill.wanted)
-    assert len(drill.wanted) == 12
+    assert 12 <= len(drill.wanted) <= 24
 
 
 def test_without_pictures_colours_and_shapes_are_given(tokenizer, sample):
