@@ -151,8 +151,15 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     def line(question):
         return fitting_facts(question, ViewSet((frame,)), found, "fit")
 
-    assert line("Is mark 1 left of mark 3?") == (
+    # The asked direction only; the name of the viewpoint asks for none.
+    assert line("From front, is mark 1 behind mark 3?") == (
+        "Measured from front, metres: 1 ahead 2.0; 3 ahead 2.0.",
+    )
+    assert line("Is mark 1 beside mark 3?") == (
         "Measured from front, metres: 1 right 0.5 ahead 2.0; 3 right 1.5 ahead 2.0.",
+    )
+    assert line("Is mark 1 left of mark 3?") == (
+        "Measured from front, metres: 1 right 0.5; 3 right 1.5.",
     )
     assert line("Which mark is nearest to mark 3?") == (
         "Measured distances, metres: 3 to 2 0.5; 3 to 1 1.0.",
