@@ -182,14 +182,14 @@ def direction_facts(
     """
     if not seen:
         return ""
-    told = [
-        (number, {SIDEWAYS: _metres(point[0]), AHEAD: _metres(point[2])}) for number, point in seen
+    # Each value right after its mark: what is looked up by one word is looked up reliably.
+    index = {SIDEWAYS: 0, AHEAD: 2}
+    lists = [
+        f"metres {axis}: "
+        + "; ".join(f"{number} {_metres(point[index[axis]])}" for number, point in seen)
+        for axis in axes
     ]
-    listed = "; ".join(
-        " ".join([str(number), *(f"{axis} {values[axis]}" for axis in axes)])
-        for number, values in told
-    )
-    return f"Measured from {viewpoint}, metres: {listed}."
+    return f"Measured from {viewpoint}, {'; '.join(lists)}."
 
 
 def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "") -> str:

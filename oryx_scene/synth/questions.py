@@ -1,7 +1,7 @@
 """Questions about a marked scene with exactly known answers, in several wordings.
 
-Every answer begins by restating a mark, directly or in its scratchpad: a small model finds the mark
-in the pictures only when it has just said it. The scratchpad copies measured numbers from the facts
+What the pictures show of a mark is said right after its number: a small model finds the mark in the
+pictures only when it has just said it. The scratchpad copies measured numbers from the facts
 in the prompt and lists what the pictures show; each verdict follows its evidence at once. Close
 calls are not asked. Knows text and geometry, no pixels and no model.
 """
@@ -45,7 +45,7 @@ class Asked:
     @property
     def target(self) -> str:
         """What the model is taught to write."""
-        return f"<think>{self.scratchpad}</think>{self.answer}" if self.scratchpad else self.answer
+        return f"<think> {self.scratchpad}</think>{self.answer}" if self.scratchpad else self.answer
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ OPPOSITES = {"right": ("left", "right"), "ahead": ("front", "behind"), "at": ("b
 def verdict(
     measure: str, marks: tuple[int, int], values: tuple[float, float], asked: str = ""
 ) -> str:
-    """The working of a comparison: "3 right -0.4; 5 right 0.3; left; right no".
+    """The working of a comparison: "right 3 -0.4; 5 0.3; left; right no".
 
     Args:
         measure: one of `MEASURES`; "away" compares distances and ends with the nearer mark.
@@ -93,7 +93,7 @@ def verdict(
     """
     a, b = marks
     less = values[0] < values[1]
-    listed = f"{a} {measure} {_metres(values[0])}; {b} {measure} {_metres(values[1])}"
+    listed = f"{measure} {a} {_metres(values[0])}; {b} {_metres(values[1])}"
     if measure == "away":
         return f"{listed}; {a if less else b}"
     real = OPPOSITES[measure][0 if less else 1]

@@ -1,7 +1,7 @@
 """Drills: many comparisons of two numbers in one row, in the words of the scratchpad.
 
 Asked through whole scenes, a comparison is one token in eighty; here it is one in twelve, and costs
-no picture. What is learnt are the last steps of a scratchpad: "3 right -0.4; 5 right 0.3; left;
+no picture. What is learnt is to look values up and to end a scratchpad: "right 3 -0.4; 5 0.3; left;
 right no".
 """
 
@@ -22,7 +22,7 @@ SPANS = {"right": (-4.0, 4.0), "ahead": (0.2, 7.0), "at": (0.0, 2.2), "away": (0
 CLOSE_M = 0.8
 NUMBERS = 8
 # Words of a line that says what was asked; a line without that has three fewer.
-LONG = 12
+LONG = 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,38 +40,43 @@ class Drill:
     wanted: Tensor
 
 
-def one_comparison(rng: np.random.Generator) -> str:
-    """One line with its verdict."""
+def one_comparison(rng: np.random.Generator) -> tuple[str, str]:
+    """Measured values of some marks in the words of the facts, and a comparison of two of them."""
     measure = str(rng.choice(MEASURES))
     low, high = SPANS[measure]
-    first = round(float(rng.uniform(low, high)), 1)
-    second = first
-    while second == first:
+    marks = rng.permutation(np.arange(1, NUMBERS + 1))[: int(rng.integers(2, 5))].tolist()
+    values = [round(float(rng.uniform(low, high)), 1)]
+    while len(values) < len(marks):
         spread = CLOSE_M if rng.random() < 0.5 else high - low
-        second = round(float(np.clip(first + rng.uniform(-spread, spread), low, high)), 1)
-    a, b = (int(n) for n in rng.permutation(np.arange(1, NUMBERS + 1))[:2])
+        value = round(float(np.clip(values[0] + rng.uniform(-spread, spread), low, high)), 1)
+        if value not in values:
+            values.append(value)
+    facts = "; ".join(f"{n} {v + 0.0:.1f}" for n, v in sorted(zip(marks, values, strict=True)))
+    i, j = rng.permutation(len(marks))[:2].tolist()
     asked = str(rng.choice(OPPOSITES[measure])) if measure in OPPOSITES else ""
-    return verdict(measure, (a, b), (first, second), asked)
+    return f" {facts}.", verdict(measure, (marks[i], marks[j]), (values[i], values[j]), asked)
 
 
 def make_drill(
-    tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 16, each: int = 20
+    tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 16, each: int = 10
 ) -> Drill:
-    """Rows of ``each`` comparisons."""
+    """Rows of ``each`` comparisons; to be learnt are the two values, the verdict and yes or no."""
     ids: list[list[int]] = []
     where, wanted = [], []
     newline = tokenizer.encode_plain("\n")
     for _ in range(rows):
         row: list[int] = []
         for _ in range(each):
-            line = tokenizer.encode_plain(one_comparison(rng))
-            # The verdict, and whether it is what was asked: the fourth last and the last word.
-            for at in (len(line) - 1,) if len(line) < LONG else (len(line) - 4, len(line) - 1):
+            facts, compared = one_comparison(rng)
+            row += tokenizer.encode_plain(facts)
+            line = tokenizer.encode_plain(f" {compared}")
+            # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
+            for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]:
                 where.append((len(ids), len(row) + at - 1))
                 wanted.append(line[at])
             row += line + newline
         ids.append(row)
-    longest = -(-max(map(len, ids)) // 16) * 16
+    longest = -(-max(map(len, ids)) // 32) * 32
     table = torch.zeros(rows, longest, dtype=torch.long)
     for index, row in enumerate(ids):
         table[index, : len(row)] = torch.tensor(row)

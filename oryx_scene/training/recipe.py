@@ -110,7 +110,7 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2400, 900, 60, 650, 550),
+    "cpu": Recipe(11000, 2800, 1100, 60, 650, 550),
     "tiny": Recipe(6, 2, 1, 1, 2, 1),
 }
 

@@ -60,7 +60,7 @@ def test_facts_round_and_never_say_minus_zero():
     mark = Mark(3, (), position=(1.24, -0.04, 0.26), frame_id="map")
     assert position_facts([mark]) == "Measured places in map, metres: 3 x 1.2 y 0.0 z 0.3."
     assert direction_facts([(3, (0.5, -0.2, 2.0))], "front") == (
-        "Measured from front, metres: 3 right 0.5 ahead 2.0."
+        "Measured from front, metres right: 3 0.5; metres ahead: 3 2.0."
     )
 
 
@@ -153,13 +153,13 @@ def test_facts_name_only_the_marks_that_are_asked_for():
 
     # The asked direction only; the name of the viewpoint asks for none.
     assert line("From front, is mark 1 behind mark 3?") == (
-        "Measured from front, metres: 1 ahead 2.0; 3 ahead 2.0.",
+        "Measured from front, metres ahead: 1 2.0; 3 2.0.",
     )
     assert line("Is mark 1 beside mark 3?") == (
-        "Measured from front, metres: 1 right 0.5 ahead 2.0; 3 right 1.5 ahead 2.0.",
+        "Measured from front, metres right: 1 0.5; 3 1.5; metres ahead: 1 2.0; 3 2.0.",
     )
     assert line("Is mark 1 left of mark 3?") == (
-        "Measured from front, metres: 1 right 0.5; 3 right 1.5.",
+        "Measured from front, metres right: 1 0.5; 3 1.5.",
     )
     assert line("Which mark is nearest to mark 3?") == (
         "Measured distances, metres: 3 to 2 0.5; 3 to 1 1.0.",
