@@ -1,6 +1,6 @@
-"""Drills: many comparisons of two numbers in one row, in the words of the scratchpad.
+"""Drills: many comparisons of two numbers, in the words of the scratchpad.
 
-Asked through whole scenes, a comparison is one token in eighty; here it is one in twelve, and costs
+Asked through whole scenes, a comparison is one token in eighty; here it is one in ten, and costs
 no picture. What is learnt is to look values up and to end a scratchpad: "right 3 -0.4; 5 0.3; left;
 right no".
 """
@@ -57,26 +57,25 @@ def one_comparison(rng: np.random.Generator) -> tuple[str, str]:
     return f" {facts}.", verdict(measure, (marks[i], marks[j]), (values[i], values[j]), asked)
 
 
-def make_drill(
-    tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 16, each: int = 10
-) -> Drill:
-    """Rows of ``each`` comparisons; to be learnt are the two values, the verdict and yes or no."""
+def make_drill(tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 128) -> Drill:
+    """One comparison a row; to be learnt are the two values, the verdict and yes or no.
+
+    Several in one row would tell the same mark several values.
+    """
     ids: list[list[int]] = []
     where, wanted = [], []
-    newline = tokenizer.encode_plain("\n")
     for _ in range(rows):
-        row: list[int] = []
-        for _ in range(each):
-            facts, compared = one_comparison(rng)
-            row += tokenizer.encode_plain(facts)
-            line = tokenizer.encode_plain(f" {compared}")
-            # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
-            for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]:
-                where.append((len(ids), len(row) + at - 1))
-                wanted.append(line[at])
-            row += line + newline
-        ids.append(row)
-    longest = -(-max(map(len, ids)) // 32) * 32
+        facts, compared = one_comparison(rng)
+        line = tokenizer.encode_plain(f" {compared}")
+        # Between facts and scratchpad a question names the marks: not what follows there is meant.
+        a, b = compared.split()[1], compared.split()[3]
+        row = tokenizer.encode_plain(f"{facts} mark {a} of mark {b}?")
+        # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
+        for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]:
+            where.append((len(ids), len(row) + at - 1))
+            wanted.append(line[at])
+        ids.append(row + line)
+    longest = -(-max(map(len, ids)) // 8) * 8
     table = torch.zeros(rows, longest, dtype=torch.long)
     for index, row in enumerate(ids):
         table[index, : len(row)] = torch.tensor(row)

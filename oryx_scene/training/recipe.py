@@ -86,23 +86,24 @@ class Recipe:
             ),
             Stage(
                 *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
-                *(NO_PICTURES, 1.0, 16, True),
+                *(NO_PICTURES, 1.0, 128, True),
                 final=0.5,
             ),
             Stage(
                 *("look", self.look, 8, 1e-3, 0.0, 1.0, 12, LOOKING, (2, 4), TOWER),
+                drills=64,
                 final=0.5,
             ),
             Stage(
                 *("answers", self.answers, 8, 1.2e-3, 0.0, 1.0, 24, ASKING, (2, 4), TOWER),
                 readings=0.25,
-                drills=8,
+                drills=128,
                 final=0.4,
             ),
             Stage(
                 *("together", self.together, 8, 6e-4, 0.3, 1.0, 24, ASKING, (1, 2, 4)),
                 readings=0.15,
-                drills=4,
+                drills=64,
                 final=0.03,
             ),
         )
@@ -110,7 +111,7 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 60, 650, 550),
+    "cpu": Recipe(11000, 2800, 1100, 40, 450, 330),
     "tiny": Recipe(6, 2, 1, 1, 2, 1),
 }
 

@@ -58,7 +58,7 @@ def test_every_verdict_of_a_drill_follows_from_its_two_numbers(tokenizer):
 
 
 def test_a_drill_points_at_its_verdicts(tokenizer):
-    drill = make_drill(tokenizer, np.random.default_rng(1), rows=3, each=4)
+    drill = make_drill(tokenizer, np.random.default_rng(1), rows=12)
     following = drill.ids.flatten()[drill.where + 1]
     assert torch.equal(following, drill.wanted)
     assert 36 <= len(drill.wanted) <= 48
