@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--card", type=Path, metavar="FOLDER", help="write README.md into this checkpoint folder"
     )
     parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FOLDER",
+        help="write answer_calibration.json there, fitted on half of the scored answers",
+    )
+    parser.add_argument(
         "--read", type=Path, metavar="FILE", help="take an earlier JSON object, ask nothing"
     )
 
@@ -70,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask, judge, print the tables."""
     from oryx_scene.errors import ConfigError
-    from oryx_scene.evaluation.model_card import write_card
+    from oryx_scene.evaluation.model_card import write_calibration, write_card
     from oryx_scene.evaluation.scene_report import tables
     from oryx_scene.files import write_json
 
@@ -81,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.out, report)
     if args.card is not None:
         print(f"{write_card(args.card, report)}: written", file=sys.stderr)
+    if args.calibrate is not None:
+        print(f"{write_calibration(args.calibrate, report)}: written", file=sys.stderr)
     print(json.dumps(report) if args.json else "\n".join(tables(report)))
     return 0
 

@@ -1,7 +1,8 @@
-"""The model card of a checkpoint folder: what it is, how it was made, how right it is, its limits.
+"""What an evaluation leaves in a checkpoint folder: the model card and the calibration.
 
-Everything is taken from the folder's own config.json and from the JSON of `oryx-scene eval scenes`;
-what neither states is said to be unknown.
+The card says what the model is, how it was made, how right it is and where its limits are, all from
+the folder's own config.json and the JSON of `oryx-scene eval scenes`; what neither states is said
+to be unknown.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from oryx_scene.answerer import FormCalibration
 from oryx_scene.errors import ConfigError
 from oryx_scene.evaluation.scene_report import (
     MEANINGS,
@@ -18,11 +20,13 @@ from oryx_scene.evaluation.scene_report import (
     errors_line,
     kinds_table,
 )
-from oryx_scene.files import write_bytes
+from oryx_scene.files import write_bytes, write_json
 from oryx_scene.model.load import WEIGHTS, revision_of
 from oryx_scene.model.weights import read_json
+from oryx_scene.prompt.calibration import FILE_NAME as CALIBRATION
+from oryx_scene.prompt.calibration import calibration_dict
 
-FILE_NAME = "README.md"
+CARD = "README.md"
 # Keys of config.json's "oryx_scene" and what they are called in the card.
 MADE_BY = (
     ("command", "command"),
@@ -47,15 +51,48 @@ def write_card(folder: Path, report: dict[str, Any]) -> Path:
         OutputError: it cannot be written.
     """
     config = read_json(folder, "config.json")
+    _check_about(folder, report)
+    path = folder / CARD
+    write_bytes(path, card_text(config, report, _megabytes(folder)).encode("utf-8"))
+    return path
+
+
+def write_calibration(folder: Path, report: dict[str, Any]) -> Path:
+    """Write what was fitted on the report's yes/no answers as ``folder``/answer_calibration.json.
+
+    Raises:
+        ConfigError: other weights, answers that were calibrated already, too few of them, or a fit
+            that does not help on the answers kept back from it.
+        OutputError: it cannot be written.
+    """
+    _check_about(folder, report)
+    own = report.get("calibration", {})
+    fitted = own.get("fitted")
+    if report["calibrated"] or fitted is None:
+        raise ConfigError(
+            "these answers cannot be calibrated on: too few were scored, or they were calibrated.",
+            hint="evaluate with --beside scored, without answer_calibration.json in the folder",
+        )
+    if fitted["error_after"] >= fitted["error_before"]:
+        raise ConfigError(
+            f"calibration does not help: error {fitted['error_after']} instead of "
+            f"{fitted['error_before']}.",
+            hint="leave the model's own probabilities",
+        )
+    source = f"half of {own['answers']} yes/no answers about unseen synthetic scenes"
+    found = FormCalibration(fitted["scale"], fitted["bias"], own["answers"] // 2, source)
+    path = folder / CALIBRATION
+    write_json(path, calibration_dict({"yes_no": found}))
+    return path
+
+
+def _check_about(folder: Path, report: dict[str, Any]) -> None:
     revision = revision_of(folder)
     if report["revision"] != revision:
         raise ConfigError(
             f"the evaluation is about revision {report['revision']}, {folder} holds {revision}.",
             hint="evaluate these weights",
         )
-    path = folder / FILE_NAME
-    write_bytes(path, card_text(config, report, _megabytes(folder)).encode("utf-8"))
-    return path
 
 
 def _megabytes(folder: Path) -> float:

@@ -63,13 +63,14 @@ def as_report(done: Done, about: dict[str, Any]) -> dict[str, Any]:
         "revision": card.revision if card else "",
         "dtype": card.dtype if card else "",
         "device": card.device if card else "",
+        "calibrated": bool(card and "yes_no" in card.calibration),
         "seconds": round(done.seconds, 1),
         "goals": {**GOALS, "position_error_m": POSITION_GOAL_M},
         "conditions": {
             name: {
                 "what": _what(name),
                 "scenes": done.scenes[name],
-                **_means(kinds),
+                **_means(name, kinds),
                 "kinds": {kind: kinds[kind].as_dict() for kind in KINDS if kind in kinds},
             }
             for name, kinds in done.scores.items()
@@ -87,10 +88,12 @@ def _what(name: str) -> str:
     return BESIDE[name].what if name in BESIDE else SETTINGS[name].what
 
 
-def _means(kinds: dict[str, KindScore]) -> dict[str, float | None]:
-    """Mean accuracy over types, which are asked about equally often."""
+def _means(condition: str, kinds: dict[str, KindScore]) -> dict[str, float | None]:
+    """Mean accuracy over types, asked about equally often; none where few types are asked."""
 
     def mean(names: Sequence[str]) -> float | None:
+        if condition in BESIDE and BESIDE[condition].scored:
+            return None
         found = [kinds[name].accuracy for name in names if name in kinds and kinds[name].asked]
         return round(sum(found) / len(found), 4) if found else None
 
@@ -175,7 +178,7 @@ def errors_line(report: dict[str, Any]) -> str:
     """One sentence about numbers in metres; "" where none was asked for."""
     kinds = report["conditions"][PLAIN.name]["kinds"]
     found = [
-        f"{kind} {one['error_m']['median']} ({one['error_m']['p90']})"
+        f"{kind} {_share(one['error_m']['median'], 2)} ({_share(one['error_m']['p90'], 2)})"
         for kind, one in kinds.items()
         if "error_m" in one
     ]

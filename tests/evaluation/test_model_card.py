@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -7,13 +8,14 @@ pytest.importorskip("transformers", reason="the extra 'model' is not installed")
 
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ConfigError
-from oryx_scene.evaluation.model_card import write_card
+from oryx_scene.evaluation.model_card import write_calibration, write_card
 from oryx_scene.evaluation.scene_report import as_report
 from oryx_scene.evaluation.scene_runs import Done
-from oryx_scene.evaluation.scene_scores import KindScore
+from oryx_scene.evaluation.scene_scores import KindScore, reliability
 from oryx_scene.frames import Question
 from oryx_scene.model.load import revision_of
 from oryx_scene.model.random_model import write_random_checkpoint
+from oryx_scene.prompt.calibration import load_calibration
 from oryx_scene.synth.questions import Asked
 
 TOLD = {
@@ -79,6 +81,28 @@ def test_a_card_about_other_weights_is_refused(folder):
     with pytest.raises(ConfigError, match="about revision abc"):
         write_card(folder, report_about("abc"))
     assert not (folder / "README.md").exists()
+
+
+def test_a_calibration_is_written_where_it_helps(folder, tmp_path, capsys):
+    report = report_about(revision_of(folder))
+    with pytest.raises(ConfigError, match="too few"):
+        write_calibration(folder, report)
+    sure = [(0.95, index % 4 != 0) for index in range(400)]
+    report["calibration"] = reliability(sure)
+    with pytest.raises(ConfigError, match="calibrated"):
+        write_calibration(folder, {**report, "calibrated": True})
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert main(["eval", "scenes", "--read", str(path), "--calibrate", str(folder)]) == 0
+    capsys.readouterr()
+    found = load_calibration(folder)["yes_no"]
+    assert found.samples == 200 and "400 yes/no answers" in found.source
+    # 95 % of probability is said as about the 75 % that are right.
+    log_odds = found.scale * math.log(0.95 / 0.05) + found.bias
+    assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(0.75, abs=0.06)
+    report["calibration"]["fitted"]["error_after"] = 0.9
+    with pytest.raises(ConfigError, match="does not help"):
+        write_calibration(folder, report)
 
 
 def test_the_command_writes_it_from_an_earlier_evaluation(folder, tmp_path, capsys):
