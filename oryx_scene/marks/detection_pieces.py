@@ -73,6 +73,9 @@ def find_pieces(
         with_depth: cut by depth; views without it carry no pieces then.
         config: ``min_area_share``.
         left_out: reasons are added here.
+
+    Raises:
+        SourceError: a mask of another size than its picture.
     """
     by_view: dict[int, list[Detection]] = defaultdict(list)
     for detection in detections:
@@ -135,12 +138,12 @@ def _as_piece(
     view: int, frame: Frame, detection: Detection, mask: NDArray[np.bool_], with_depth: bool
 ) -> Piece | None:
     if not with_depth:
-        seen = _cutout(mask if detection.polygons else _rounded(mask))
+        seen = _cutout(mask if detection.outlined else _rounded(mask))
         return Piece(view, detection, seen, np.zeros((0, 3)), None)
     assert frame.depth is not None and frame.intrinsics is not None
     assert frame.T_fixed_camera is not None
     z = frame.depth[::STEP, ::STEP].astype(np.float64)
-    thing = _in_front(mask, z, bool(detection.polygons))
+    thing = _in_front(mask, z, detection.outlined)
     if int(thing.sum()) < LEAST_CELLS:
         return None
     v, u = np.nonzero(thing)

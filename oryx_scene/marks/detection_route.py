@@ -62,6 +62,9 @@ def find_detected(
         detections: of any frames; those of other frames are counted and left out.
         config: limits.
         question: objects whose label it names come first.
+
+    Raises:
+        SourceError: a detection's mask is of another size than its picture.
     """
     config = config or MarksConfig()
     order = sorted_views(views.frames)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.errors import SourceError
+from oryx_scene.marks.run_length import RunLengths, read_runs
 
 Box = tuple[float, float, float, float]
 
@@ -32,7 +33,8 @@ class Detection:
         box: (u0, v0, u1, v1) pixels of the received picture, inclusive.
         label: what the detector calls it, "" if nothing.
         score: 0..1.
-        polygons: outlines, each (n, 2) received pixels; () where only the box is known.
+        polygons: outlines, each (n, 2) received pixels; () where they are not known.
+        runs: the mask as run lengths, None where it is not known so; it wins over ``polygons``.
     """
 
     camera: str
@@ -41,9 +43,28 @@ class Detection:
     label: str = ""
     score: float = 1.0
     polygons: tuple[NDArray[np.float64], ...] = ()
+    runs: RunLengths | None = None
+
+    @property
+    def outlined(self) -> bool:
+        """Whether more than the box is known."""
+        return bool(self.polygons) or self.runs is not None
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """(height, width) pixels inside the outlines, or inside the box without any."""
+        """(height, width) pixels of the mask, else inside the outlines, else inside the box.
+
+        Raises:
+            SourceError: the mask is one of pictures of another size.
+        """
+        if self.runs is not None:
+            if (self.runs.height, self.runs.width) != (height, width):
+                raise SourceError(
+                    f"detection of camera '{self.camera}' at {self.stamp_ns} ns",
+                    f"its mask is {self.runs.width}x{self.runs.height} pixels, the received "
+                    f"picture {width}x{height}.",
+                    hint="run the detector on the pictures as they were received",
+                )
+            return self.runs.mask
         canvas = np.zeros((height, width), np.uint8)
         if self.polygons:
             outlines = [np.rint(polygon).astype(np.int32) for polygon in self.polygons]
@@ -142,8 +163,12 @@ class _Reader:
         names: Mapping[object, str],
     ) -> Detection:
         box = self._box(item.get("bbox"), f"{place}.bbox")
-        polygons = self._polygons(item.get("segmentation"), f"{place}.segmentation")
-        if box is None and polygons:
+        shape = item.get("segmentation")
+        runs = self._runs(shape, f"{place}.segmentation") if isinstance(shape, dict) else None
+        polygons = () if runs else self._polygons(shape, f"{place}.segmentation")
+        if runs is not None:
+            box = runs.box or box
+        elif box is None and polygons:
             every = np.concatenate(polygons)
             low, high = every.min(axis=0), every.max(axis=0)
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
@@ -155,7 +180,7 @@ class _Reader:
         score = self.number(item.get("score", 1.0), f"{place}.score")
         if not 0.0 <= score <= 1.0:
             raise self.wrong(f"{place}.score", "0..1", score)
-        return Detection(image[0], image[1], box, label.strip(), score, polygons)
+        return Detection(image[0], image[1], box, label.strip(), score, polygons, runs)
 
     def _box(self, value: object, place: str) -> Box | None:
         if value is None:
@@ -166,15 +191,17 @@ class _Reader:
         u, v, width, height = numbers
         return u, v, u + width - 1.0, v + height - 1.0
 
+    def _runs(self, value: Mapping[str, Any], place: str) -> RunLengths:
+        try:
+            return read_runs(value.get("size"), value.get("counts"))
+        except ValueError as err:
+            raise SourceError(
+                self._name, f"{place}: {err}.", hint="see docs/detections.md"
+            ) from err
+
     def _polygons(self, value: object, place: str) -> tuple[NDArray[np.float64], ...]:
         if value is None or value == []:
             return ()
-        if isinstance(value, dict):
-            raise SourceError(
-                self._name,
-                f"{place}: run-length masks are not read.",
-                hint="write the mask's outline as polygons, or only its bbox",
-            )
         found = []
         for part in self.sequence(value, place):
             numbers = [self.number(item, place) for item in self.sequence(part, place)]

@@ -133,7 +133,8 @@ def hidden_shares(mask: NDArray[np.bool_], radius: float) -> FloatArray:
     v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = (u * u + v * v <= radius * radius).astype(np.float32)
     covered = cv2.filter2D(mask.astype(np.float32), -1, disc, borderType=cv2.BORDER_CONSTANT)
-    shares: FloatArray = np.rint(covered) / max(1, int(mask.sum()))
+    # In double precision: a fifth in single precision is more than a fifth.
+    shares: FloatArray = np.rint(covered).astype(np.float64) / max(1, int(mask.sum()))
     return shares
 
 

@@ -17,6 +17,7 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detection_pieces import NO_FRAME, TWICE, UNSURE
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Detection, load_detections, parse_detections
+from oryx_scene.marks.run_length import RunLengths
 
 SIZE = (180, 240)
 OFFICE = "tests/data/office_rgbd"
@@ -44,6 +45,13 @@ def detections_of(views, world, masks=False):
                 )
             )
     return found
+
+
+def runs_of(mask):
+    down = mask.T.ravel()
+    ends = np.flatnonzero(np.diff(down)) + 1
+    lengths = np.diff([0, *ends, down.size])
+    return RunLengths(*mask.shape, np.concatenate([[0] * int(down[0]), lengths]).astype(np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +83,25 @@ def test_labels_and_numbers_agree_over_views(scene, masks):
         true = int(scene.views.frames[o.view].labels[int(o.v), int(o.u)])
         assert mark.label == shapes[true].shape
         assert np.linalg.norm(np.subtract(mark.position, shapes[true].position)) < 0.3
+
+
+def test_run_length_masks_are_as_good_as_outlines(scene):
+    boxes = detections_of(scene.views, scene.world)
+    frames = {(f.camera, f.stamp_ns): f for f in scene.views.frames}
+    shapes = {thing.shape: thing.object_id for thing in scene.world.objects}
+    masked = []
+    for item in boxes:
+        frame = frames[item.camera, item.stamp_ns]
+        same = [thing for thing in scene.world.objects if thing.shape == item.label]
+        if len(same) == 1:
+            mask = frame.labels == shapes[item.label]
+            masked.append(dataclasses.replace(item, runs=runs_of(mask)))
+    counts = judged(scene, find_detected(scene.views, masked))
+    assert counts.right >= 10
+    assert counts.wrong == 0
+    small = dataclasses.replace(masked[0], runs=RunLengths(1, 2, np.array([1, 1])))
+    with pytest.raises(SourceError, match="its mask is 2x1 pixels, the received picture 240x180"):
+        find_detected(scene.views, [small])
 
 
 def test_double_detections_get_one_number(scene, detections):
@@ -160,6 +187,18 @@ def test_outlines_are_read():
     assert one.mask(20, 20).sum() == 121
 
 
+def test_run_length_masks_of_a_file_give_box_and_pixels():
+    packed = {"size": [6, 9], "counts": "=3300NN02200;"}
+    plain = {"size": [6, 9], "counts": [13, 3, 3, 3, 3, 1, 1, 1, 3, 3, 3, 3, 14]}
+    for shape in (packed, plain):
+        entry = {"image_id": 1, "label": "cup", "segmentation": shape}
+        (one,) = parse_detections({**GOOD, "annotations": [entry]})
+        assert one.box == (2.0, 1.0, 6.0, 3.0)
+        assert one.outlined
+        assert one.mask(6, 9).sum() == 14
+        assert not one.mask(6, 9)[2, 4]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -174,7 +213,7 @@ def test_outlines_are_read():
         ({**GOOD, "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 2}]}, r"0\.\.1"),
         (
             {**GOOD, "annotations": [{"image_id": 1, "segmentation": {"counts": "a"}}]},
-            r"run-length masks are not read",
+            r"annotations\[0\]\.segmentation: size must be",
         ),
     ],
 )
