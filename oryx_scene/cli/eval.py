@@ -1,4 +1,4 @@
-"""`oryx-scene eval TASK`: measures a part of the library on synthetic scenes with known truth.
+"""`oryx-scene eval TASK`: measures a part of the library against what is known to be true.
 
 A task is a module `eval_<task>` in this package with ``HELP``, ``add_arguments(parser)`` and
 ``run(args) -> int``, like a command; it imports what is heavy inside ``run``.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
-HELP = "Measure a part of the library on unseen synthetic scenes: a table and one JSON object."
-TASKS = ("marks", "changed", "scenes")
+HELP = "Measure a part of the library against known truth: a table and one JSON object."
+TASKS = ("marks", "curves", "recording", "changed", "scenes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

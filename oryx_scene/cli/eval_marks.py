@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "first": args.first,
         "max_marks": args.max_marks,
         "size": args.size,
-        "conditions": [_plain(result.as_dict()) for result in results],
+        "conditions": [without_nan(result.as_dict()) for result in results],
     }
     if args.out is not None:
         write_json(args.out, report)
@@ -72,9 +72,11 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> list[ConditionResult]:
     from tqdm import tqdm
 
+    from oryx_scene.cli.common import picture_size
     from oryx_scene.evaluation.mark_worlds import CONDITIONS
     from oryx_scene.evaluation.marks import run_condition
 
+    width, height = picture_size(args.size)
     names = args.conditions or list(CONDITIONS)
     unknown = [name for name in names if name not in CONDITIONS]
     if unknown:
@@ -92,27 +94,19 @@ def _run(args: argparse.Namespace) -> list[ConditionResult]:
                     CONDITIONS[name],
                     scenes,
                     max_marks=args.max_marks,
-                    size=_size(args.size),
+                    size=(height, width),
                     on_scene=lambda _, bar=bar: bar.update(),  # type: ignore[misc]
                 )
             )
     return results
 
 
-def _size(text: str) -> tuple[int, int]:
-    """(height, width) of "640x480"."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ConfigError(f"--size '{text}' is no size.", hint="e.g. --size 640x480")
-    return int(height), int(width)
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN: null."""
+def without_nan(value: Any) -> Any:
+    """``value`` with null for NaN, which JSON does not know."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
