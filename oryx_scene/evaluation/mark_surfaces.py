@@ -25,7 +25,7 @@ from oryx_scene.frames import (
 )
 from oryx_scene.geometry.camera import project, unproject
 from oryx_scene.geometry.transforms import invert, transform_points
-from oryx_scene.marks.patches import compare_colours
+from oryx_scene.marks.hues import compare_colours
 from oryx_scene.marks.revisit import TOLERANCE_M, TOLERANCE_SHARE
 from oryx_scene.marks.view_grid import usable
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from oryx_scene.frames import FloatArray
-from oryx_scene.marks.patches import LEAST_RATIO, compare_colours
+from oryx_scene.marks.hues import LEAST_RATIO, compare_colours
 from oryx_scene.marks.votes import Ballot
 
 IntArray = NDArray[np.int64]

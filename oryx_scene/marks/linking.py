@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray
-from oryx_scene.marks.patches import LEAST_RATIO, SAME_COLOUR, compare_colours
+from oryx_scene.marks.hues import LEAST_RATIO, SAME_COLOUR, compare_colours
 from oryx_scene.marks.votes import Ballot
 
 # Least votes, and least share of the seen points, that make a link.

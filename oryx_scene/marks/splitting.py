@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.marks.linking import LEAST_SHARE, LEAST_VOTES
-from oryx_scene.marks.patches import Labels
+from oryx_scene.marks.view_grid import Labels
 from oryx_scene.marks.votes import Ballot
 
 IntArray = NDArray[np.int64]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray
+from oryx_scene.marks.hues import LEAST_RATIO, SAME_COLOUR, compare_colours
 from oryx_scene.marks.linking import ACROSS_VIEWS, LEAST_SHARE, LEAST_VOTES
-from oryx_scene.marks.patches import LEAST_RATIO, SAME_COLOUR, compare_colours
 from oryx_scene.marks.votes import CutView, Samples, carry
 
 IntArray = NDArray[np.int64]

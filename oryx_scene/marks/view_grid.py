@@ -17,6 +17,7 @@ from oryx_scene.geometry.camera import normalised_rays
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Labels = NDArray[np.int32]
 
 CELLS_ACROSS = 160
 NEAREST_M = 0.1

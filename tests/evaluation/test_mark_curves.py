@@ -58,7 +58,7 @@ def test_the_command_measures_all_points(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(mark_curves, "NOISE", (0.0, 1.0))
     monkeypatch.setattr(mark_curves, "VIEWS", (4,))
     out = tmp_path / "curves.json"
-    arguments = ["eval", "curves", "--scenes", "1", "--size", "96x72", "--out", str(out)]
+    arguments = ["eval", "curves", "--scenes", "1", "--size", "160x120", "--out", str(out)]
     assert main(arguments) == 0
     found = json.loads(out.read_text())
     assert len(found["noise"]) == 4

@@ -11,6 +11,7 @@ from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SceneMismatchError
 from oryx_scene.evaluation.changes import judge_pair, make_pair
+from oryx_scene.evaluation.mark_worlds import ROUGH
 from oryx_scene.frames import MarkSet, ViewSet
 from oryx_scene.marks.changed import what_changed
 from oryx_scene.marks.config import MarksConfig
@@ -50,6 +51,13 @@ def test_the_same_scene_has_not_changed(pair):
     marks, _, changes = compare(pair.before, pair.before)
     assert not changes.changed
     assert {a for a, _ in changes.stayed} == {mark.number for mark in marks.marks}
+
+
+@pytest.mark.parametrize("index", [105, 128, 131])
+def test_what_wrong_poses_shift_has_not_moved(index):
+    noisy = make_pair(index, ROUGH)
+    before, after, changes = compare(noisy.before, noisy.after)
+    assert judge_pair(noisy, changes, before, after).false["moved"] == 0
 
 
 def test_what_nobody_looked_at_again_is_unknown(pair):
