@@ -64,13 +64,29 @@ def test_the_order_of_the_views_does_not_matter(scene, found):
     assert drawn == {(m.number, 3 - o.view, o.u, o.v) for m in back.marks for o in m.observations}
 
 
-def test_nothing_is_invented_between_unrelated_pictures(scene):
+@pytest.mark.parametrize("camera", ["elsewhere", "hand"])
+def test_nothing_is_invented_between_unrelated_pictures(scene, camera):
+    first = scene.views.frames[0]
     other = make_scene(dataclasses.replace(RGB, views=(1, 1)), 9, SIZE).views.frames[0]
-    other = dataclasses.replace(other, camera="elsewhere", stamp_ns=7)
-    views = without_poses(ViewSet((scene.views.frames[0], other)))
+    other = dataclasses.replace(other, camera=camera, stamp_ns=first.stamp_ns + 10**9)
+    views = without_poses(ViewSet((first, other)))
     marks = find_marks(views)
     assert (marks.marks, marks.route) == ((), "none")
     assert any("no correspondence" in text for text in marks.warnings)
+
+
+def test_without_poses_a_colour_of_its_own_is_enough_between_pictures_taken_soon():
+    hand = make_scene(dataclasses.replace(CONDITIONS["rgb_no_poses"], views=(5, 5)), 200)
+    counts = score_marks(hand.views, find_marks(hand.views))
+    assert counts.right >= 10
+    assert counts.wrong == 0
+    # The same pictures, taken ten seconds apart: only matched points can join them.
+    rare = [
+        dataclasses.replace(frame, stamp_ns=frame.stamp_ns + 10**10 * index)
+        for index, frame in enumerate(hand.views.frames)
+    ]
+    slow = score_marks(hand.views, find_marks(ViewSet(tuple(rare))))
+    assert slow.right < 0.7 * counts.right
 
 
 def test_one_view_has_no_correspondence(scene):
