@@ -41,6 +41,14 @@ class Memory(Protocol):
     def learn(self, objects: DepthObjects, marks: Sequence[Mark]) -> None:
         """Told last: which marks came of which objects."""
 
+    def recall(
+        self, found: Sequence[FoundObject], frames: Sequence[Frame]
+    ) -> Sequence[FoundObject]:
+        """Objects found without depth, with the numbers they had before."""
+
+    def keep(self, marks: Sequence[Mark], frames: Sequence[Frame]) -> None:
+        """Told last where there is no depth: the marks of these frames."""
+
 
 class NoMemory:
     """Knows nothing of earlier views."""
@@ -62,6 +70,15 @@ class NoMemory:
         return ()
 
     def learn(self, objects: DepthObjects, marks: Sequence[Mark]) -> None:
+        """Nothing is kept."""
+
+    def recall(
+        self, found: Sequence[FoundObject], frames: Sequence[Frame]
+    ) -> Sequence[FoundObject]:
+        """As they are."""
+        return found
+
+    def keep(self, marks: Sequence[Mark], frames: Sequence[Frame]) -> None:
         """Nothing is kept."""
 
 
@@ -87,7 +104,7 @@ def find_marks(
     config = config or MarksConfig()
     frames = views.frames
     if not any(usable(frame) for frame in frames):
-        return find_marks_by_tracks(views, config, question)
+        return find_marks_by_tracks(views, config, question, memory or NoMemory())
     order = sorted(range(len(frames)), key=lambda i: _identity(frames[i]))
     found = _find_ordered([frames[i] for i in order], config, order, question, memory or NoMemory())
     missing = [frame.camera for frame in frames if not usable(frame)]

@@ -22,6 +22,7 @@ from oryx_scene.marks.choice import FoundObject
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth_route import DepthObjects, cut_view
 from oryx_scene.marks.finder import find_marks
+from oryx_scene.marks.known_places import KnownPlaces
 from oryx_scene.marks.linking import Link
 from oryx_scene.marks.things import Things
 from oryx_scene.marks.view_grid import usable
@@ -84,6 +85,7 @@ class InstanceMap:
         with self._lock:
             self._things = Things(self.config.max_things, round(self.config.forget_s * 1e9))
             self._seen: OrderedDict[tuple[str, int, str], _Seen] = OrderedDict()
+            self._places = KnownPlaces(self.config.max_things, round(self.config.forget_s * 1e9))
             self._largest = 0
 
     @property
@@ -121,6 +123,7 @@ class InstanceMap:
             thing = self._things.get(name)
             if thing is not None:
                 thing.number = 0
+        self._places.clear()
         self._largest = 0
 
     def _observe(self, frame: Frame) -> _Seen:
@@ -208,3 +211,13 @@ class _Memory:
                 thing = self._map._things.get(name)
                 if thing is not None and not thing.number:
                     thing.number = number
+
+    def recall(
+        self, found: Sequence[FoundObject], frames: Sequence[Frame]
+    ) -> Sequence[FoundObject]:
+        """Objects found without depth, with the numbers they had before."""
+        return self._map._places.recall(found, frames)
+
+    def keep(self, marks: Sequence[Mark], frames: Sequence[Frame]) -> None:
+        """Keep the places of marks found without depth."""
+        self._map._places.keep(marks, frames)

@@ -6,10 +6,11 @@ The result does not depend on the order of the views, and says what could not be
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.marks.choice import choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.features import posed
 from oryx_scene.marks.relations import measure_relations
@@ -28,7 +29,24 @@ ROUGH = "places and sizes are triangulated from pictures and rough"
 NO_PLACES = "fewer than two views have poses: marks have no 3D place"
 
 
-def find_marks_by_tracks(views: ViewSet, config: MarksConfig, question: str = "") -> MarkSet:
+class Numbers(Protocol):
+    """What a memory of numbers is asked on this route, in this order."""
+
+    def recall(
+        self, found: Sequence[FoundObject], frames: Sequence[Frame]
+    ) -> Sequence[FoundObject]:
+        """The objects, with the numbers they had before."""
+
+    def used(self) -> Collection[int]:
+        """Numbers that must not be given to new objects."""
+
+    def keep(self, marks: Sequence[Mark], frames: Sequence[Frame]) -> None:
+        """Told last: the marks of these frames."""
+
+
+def find_marks_by_tracks(
+    views: ViewSet, config: MarksConfig, question: str, memory: Numbers
+) -> MarkSet:
     """Number the objects that at least two views show; depth is not looked at."""
     if len(views.frames) < 2:
         return MarkSet(warnings=(ONE_VIEW,))
@@ -38,8 +56,15 @@ def find_marks_by_tracks(views: ViewSet, config: MarksConfig, question: str = ""
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
     lattices = [config.lattices[i] for i in order] if config.lattices else ()
     choice = choose_marks(
-        found.objects, frames, radii, config.max_marks, question=question, lattices=lattices
+        memory.recall(found.objects, frames),
+        frames,
+        radii,
+        config.max_marks,
+        question=question,
+        used=memory.used(),
+        lattices=lattices,
     )
+    memory.keep(choice.marks, frames)
     left_out = dict(sorted((found.left_out + choice.left_out).items()))
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     if not marks:
