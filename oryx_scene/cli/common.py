@@ -47,11 +47,17 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_detections_argument(parser: argparse.ArgumentParser) -> None:
     """Declare where detected objects come from."""
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
         "--detections",
         type=Path,
         metavar="FILE",
         help="mark what a detector found, with its labels (docs/detections.md)",
+    )
+    either.add_argument(
+        "--detections-topic",
+        metavar="TOPIC",
+        help="the same from a topic of the bag (vision_msgs/Detection2DArray)",
     )
 
 
@@ -59,6 +65,10 @@ def finder_from_args(args: argparse.Namespace) -> MarkFinder:
     """How marks are found: from the detections that the arguments name, else from the pictures."""
     from oryx_scene.scene import find_marks_fresh
 
+    if args.detections_topic is not None:
+        from oryx_scene.bags.detection_topic import read_detection_topic
+
+        return read_detection_topic(args.source, args.detections_topic).find
     if args.detections is None:
         return find_marks_fresh
     from oryx_scene.marks.detection_route import detection_finder
