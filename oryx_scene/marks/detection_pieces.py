@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.camera import unproject
 from oryx_scene.geometry.transforms import transform_points
+from oryx_scene.marks.box_patches import own_patches
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detections import Detection
 from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.view_grid import usable
+
+Masked = tuple[Detection, NDArray[np.bool_]]
 
 # Cells of a detection are every second pixel.
 STEP = 2
@@ -94,6 +97,8 @@ def find_pieces(
             continue
         kept, twice = _distinct(items, frame)
         left_out[TWICE] += twice
+        if with_depth and kept:
+            kept = _freed(kept, frame, config)
         for detection, mask in kept:
             if mask.sum() * STEP**2 < config.min_area_share * frame.height * frame.width:
                 left_out[SMALL] += 1
@@ -115,11 +120,9 @@ def _view_of(detection: Detection, frames: Sequence[Frame]) -> int | None:
     return min(near)[1] if near and min(near)[0] <= SLOP_NS else None
 
 
-def _distinct(
-    items: list[Detection], frame: Frame
-) -> tuple[list[tuple[Detection, NDArray[np.bool_]]], int]:
+def _distinct(items: list[Detection], frame: Frame) -> tuple[list[Masked], int]:
     """Detections with their masks (every second pixel), duplicates of surer ones dropped."""
-    kept: list[tuple[Detection, NDArray[np.bool_]]] = []
+    kept: list[Masked] = []
     twice = 0
     for item in sorted(items, key=lambda d: (-d.score, d.label, d.box)):
         mask = item.mask(frame.height, frame.width)[::STEP, ::STEP]
@@ -132,6 +135,17 @@ def _distinct(
         else:
             kept.append((item, mask))
     return kept, twice
+
+
+def _freed(kept: list[Masked], frame: Frame, config: MarksConfig) -> list[Masked]:
+    """Boxes without what sticks out of them; outlines as they are."""
+    if all(detection.outlined for detection, _ in kept):
+        return kept
+    freed = own_patches(frame, [mask for _, mask in kept], STEP, config.max_range_m)
+    return [
+        (detection, mask if detection.outlined else own)
+        for (detection, mask), own in zip(kept, freed, strict=True)
+    ]
 
 
 def _as_piece(

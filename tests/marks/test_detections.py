@@ -10,7 +10,7 @@ import pytest
 from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
-from oryx_scene.evaluation.mark_scores import score_marks
+from oryx_scene.evaluation.mark_scores import MarkCounts, score_marks
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.frames import ViewSet
 from oryx_scene.marks.config import MarksConfig
@@ -102,6 +102,17 @@ def test_run_length_masks_are_as_good_as_outlines(scene):
     small = dataclasses.replace(masked[0], runs=RunLengths(1, 2, np.array([1, 1])))
     with pytest.raises(SourceError, match="its mask is 2x1 pixels, the received picture 240x180"):
         find_detected(scene.views, [small])
+
+
+def test_boxes_of_things_that_touch_are_freed_of_their_neighbours():
+    total = MarkCounts()
+    for index in (201, 202):
+        clutter = make_scene(CONDITIONS["touching_noisy"], index)
+        found = find_detected(clutter.views, detections_of(clutter.views, clutter.world))
+        total.add(judged(clutter, found))
+    assert total.right >= 100
+    assert total.wrong <= 0.05 * total.right
+    assert total.on_object >= 0.9 * total.observations
 
 
 def test_double_detections_get_one_number(scene, detections):
