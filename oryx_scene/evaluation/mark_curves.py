@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene.errors import MissingExtraError
-from oryx_scene.evaluation.mark_scores import BASELINES_M, MarkCounts
+from oryx_scene.evaluation.mark_counts import BASELINES_M, MarkCounts
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, ROUGH, Condition, scaled
 from oryx_scene.evaluation.marks import run_condition
 

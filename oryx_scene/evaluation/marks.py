@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from oryx_scene.evaluation.mark_scores import MarkCounts, score_marks
+from oryx_scene.evaluation.mark_counts import MarkCounts
+from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.evaluation.mark_worlds import Condition, MarkScene, make_scene
 from oryx_scene.frames import MarkSet, ViewSet
 from oryx_scene.marks.config import MarksConfig

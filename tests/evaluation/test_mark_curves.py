@@ -6,6 +6,7 @@ import pytest
 
 from oryx_scene.cli.main import main
 from oryx_scene.evaluation import mark_curves
+from oryx_scene.evaluation.mark_counts import MarkCounts
 from oryx_scene.evaluation.mark_curves import (
     NOISE,
     MarkCurves,
@@ -13,7 +14,6 @@ from oryx_scene.evaluation.mark_curves import (
     noise_point,
     views_point,
 )
-from oryx_scene.evaluation.mark_scores import MarkCounts
 from oryx_scene.evaluation.mark_worlds import ROUGH
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
-from oryx_scene.evaluation.mark_scores import MarkCounts, score_marks
+from oryx_scene.evaluation.mark_counts import MarkCounts
+from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.frames import Frame, Mark, MarkObservation, MarkSet, ViewSet
 
 # Object 1 fills the left half, object 2 the right half, the lower third is background.

@@ -10,7 +10,8 @@ import pytest
 from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
-from oryx_scene.evaluation.mark_scores import MarkCounts, score_marks
+from oryx_scene.evaluation.mark_counts import MarkCounts
+from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.frames import ViewSet
 from oryx_scene.marks.config import MarksConfig
