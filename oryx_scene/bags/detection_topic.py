@@ -21,6 +21,7 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detection_pieces import SLOP_NS
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Box, Detection
+from oryx_scene.marks.known_places import NumberMemory
 
 MESSAGE = "Detection2DArray"
 
@@ -89,6 +90,7 @@ class DetectionTopic:
     """
 
     def __init__(self, messages: Iterable[SeenBoxes]) -> None:
+        self._memory = NumberMemory()
         self._by_frame: dict[str, list[SeenBoxes]] = defaultdict(list)
         for message in messages:
             self._by_frame[message.frame_id].append(message)
@@ -110,9 +112,12 @@ class DetectionTopic:
         ]
 
     def find(self, views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
-        """Marks of what was detected in the views."""
+        """Marks of what was detected in the views; an object keeps its number over scenes."""
         found = [item for frame in views.frames for item in self.of_frame(frame)]
-        return find_detected(views, found, config, question=question)
+        return self._memory.remembering(
+            lambda numbers: find_detected(views, found, config, question=question, memory=numbers),
+            config.max_marks,
+        )
 
 
 def read_detection_topic(path: str | Path, topic: str) -> DetectionTopic:

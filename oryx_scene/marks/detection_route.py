@@ -23,13 +23,14 @@ from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radi
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detection_pieces import STEP, Piece, find_pieces
 from oryx_scene.marks.detections import Detection
+from oryx_scene.marks.known_places import NumberMemory
 from oryx_scene.marks.paint import paint_image
 from oryx_scene.marks.regions import Region, RegionMap
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.revisit import TOLERANCE_M, TOLERANCE_SHARE
 from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.tracks import find_by_tracks
-from oryx_scene.marks.tracks_route import renamed, sorted_views
+from oryx_scene.marks.tracks_route import Numbers, renamed, sorted_views
 from oryx_scene.marks.view_grid import usable
 
 # Two views' points lie on each other: at least this share of those that can be judged.
@@ -40,10 +41,16 @@ Finder = Callable[[ViewSet, MarksConfig, str], MarkSet]
 
 
 def detection_finder(detections: Sequence[Detection]) -> Finder:
-    """A finder for `ScenePipeline` that marks what was detected."""
+    """A finder for `ScenePipeline` that marks what was detected, and keeps numbers over scenes."""
+    memory = NumberMemory()
 
     def find(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
-        return find_detected(views, detections, config, question=question)
+        return memory.remembering(
+            lambda numbers: find_detected(
+                views, detections, config, question=question, memory=numbers
+            ),
+            config.max_marks,
+        )
 
     return find
 
@@ -54,6 +61,7 @@ def find_detected(
     config: MarksConfig | None = None,
     *,
     question: str = "",
+    memory: Numbers | None = None,
 ) -> MarkSet:
     """Number the detected objects of a view set.
 
@@ -62,6 +70,7 @@ def find_detected(
         detections: of any frames; those of other frames are counted and left out.
         config: limits.
         question: objects whose label it names come first.
+        memory: numbers of earlier scenes; without one nothing is known of them.
 
     Raises:
         SourceError: a detection's mask is of another size than its picture.
@@ -82,8 +91,16 @@ def find_detected(
     radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
     lattices = [config.lattices[i] for i in order] if config.lattices else ()
     choice = choose_marks(
-        objects, frames, radii, config.max_marks, question=question, lattices=lattices
+        memory.recall(objects, frames) if memory else objects,
+        frames,
+        radii,
+        config.max_marks,
+        question=question,
+        used=memory.used() if memory else (),
+        lattices=lattices,
     )
+    if memory:
+        memory.keep(choice.marks, frames)
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     return MarkSet(
         marks,

@@ -22,14 +22,12 @@ from oryx_scene.marks.choice import FoundObject
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth_route import DepthObjects, cut_view
 from oryx_scene.marks.finder import find_marks
-from oryx_scene.marks.known_places import KnownPlaces
+from oryx_scene.marks.known_places import LARGEST_NUMBER, KnownPlaces, renumbered
 from oryx_scene.marks.linking import Link
 from oryx_scene.marks.things import Things
 from oryx_scene.marks.view_grid import usable
 from oryx_scene.marks.votes import Ballot, CutView
 
-# A larger number fits no disc: the scene's life ends and numbering begins anew.
-LARGEST_NUMBER = 99
 # Of a link that only the map knows: below that of views that agree themselves.
 MAP_WEIGHT = 0.3
 
@@ -113,10 +111,7 @@ class InstanceMap:
                 self._renumber()
             found = find_marks(views, config, question=question, memory=_Memory(self))
             self._largest = max([self._largest, *(mark.number for mark in found.marks)])
-        if begun_anew:
-            text = f"marks are numbered anew: their numbers had reached {LARGEST_NUMBER}"
-            found = dataclasses.replace(found, warnings=(*found.warnings, text))
-        return found
+        return renumbered(found) if begun_anew else found
 
     def _renumber(self) -> None:
         for name in self._things.numbered():

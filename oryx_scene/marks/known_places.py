@@ -9,14 +9,17 @@ nothing is known again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Frame, Mark
+from oryx_scene.frames import FloatArray, Frame, Mark, MarkSet
 from oryx_scene.marks.choice import FoundObject, SeenIn
 
+# A larger number fits no disc: the scene's life ends and numbering begins anew.
+LARGEST_NUMBER = 99
 # Two places are one if they are nearer than this many standard deviations, within these bounds.
 PLACE_STDS, NEAREST_M, FURTHEST_M = 2.0, 0.1, 0.5
 # Of the allowed distance: by so much a second object must fit worse.
@@ -32,6 +35,51 @@ class _Known:
     mark: Mark
     last_ns: int
     discs: dict[View, tuple[float, float]] = field(default_factory=dict)
+
+
+class NumberMemory:
+    """Numbers of one scene's life for routes that have no map; safe from several threads.
+
+    Args:
+        most, forget_s: as of the instance map: numbers known at once, and seconds until one is
+            forgotten.
+    """
+
+    def __init__(self, most: int = 256, forget_s: float = 600.0) -> None:
+        self._places = KnownPlaces(most, round(forget_s * 1e9))
+        self._largest = 0
+        self._lock = threading.Lock()
+
+    def remembering(self, find: Callable[[NumberMemory], MarkSet], max_marks: int) -> MarkSet:
+        """What ``find`` finds with this memory; begins anew before numbers outgrow the discs."""
+        with self._lock:
+            begun_anew = self._largest + max_marks > LARGEST_NUMBER
+            if begun_anew:
+                self._places.clear()
+                self._largest = 0
+            found = find(self)
+        return renumbered(found) if begun_anew else found
+
+    def recall(
+        self, found: Sequence[FoundObject], frames: Sequence[Frame]
+    ) -> Sequence[FoundObject]:
+        """Objects with the numbers they had before."""
+        return self._places.recall(found, frames)
+
+    def used(self) -> Collection[int]:
+        """Numbers that were given in this scene's life."""
+        return range(1, self._largest + 1)
+
+    def keep(self, marks: Sequence[Mark], frames: Sequence[Frame]) -> None:
+        """Remember the marks of these frames."""
+        self._places.keep(marks, frames)
+        self._largest = max([self._largest, *(mark.number for mark in marks)])
+
+
+def renumbered(found: MarkSet) -> MarkSet:
+    """``found`` with the warning that numbering began anew."""
+    text = f"marks are numbered anew: their numbers had reached {LARGEST_NUMBER}"
+    return dataclasses.replace(found, warnings=(*found.warnings, text))
 
 
 class KnownPlaces:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
-from oryx_scene.frames import Frame, Mark, MarkObservation, ViewSet
+from oryx_scene.frames import Frame, Mark, MarkObservation, MarkSet, ViewSet
 from oryx_scene.marks.choice import FoundObject, SeenIn
 from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.detection_route import detection_finder
+from oryx_scene.marks.detections import Detection
 from oryx_scene.marks.instance_map import InstanceMap
-from oryx_scene.marks.known_places import KnownPlaces
+from oryx_scene.marks.known_places import KnownPlaces, NumberMemory
 from oryx_scene.marks.spots import Cutout
 
 RGB = np.zeros((60, 80, 3), np.uint8)
@@ -106,3 +108,43 @@ def test_a_map_keeps_numbers_of_cameras_without_depth(poses):
     again = seen(ViewSet(tuple(late[:5])), config, "")
     assert again.marks
     assert not {mark.number for mark in again.marks} & (owners[0].keys() | owners[1].keys())
+
+
+def test_detected_objects_keep_their_numbers_over_scenes():
+    ring = make_scene(dataclasses.replace(CONDITIONS["clean"], rigs=("ring",), views=(6, 6)), 3)
+    frames, detections = ring.views.frames, []
+    for frame in frames:
+        for item in ring.world.objects:
+            rows, columns = np.nonzero(frame.labels == item.object_id)
+            if len(rows) > 300:
+                box = (columns.min(), rows.min(), columns.max(), rows.max())
+                name = f"{item.shape} {item.object_id}"
+                detections.append(
+                    Detection(frame.camera, frame.stamp_ns, tuple(map(float, box)), name)
+                )
+    find, config = detection_finder(detections), MarksConfig(max_marks=3)
+    named = []
+    for views in (frames[:3], frames[3:], frames[:3]):
+        found = find(ViewSet(views), config, "")
+        assert len(found.marks) == 3
+        named.append({(mark.number, mark.label) for mark in found.marks})
+    assert named[0] == named[2]
+    labels = dict(named[0] | named[1])
+    assert len(labels) == len(set(labels.values())) == len(named[0] | named[1])
+
+
+def test_numbers_begin_anew_before_they_outgrow_the_disc():
+    memory, said = NumberMemory(), []
+    seen = MarkObservation(0, 5.0, 5.0, 4.0, 1.0, 1.0, 100, (0, 0, 1, 1))
+    for turn in range(40):
+
+        def find(numbers, turn=turn):
+            first = max(numbers.used(), default=0) + 1
+            marks = tuple(Mark(first + i, (seen,)) for i in range(3))
+            numbers.keep(marks, [frame(turn)])
+            return MarkSet(marks)
+
+        found = memory.remembering(find, 3)
+        assert max(mark.number for mark in found.marks) <= 99
+        said += found.warnings
+    assert len(said) == 1 and "numbered anew" in said[0]
