@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from harness import camera_info, depth_image, transform, wait_until
 from oryx_scene_msgs.srv import FreezeScene
+from oryx_scene_ros import outputs
 from oryx_scene_ros.codes import Code
 from oryx_scene_ros.numbers import KeptNumbers
 
@@ -79,6 +80,32 @@ def test_an_object_keeps_its_number_from_question_to_question(bench, walk):
             assert math.dist(known.setdefault(number, place), place) < 0.4, number
     # More objects than any single view showed, each with one number.
     assert len(known) >= 6
+
+
+def test_marks_are_published_as_vision_msgs_where_that_package_is(bench, walk):
+    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    robot = robot_with(bench)
+    found = robot.listen(vision.Detection3DArray, f"/{robot.name}/objects")
+    show(robot, walk[0])
+    scene = robot.call(FreezeScene, "freeze_scene").scene
+    wait_until(lambda: found, "the objects")
+    (message,) = found
+    assert message.header.frame_id == scene.header.frame_id == "map"
+    boxed = [item for item in scene.objects if item.has_box]
+    assert [one.id for one in message.detections] == [str(item.mark) for item in boxed]
+    assert len(boxed) >= 3
+    for one, item in zip(message.detections, boxed, strict=True):
+        assert one.bbox.center == item.pose and one.bbox.size == item.size
+        assert one.results[0].pose.pose == item.pose
+
+
+def test_without_vision_msgs_the_node_says_so_and_works(bench, walk, monkeypatch):
+    monkeypatch.setattr(outputs, "vision", None)
+    robot = robot_with(bench)
+    show(robot, walk[0])
+    assert robot.ask().error.code == Code.NONE
+    topics = dict(robot.caller.get_topic_names_and_types())
+    assert f"/{robot.name}/objects" not in topics
 
 
 def test_without_the_map_each_scene_is_numbered_for_itself(bench, walk):

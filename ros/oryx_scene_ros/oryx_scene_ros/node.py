@@ -28,6 +28,7 @@ from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
 from oryx_scene_ros.loading import LoadAnswerer, load_default, load_on
 from oryx_scene_ros.memory import give_back
 from oryx_scene_ros.numbers import MapFeeder
+from oryx_scene_ros.objects import MISSING, vision
 from oryx_scene_ros.outputs import Outputs
 from oryx_scene_ros.params import Parameters
 from oryx_scene_ros.reports import Reports
@@ -89,6 +90,8 @@ class SceneNode(NodeBase):
             self.get_logger().error(f"configure failed: {err}")
             self._free()
             return FAILURE
+        if vision is None:
+            self.get_logger().info(MISSING)
         if TFMessage is None:
             self.get_logger().warning(
                 "tf2_msgs is not installed: no poses, so no 3D places. Install it with the ROS "

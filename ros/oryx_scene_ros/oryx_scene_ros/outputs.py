@@ -20,6 +20,7 @@ from oryx_scene.frames import Frame, RgbImage
 from oryx_scene.view.markers import scene_markers
 from oryx_scene_ros.convert import scene_message, time_message
 from oryx_scene_ros.desk import Reply
+from oryx_scene_ros.objects import detections_message, vision
 from oryx_scene_ros.scenes import KeptScene
 
 JPEG_QUALITY = 90
@@ -51,6 +52,9 @@ class Outputs:
         self.partial = node.create_publisher(String, "~/partial", 50)
         self.scene = node.create_publisher(Scene, "~/scene", latched())
         self.markers = node.create_publisher(MarkerArray, "~/markers", latched())
+        self.objects = None
+        if vision is not None:
+            self.objects = node.create_publisher(vision.Detection3DArray, "~/objects", latched())
         self.model_info = node.create_publisher(ModelInfo, "~/model_info", latched())
         self.marked = {
             name: (
@@ -62,10 +66,8 @@ class Outputs:
 
     def destroy(self) -> None:
         """Take every publisher down."""
-        single = (
-            *(self.answer, self.answer_text, self.partial, self.scene, self.markers),
-            self.model_info,
-        )
+        single = [self.answer, self.answer_text, self.partial, self.scene, self.markers]
+        single += [self.model_info, *([self.objects] if self.objects is not None else [])]
         for publisher in (*single, *(one for pair in self.marked.values() for one in pair)):
             self._node.destroy_publisher(publisher)
 
@@ -80,6 +82,8 @@ class Outputs:
         scene = kept.scene
         self.scene.publish(scene_message(kept))
         self.markers.publish(markers_message(kept, reply))
+        if self.objects is not None:
+            self.objects.publish(detections_message(kept))
         newest: dict[str, int] = {}
         for index, frame in enumerate(scene.views.frames):
             newest[frame.camera] = index
