@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ros_common import cameras, finish, prepare_environment, print_row, summary, wait_for
@@ -162,11 +163,13 @@ def frozen_and_fresh(bench: Any, count: int) -> dict[str, Any]:
     return result
 
 
-def with_fake(label: str, count: int, *, depth: bool, marks: bool) -> dict[str, Any]:
+def with_fake(
+    label: str, count: int, *, depth: bool = False, marks: bool = True, **parameters: Any
+) -> dict[str, Any]:
     """Where the time goes around an engine that answers at once."""
     from fakes import FakeAnswerer
 
-    bench = node_with(FakeAnswerer(), depth=depth, marks__enabled=marks)
+    bench = node_with(FakeAnswerer(), depth=depth, marks__enabled=marks, **parameters)
     try:
         parts = overhead(bench, count)
     finally:
@@ -220,20 +223,29 @@ def main() -> None:
     """All of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=40, help="questions of each kind")
+    parser.add_argument("--parts", nargs="+", help="only these rows' groups; default all")
     args = parser.parse_args()
     prepare_environment()
     import rclpy
 
     rclpy.init()
     result: dict[str, Any] = {"benchmark": "ros_answers", "count": args.count}
-    with cameras("--hz", "30", "--seconds", "3600", "--depth"):
-        few = max(3, args.count // 8)
-        result["no_marks"] = with_fake("4 cameras, no marks", args.count, depth=False, marks=False)
-        result["busy"] = refused(args.count)
-        result["delivery"] = delivery(args.count)
-        result["tiny"] = with_model(args)
-        result["tracks"] = with_fake("4 cameras, marks from RGB", few, depth=False, marks=True)
-        result["depth"] = with_fake("4 RGB-D cameras, marks", few, depth=True, marks=True)
+    words = ["--hz", "30", "--seconds", "3600", "--depth", "--room"]
+    with cameras(*words):
+        few = max(3, args.count // 4)
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "no_marks": lambda: with_fake("4 cameras, no marks", args.count, marks=False),
+            "busy": lambda: refused(args.count),
+            "delivery": lambda: delivery(args.count),
+            "tiny": lambda: with_model(args),
+            "tracks": lambda: with_fake("4 cameras, marks from RGB", few),
+            "depth": lambda: with_fake(
+                "4 RGB-D cameras, no map", few, depth=True, marks__keep_numbers=False
+            ),
+            "map": lambda: with_fake("4 RGB-D cameras, map", few, depth=True),
+        }
+        for name in args.parts or parts:
+            result[name] = parts[name]()
     rclpy.try_shutdown()
     finish(result)
 

@@ -78,6 +78,14 @@ class Camera:
         pixels = small.repeat(16, axis=0).repeat(16, axis=1)[: size[0], : size[1]]
         return self._message(pixels, "rgb8", 3)
 
+    def show(self, frame: Any) -> None:
+        """Publish a rendered frame's picture, depth and calibration from now on."""
+        millimetres = np.nan_to_num(frame.depth * 1000.0).round().astype("<u2")
+        self._image.data = self._message(frame.rgb, "rgb8", 3).data
+        self._info.k = frame.intrinsics.K.ravel().tolist()
+        for _, message in self._out[2:]:
+            message.data = self._message(millimetres, "16UC1", 2).data
+
     def _depth(self, size: tuple[int, int]) -> Image:
         """A wall at 3 m with two boxes before it, millimetres."""
         depth = np.full(size, 3000, "<u2")
@@ -101,6 +109,27 @@ class Camera:
         message.k = [focal, 0.0, u, 0.0, focal, v, 0.0, 0.0, 1.0]
         message.d = [0.0] * 5
         return message
+
+
+def rendered(cameras: list[Camera], size: tuple[int, int]) -> TFMessage:
+    """Let the cameras show a synthetic room from all sides; the transforms that belong to it."""
+    from oryx_scene.geometry.transforms import rotation_to_quaternion
+    from oryx_scene.synth.render import render_views
+    from oryx_scene.synth.rigs import RigConfig, make_poses
+    from oryx_scene.synth.world import make_world
+
+    world = make_world(3)
+    rig = RigConfig(kind="ring", views=len(cameras), height=size[0], width=size[1])
+    found = []
+    for camera, frame in zip(cameras, render_views(world, make_poses(world, rig)), strict=True):
+        camera.show(frame)
+        item = TransformStamped(child_frame_id=f"{camera.name}_optical")
+        item.header.frame_id = "map"
+        at, turned, T = item.transform.translation, item.transform.rotation, frame.T_fixed_camera
+        at.x, at.y, at.z = map(float, T[:3, 3])
+        turned.x, turned.y, turned.z, turned.w = map(float, rotation_to_quaternion(T[:3, :3]))
+        found.append(item)
+    return TFMessage(transforms=found)
 
 
 def static_transforms(names: list[str]) -> TFMessage:
@@ -131,7 +160,10 @@ def publish(args: argparse.Namespace) -> dict[str, Any]:
     ]
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     transforms = node.create_publisher(TFMessage, "/tf_static", latched)
-    transforms.publish(static_transforms(args.cameras))
+    if args.room:
+        transforms.publish(rendered(cameras, size))
+    else:
+        transforms.publish(static_transforms(args.cameras))
     clock = node.create_publisher(Clock, "/clock", 10) if args.clock_rate else None
     until = time.monotonic() + 60.0
     while any(camera.listeners == 0 for camera in cameras) and time.monotonic() < until:
@@ -169,6 +201,9 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--depth", action="store_true")
+    parser.add_argument(
+        "--room", action="store_true", help="a rendered room instead of coloured squares"
+    )
     parser.add_argument("--reliable", action="store_true")
     parser.add_argument(
         "--clock-rate", type=float, default=0.0, help="publish /clock at this pace of real time"

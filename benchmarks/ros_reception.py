@@ -68,7 +68,8 @@ def child(args: argparse.Namespace) -> None:
 def run_once(args: argparse.Namespace, profile: bool, reliable: bool) -> dict[str, Any]:
     """One publisher and one node; rates per camera and both CPU shares."""
     words = ["--hz", "30", "--seconds", str(args.seconds + 12)]
-    words += ["--depth"] * args.depth + ["--reliable"] * reliable
+    # Squares of random colours would be a thousand things to the map; a room is what it meets.
+    words += ["--depth", "--room"] * args.depth + ["--reliable"] * reliable
     node_words = [sys.executable, __file__, "--child", "--seconds", str(args.seconds)]
     node_words += ["--map-hz", str(args.map_hz)]
     with cameras(*words, profile=profile) as publisher:
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="window of each run")
     parser.add_argument("--depth", action="store_true", help="depth pictures, too")
     parser.add_argument(
-        "--map-hz", type=float, default=5.0, help="with depth: marks.map_hz, 0 = keep no numbers"
+        "--map-hz", type=float, default=2.0, help="with depth: marks.map_hz, 0 = keep no numbers"
     )
     parser.add_argument("--profiles", nargs="+", default=["default", "shm.xml"])
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

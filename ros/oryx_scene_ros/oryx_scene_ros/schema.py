@@ -231,7 +231,7 @@ SPECS = (
     ),
     Spec(
         "marks.map_hz",
-        5.0,
+        2.0,
         "Most frames of each RGB-D camera that are fused into the map, per second.",
         0.1,
         60.0,

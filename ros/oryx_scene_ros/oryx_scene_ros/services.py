@@ -22,6 +22,7 @@ from oryx_scene.errors import OryxSceneError
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.convert import changed_response, error_message, scene_message
 from oryx_scene_ros.requests import MAX_AGE_S, check_cameras, ns_of, seconds, wanted_frames
+from oryx_scene_ros.scenes import KeptScene
 from oryx_scene_ros.worker import Job, QueueFull, Worker, WorkerClosed
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Services:
             where = self.node.worker if prefill else self.node.helper
             kept = await self._in_turn(
                 where,
-                lambda job: self._desk().freeze(
-                    job, wanted, self._settings(), ttl_s, prefill=prefill
+                lambda job: self._shown(
+                    self._desk().freeze(job, wanted, self._settings(), ttl_s, prefill=prefill)
                 ),
             )
         except OryxSceneError as err:
@@ -70,8 +71,13 @@ class Services:
             response.error = error_message(kept)
             return response
         response.scene = scene_message(kept)
-        self.node.publish_scene(kept)
         return response
+
+    def _shown(self, kept: KeptScene | Failure) -> KeptScene | Failure:
+        """On the worker's thread, which has time to draw for those who look."""
+        if isinstance(kept, KeptScene):
+            self.node.publish_scene(kept)
+        return kept
 
     def _frame_wishes(self, request: Any) -> tuple[Any, float]:
         self.node.require_active()
@@ -96,7 +102,7 @@ class Services:
             wanted = wanted_frames(settings, cameras, 0, 0.0)
             found = await self._in_turn(
                 self.node.helper,
-                lambda job: self._desk().changed(job, before, wanted, settings),
+                lambda job: self._compared(job, before, wanted, settings),
             )
         except OryxSceneError as err:
             response.error = error_message(failure_of(err))
@@ -105,8 +111,14 @@ class Services:
             response.error = error_message(found)
             return response
         after, changes = found
-        self.node.publish_scene(after)
         return changed_response(response, before, after, changes)
+
+    def _compared(self, job: Job, before: KeptScene, wanted: Any, settings: Any) -> Any:
+        """On the helper's thread."""
+        found = self._desk().changed(job, before, wanted, settings)
+        if not isinstance(found, Failure):
+            self.node.publish_scene(found[0])
+        return found
 
     async def _in_turn(self, worker: Worker | None, work: Callable[[Job], Any]) -> Any:
         """The result of ``work`` on a worker's thread, in turn with its other jobs."""
