@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 HELP = "Predict the memory of a model by precision and number of views."
 VIEWS = (1, 8, 64, 1600)
+# As loading assumes where a config.json states none.
+CONTEXT = 32768
+MOST_TOKENS = 131072
+# The smallest pictures that a budget shows (side of a square of equal area, pixels).
+SMALLEST_SIDE = 288
 PRECISIONS = (("bfloat16", "none"), ("bfloat16", "int8"), ("bfloat16", "int4"))
 
 
@@ -25,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", type=int, nargs="+", default=VIEWS, metavar="N")
     parser.add_argument(
         "--size", default="640x480", metavar="WxH", help="of the cameras' pictures (640x480)"
+    )
+    parser.add_argument(
+        "--context",
+        type=int,
+        default=0,
+        metavar="TOKENS",
+        help="of the model (default: what its config.json states, else 32768)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
@@ -39,23 +52,28 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.views) < 1 or max(args.views) > 1600:
         raise ConfigError("--views must lie in 1..1600.")
+    if args.context < 0:
+        raise ConfigError("--context must not be negative.")
     device = check_device(args.device)
     width, height = picture_size(args.size)
-    plans = [(count, _plan(count, (height, width))) for count in args.views]
-    rows = [
-        _row(name, config, vision, count, plan, precision, device)
-        for name, config, vision in _models(args.model)
-        for count, plan in plans
-        for precision in PRECISIONS
-    ]
+    rows = []
+    for name, config, vision in _models(args.model):
+        context = args.context or int(config.get("max_position_embeddings", CONTEXT))
+        for count in args.views:
+            plan = _plan(count, (height, width), context)
+            shown = (name, config, vision, count, plan)
+            rows += [_row(*shown, context, precision, device) for precision in PRECISIONS]
     free = free_bytes(device)
     if not args.json:
         known = "unknown" if free is None else f"{free / GIB:.1f} GiB"
         print(f"GiB for pictures of {width}x{height}; free on {device}: {known}")
-        print(f"{'model':<14}{'weights in':<12}{'views':>6}{'at':>5}{'tokens':>8}", end="")
-        print(f"{'weights':>9}{'KV':>7}{'passes':>8}{'total':>8}")
+        print(f"{'model':<14}{'weights in':<12}{'views':>6}{'at':>5}{'tokens':>8} ", end="")
+        print(f"{'weights':>9}{'KV':>7}{'passes':>8}{'graphs':>8}{'total':>8}")
         for row in rows:
             print(_line(row))
+        if any(row["beyond_context"] for row in rows):
+            print("* more tokens than the model's context: such a question is refused, the numbers")
+            print("  are those of the strongest compression and the smallest pictures")
     print(json.dumps({"device": str(device), "free_bytes": free, "rows": rows}))
     return 0
 
@@ -74,13 +92,21 @@ def _models(name: str | None) -> list[tuple[str, dict[str, Any], VisionConfig]]:
     return [(folder.name, config, vision_config(folder, config))]
 
 
-def _plan(count: int, size: tuple[int, int]) -> BudgetPlan:
-    """What is shown of ``count`` views; 1600 of them need more tokens than a prompt usually has."""
+def _plan(count: int, size: tuple[int, int], context: int) -> BudgetPlan:
+    """What is shown of ``count`` views: what the context holds, else the least there can be."""
     from oryx_scene.config import BudgetConfig
+    from oryx_scene.errors import BudgetError
     from oryx_scene.prompt.budget import plan_budget
+    from oryx_scene.scene import TEXT_TOKENS
 
-    budget = BudgetConfig(max_visual_tokens=131072)
-    return plan_budget([size] * count, budget, context_length=10**6, reserved_tokens=0)
+    most = BudgetConfig(max_visual_tokens=MOST_TOKENS)
+    try:
+        return plan_budget(
+            [size] * count, most, context_length=context, reserved_tokens=TEXT_TOKENS
+        )
+    except BudgetError:
+        least = dataclasses.replace(most, compression="16", video_max_side=SMALLEST_SIDE)
+        return plan_budget([size] * count, least, context_length=10**6, reserved_tokens=0)
 
 
 def _row(
@@ -89,18 +115,22 @@ def _row(
     vision: VisionConfig,
     count: int,
     plan: BudgetPlan,
+    context: int,
     precision: tuple[str, str],
     device: torch.device,
 ) -> dict[str, Any]:
     from oryx_scene.model.checkpoint import DTYPES
     from oryx_scene.model.engine import EngineConfig
     from oryx_scene.model.memory import predict
+    from oryx_scene.model.static_rows import ROW_TOKENS
     from oryx_scene.prompt.deadline import patches_of
     from oryx_scene.scene import TEXT_TOKENS
 
     dtype, kind = precision
     tokens = plan.visual_tokens + TEXT_TOKENS
-    packed = min(1.0, EngineConfig().packed_pictures / count)
+    engine = EngineConfig()
+    packed = min(1.0, engine.packed_pictures / count)
+    captured = engine.graph_tokens + engine.rows * ROW_TOKENS if device.type == "cuda" else 0
     need = predict(
         config,
         vision,
@@ -108,6 +138,7 @@ def _row(
         kind,
         tokens=tokens,
         patches=int(patches_of(plan) * packed),
+        graph_tokens=captured,
         device_type=device.type,
     )
     return {
@@ -116,9 +147,12 @@ def _row(
         "views": count,
         "compression": plan.stride.compression,
         "tokens": tokens,
+        "context": context,
+        "beyond_context": tokens > context,
         "weight_bytes": need.weights,
         "kv_bytes": need.kv,
         "working_bytes": need.working,
+        "graph_bytes": need.graphs,
         "total_bytes": need.total,
     }
 
@@ -126,10 +160,10 @@ def _row(
 def _line(row: dict[str, Any]) -> str:
     from oryx_scene.model.memory import GIB
 
-    numbers = [
-        row[key] / GIB for key in ("weight_bytes", "kv_bytes", "working_bytes", "total_bytes")
-    ]
+    sizes = ("weight_bytes", "kv_bytes", "working_bytes", "graph_bytes", "total_bytes")
+    weights, kv, working, graphs, total = (row[key] / GIB for key in sizes)
     return (
         f"{row['model']:<14}{row['weights_in']:<12}{row['views']:>6}{row['compression']:>4}x"
-        f"{row['tokens']:>8}{numbers[0]:>9.1f}{numbers[1]:>7.2f}{numbers[2]:>8.2f}{numbers[3]:>8.1f}"
+        f"{row['tokens']:>8}{'*' if row['beyond_context'] else ' '}"
+        f"{weights:>9.1f}{kv:>7.2f}{working:>8.2f}{graphs:>8.2f}{total:>8.1f}"
     )

@@ -19,7 +19,7 @@ from oryx_scene.model.compressor import DynamicCompressor
 from oryx_scene.model.language import language_config
 from oryx_scene.model.projector import Projector
 from oryx_scene.model.quantise import group_of
-from oryx_scene.model.rows import PREFILL_CHUNK
+from oryx_scene.model.rows import LARGE_CHUNK, PREFILL_CHUNK
 from oryx_scene.model.vision import OryxViT, VisionConfig
 
 GIB = 2**30
@@ -35,16 +35,19 @@ class Need:
         weights: all tensors of the model, scales included.
         kv: keys and values of one scene and its question.
         working: most that a pass needs beside them (upper estimate).
+        graphs: the block of captured decode steps on CUDA; the engine does without where there is
+            no room for it.
     """
 
     weights: int
     kv: int
     working: int
+    graphs: int = 0
 
     @property
     def total(self) -> int:
         """Their sum."""
-        return self.weights + self.kv + self.working
+        return self.weights + self.kv + self.working + self.graphs
 
 
 def predict(
@@ -55,6 +58,7 @@ def predict(
     *,
     tokens: int = 0,
     patches: int = 0,
+    graph_tokens: int = 0,
     device_type: str = "cpu",
 ) -> Need:
     """What a checkpoint will need.
@@ -66,6 +70,7 @@ def predict(
         quantization: "none", "int8" or "int4", of the language model.
         tokens: of scene and question together.
         patches: most that go through the tower in one pass.
+        graph_tokens: that captured decode steps hold, scene and rows together.
         device_type: "cpu" or "cuda".
 
     Raises:
@@ -83,10 +88,11 @@ def predict(
         # Tied, the head is the input table itself; a quantised one is a copy.
         weights += linear_bytes(words, hidden, dtype, quantization, head=True)
     width = head_width(language)
-    kv = 2 * language.num_hidden_layers * language.num_key_value_heads * width
-    kv *= dtype.itemsize * tokens
-    working = _working(language, vision, dtype, patches, tokens) + CONTEXT_BYTES[device_type]
-    return Need(weights, kv, working)
+    token = 2 * language.num_hidden_layers * language.num_key_value_heads * width * dtype.itemsize
+    chunk = LARGE_CHUNK if device_type == "cuda" else PREFILL_CHUNK
+    working = _working(language, vision, dtype, patches, tokens, chunk)
+    working += CONTEXT_BYTES[device_type]
+    return Need(weights, token * tokens, working, token * graph_tokens)
 
 
 def head_width(language: Any) -> int:
@@ -140,7 +146,7 @@ def linear_bytes(
 
 
 def _working(
-    language: Any, vision: VisionConfig, dtype: torch.dtype, patches: int, tokens: int
+    language: Any, vision: VisionConfig, dtype: torch.dtype, patches: int, tokens: int, chunk: int
 ) -> int:
     """The larger of a pass through the tower and a chunk of prefill.
 
@@ -150,7 +156,7 @@ def _working(
     """
     tower = patches * (6 * vision.width + 2 * vision.mlp_hidden) * dtype.itemsize
     tower += patches * 3 * vision.patch**2 * 4
-    chunk = min(PREFILL_CHUNK, max(tokens, 1))
+    chunk = min(chunk, max(tokens, 1))
     layer = chunk * (8 * language.hidden_size + 3 * language.intermediate_size) * dtype.itemsize
     embeddings = tokens * language.hidden_size * dtype.itemsize
     return int(max(tower, layer + 8 * language.vocab_size * 4) + embeddings)

@@ -25,6 +25,8 @@ from oryx_scene.model.shared_attention import product
 SMALLEST = 1024
 # Logits of a captured step may differ from the plain way's by this share of their range.
 TOLERANCE = 0.02
+# Most tokens that a row adds to the scene: its question and its answer.
+ROW_TOKENS = 512
 
 
 class StaticRows:
@@ -38,7 +40,7 @@ class StaticRows:
     """
 
     def __init__(
-        self, decoder: Decoder, scene_tokens: int, rows: int = 8, row_tokens: int = 512
+        self, decoder: Decoder, scene_tokens: int, rows: int = 8, row_tokens: int = ROW_TOKENS
     ) -> None:
         device = decoder.shape.device
         self.decoder = decoder
