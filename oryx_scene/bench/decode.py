@@ -1,9 +1,14 @@
-"""Decode: one row and eight, beside transformers.generate and the bytes that a step must read."""
+"""Decode: one row and eight, beside transformers.generate and the bytes that a step must read.
+
+Steps are those of the engine: plain ones on a CPU, captured graphs on CUDA. A dry run on a CPU
+takes the steps of constant shape, too, without a capture. A step chooses its tokens, as generate
+does.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,13 +21,18 @@ from oryx_scene.bench.options import BenchOptions
 from oryx_scene.bench.report import Row
 from oryx_scene.bench.timing import Times, measure
 from oryx_scene.model.cpu_linear import CpuLinear
+from oryx_scene.model.decode import Stepper
 from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.kv import Slab
 from oryx_scene.model.rows import Rows, prefill
+from oryx_scene.model.sampling import largest
+from oryx_scene.model.static_rows import StaticRows
 
 STEPS = {"tiny": 8, "0.5b": 8, "7b": 64}
 PROMPT = {"tiny": 32, "0.5b": 64, "7b": 1024}
 ROWS = 8
+# Share of the byte limit on an H200-class GPU, by quantization.
+BYTE_GOALS = {"none": ">= 0.75", "int8": ">= 0.6", "int4": ">= 0.5"}
 
 
 def run(options: BenchOptions) -> list[Row]:
@@ -33,37 +43,40 @@ def run(options: BenchOptions) -> list[Row]:
     limits = measure_limits(options.device, options.dtype, tiny=options.tiny)
     ids = torch.arange(prompt, device=options.device) % 256
     scene = Slab(engine.decoder.shape, prompt)
+    cuda = options.device.type == "cuda"
     with torch.inference_mode():
         prefill(engine.decoder, scene, engine.decoder.embed(ids))
-        times = measure(
-            {
-                "1 row": lambda: _steps(engine.decoder, scene, 1, steps, shared=True),
-                "8 rows": lambda: _steps(engine.decoder, scene, ROWS, steps, shared=True),
-                "8 copies": lambda: _steps(engine.decoder, scene, ROWS, steps, shared=False),
-                # generate() prefills too: what one token costs alone is taken off.
-                "generate": lambda: _generate(language, ids, steps + 1),
-                "generate 1": lambda: _generate(language, ids, 1),
-            },
-            options.rounds,
-            options.device,
-        )
-    step = times["1 row"].median / steps
+        static = _static(engine.decoder, prompt, cuda) if cuda or options.tiny else None
+        sides: dict[str, Callable[[], object]] = {
+            "1 row": lambda: _steps(engine.decoder, scene, 1, steps, None),
+            "8 rows": lambda: _steps(engine.decoder, scene, ROWS, steps, None),
+            "8 copies": lambda: _steps(engine.decoder, scene, ROWS, steps, None, shared=False),
+            # generate() prefills too: what one token costs alone is taken off.
+            "generate": lambda: _generate(language, ids, steps + 1),
+            "generate 1": lambda: _generate(language, ids, 1),
+        }
+        if static is not None:
+            sides["1 static"] = lambda: _steps(engine.decoder, scene, 1, steps, static)
+            sides["8 static"] = lambda: _steps(engine.decoder, scene, ROWS, steps, static)
+        times = measure(sides, options.rounds, options.device)
+    linear = engine.card.linear if options.quantization == "none" else engine.card.quantization
+    one, eight = ("1 static", "8 static") if cuda else ("1 row", "8 rows")
+    step = times[one].median / steps
     theirs = (times["generate"].median - times["generate 1"].median) / steps
     needed = weight_bytes(language) + kv_bytes(language, prompt, options.dtype.itemsize)
-    cuda = options.device.type == "cuda"
     bandwidth = limits.copy_bytes if cuda else limits.read_bytes
-    return [
+    rows = [
         Row(
-            f"decode, 1 row after {prompt} tokens, linear: {engine.card.linear}",
+            f"decode, 1 row after {prompt} tokens, linear: {linear}",
             1 / step,
             "tok/s",
             needed / bandwidth / step,
             f"byte limit ({'copy' if cuda else 'read'})",
-            ">= 0.75" if cuda else "",
-            times["1 row"],
+            BYTE_GOALS[options.quantization] if cuda else "",
+            times[one],
         ),
-        _eight("8 rows, scene read once", times["8 rows"], times["1 row"], steps, _goal(options)),
-        _eight("8 rows, scene copied", times["8 copies"], times["1 row"], steps, ""),
+        _eight("8 rows, scene read once", times[eight], times[one], steps, _goal(options)),
+        _eight("8 rows, scene copied", times["8 copies"], times[one], steps, ""),
         Row(
             "transformers.generate, greedy",
             1 / theirs,
@@ -74,6 +87,27 @@ def run(options: BenchOptions) -> list[Row]:
             times["generate"],
         ),
     ]
+    if static is not None:
+        plain = ("1 row", "8 rows") if cuda else ("1 static", "8 static")
+        word = "not captured" if cuda else "constant shapes, not captured"
+        rows += [
+            _over(f"1 row, {word}", times[plain[0]], times[one], 1, steps),
+            _over(f"8 rows, {word}", times[plain[1]], times[one], ROWS, steps),
+        ]
+    return rows
+
+
+def _static(decoder: Decoder, prompt: int, cuda: bool) -> StaticRows:
+    static = StaticRows(decoder, prompt, ROWS)
+    if cuda:
+        static.capture()
+        static.check()
+    return static
+
+
+def _over(what: str, times: Times, one: Times, count: int, steps: int) -> Row:
+    rate = count * steps / times.median
+    return Row(what, rate, "tok/s", times.median / one.median, "step of 1 row", "", times)
 
 
 def _goal(options: BenchOptions) -> str:
@@ -88,10 +122,22 @@ def _eight(what: str, times: Times, one: Times, steps: int, goal: str) -> Row:
     return Row(what, rate, "tok/s", times.median / one.median, "step of 1 row", goal, times)
 
 
-def _steps(decoder: Decoder, scene: Slab, count: int, steps: int, *, shared: bool) -> None:
+def _steps(
+    decoder: Decoder,
+    scene: Slab,
+    count: int,
+    steps: int,
+    static: StaticRows | None,
+    *,
+    shared: bool = True,
+) -> None:
     rows = Rows(decoder, scene, count, shared=shared)
+    if static is not None:
+        static.take(rows)
+    stepper: Stepper = static or rows
+    tokens = [7] * count
     for _ in range(steps):
-        rows.step([7] * count)
+        tokens = [token for _, token in largest(stepper.step(tokens))]
 
 
 @contextlib.contextmanager

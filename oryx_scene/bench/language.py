@@ -25,6 +25,13 @@ def prefill_flops(language: Any, tokens: int) -> float:
     The head counts once: logits are needed after the last token only.
     """
     config = language.config
+    width = head_width(config) * config.num_attention_heads
+    attention = 2 * tokens * tokens * int(width * config.num_hidden_layers)
+    return read_flops(language, tokens, rows=1) + attention
+
+
+def read_flops(language: Any, tokens: int, rows: int) -> float:
+    """Operations of the linear layers alone for ``tokens``, the head for ``rows`` of them."""
     body = head = 0
     for name, module in _linears(language):
         weights = int(module.in_features) * int(module.out_features)  # type: ignore[arg-type]
@@ -32,9 +39,7 @@ def prefill_flops(language: Any, tokens: int) -> float:
             head += weights
         else:
             body += weights
-    width = head_width(config) * config.num_attention_heads
-    attention = 2 * tokens * tokens * int(width * config.num_hidden_layers)
-    return 2.0 * body * tokens + 2.0 * head + attention
+    return 2.0 * body * tokens + 2.0 * head * rows
 
 
 def head_width(config: Any) -> int:

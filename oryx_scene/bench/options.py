@@ -14,7 +14,7 @@ import torch
 
 from oryx_scene.bench.report import Row
 
-PARTS = ("vit", "prefill", "decode", "scene")
+PARTS = ("vit", "resize", "prefill", "decode", "scene", "frames")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import contextlib
 import json
 
 HELP = "Measure the engine beside the limits of this machine and other implementations."
-PARTS = ("vit", "prefill", "decode", "scene")
+PARTS = ("vit", "resize", "prefill", "decode", "scene", "frames")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -48,19 +48,27 @@ class Decoder:
         embedded: Tensor = self.language.get_input_embeddings()(ids.to(self.shape.device))
         return embedded
 
-    def forward(self, x: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        check: Callable[[], None] = lambda: None,
+    ) -> Tensor:
         """Hidden states (n, hidden_size) after the last layer, before the last norm.
 
         Args:
             x: (n, hidden_size) embeddings.
             positions: (n,) of each token in its own sequence.
             attend: mixes one layer's values; it also keeps keys and values.
+            check: called before each layer; what it raises ends the pass.
         """
         model = self.language.model
         if isinstance(self.language.lm_head, CpuLinear):
             x = x.float()
         turn = _rotary(model.rotary_emb, x, positions)
         for index, layer in enumerate(model.layers):
+            check()
             mixed = self._attention(
                 index, layer.self_attn, _norm(layer.input_layernorm, x), turn, attend
             )

@@ -7,7 +7,7 @@ the prompt is decided elsewhere (`splice`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,12 +49,18 @@ class Oryx(nn.Module):
         """Precision of the vision tower and projector."""
         return self.projector.image_begin.dtype
 
-    def encode(self, pictures: Sequence[Tensor], strides: Sequence[Stride]) -> list[Tensor]:
+    def encode(
+        self,
+        pictures: Sequence[Tensor],
+        strides: Sequence[Stride],
+        check: Callable[[], None] = lambda: None,
+    ) -> list[Tensor]:
         """Compressed features of pictures, all in one packed pass through the tower.
 
         Args:
             pictures: (3, H, W) normalised, sides multiples of 16 * stride.
             strides: pooling of each picture.
+            check: called before each block of the tower; what it raises ends the pass.
 
         Returns:
             (rows, columns, width) per picture, after pooling.
@@ -67,7 +73,7 @@ class Oryx(nn.Module):
             )
         patch = self.vision.config.patch
         inputs = [picture.to(self.device, self.dtype) for picture in pictures]
-        features = self.vision(inputs)
+        features = self.vision(inputs, check)
         maps = [
             feature.view(1, picture.shape[1] // patch, picture.shape[2] // patch, -1)
             for feature, picture in zip(features, pictures, strict=True)

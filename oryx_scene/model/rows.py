@@ -38,9 +38,11 @@ def chunk_of(device: torch.device) -> int:
 def prefill(
     decoder: Decoder, slab: Slab, embeds: Tensor, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Append (n, hidden_size) embeddings to ``slab``, in chunks with ``check`` before each."""
+    """Append (n, hidden_size) embeddings to ``slab``, in chunks.
+
+    ``check`` is called before each layer of each chunk; a slab that it left half filled is waste.
+    """
     for chunk in embeds.split(chunk_of(embeds.device)):
-        check()
         start = slab.length
         slab.length += chunk.shape[0]
         positions = torch.arange(start, slab.length, device=chunk.device)
@@ -49,7 +51,7 @@ def prefill(
             slab.write(layer, start, k, v)
             return attend_causal(q, *slab.layer(layer))
 
-        decoder.forward(chunk, positions, mix)
+        decoder.forward(chunk, positions, mix, check)
 
 
 class _Places:
@@ -121,6 +123,8 @@ class Rows:
     ) -> list[Tensor]:
         """Append to each row its (n, hidden_size) embeddings, all rows packed.
 
+        ``check`` is called before each layer; rows that it left half read are waste.
+
         Returns:
             hidden states (n, hidden_size) per row; :meth:`Decoder.logits` takes any of them.
         """
@@ -128,12 +132,11 @@ class Rows:
         owners = [row for row, text in enumerate(texts) for _ in range(text.shape[0])]
         found, size = [], chunk_of(packed.device)
         for start in range(0, len(owners), size):
-            check()
             piece = owners[start : start + size]
-            found.append(self._read(packed[start : start + len(piece)], piece))
+            found.append(self._read(packed[start : start + len(piece)], piece, check))
         return list(torch.cat(found).split([text.shape[0] for text in texts]))
 
-    def _read(self, x: Tensor, owners: list[int]) -> Tensor:
+    def _read(self, x: Tensor, owners: list[int], check: Callable[[], None]) -> Tensor:
         spans = [(row, owners.count(row)) for row in dict.fromkeys(owners)]
         positions = torch.cat(
             [torch.arange(self.lengths[row], self.lengths[row] + n) for row, n in spans]
@@ -144,10 +147,13 @@ class Rows:
         if self.shared and len(spans) > 1:
             places = _Places(spans, self.lengths, self._before, x.device)
             return self.decoder.forward(
-                x, positions, lambda layer, q, k, v: self._mix_together(layer, q, k, v, places)
+                x,
+                positions,
+                lambda layer, q, k, v: self._mix_together(layer, q, k, v, places),
+                check,
             )
         return self.decoder.forward(
-            x, positions, lambda layer, q, k, v: self._mix_in_turn(layer, q, k, v, spans)
+            x, positions, lambda layer, q, k, v: self._mix_in_turn(layer, q, k, v, spans), check
         )
 
     def _mix_together(self, layer: int, q: Tensor, k: Tensor, v: Tensor, places: _Places) -> Tensor:

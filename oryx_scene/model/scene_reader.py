@@ -129,10 +129,10 @@ class SceneReader:
         ]
         todo = [index for index in dict.fromkeys(twins) if index not in found]
         for start in range(0, len(todo), self.config.packed_pictures):
-            check()
             batch = todo[start : start + self.config.packed_pictures]
             pixels = self._pixels([views[index] for index in batch])
-            maps = self.model.encode(pixels, [views[index].stride for index in batch])
+            strides = [views[index].stride for index in batch]
+            maps = self.model.encode(pixels, strides, check)
             self.work.encodes += len(batch)
             for index, one in zip(batch, maps, strict=True):
                 found[index] = one

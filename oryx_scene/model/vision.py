@@ -7,7 +7,7 @@ token and NO final norm. Knows pixels and features only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -144,10 +144,16 @@ class OryxViT(nn.Module):
             start = end
         return torch.cat(packed), grids
 
-    def forward(self, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """Features of every picture: (rows * columns, width) each, in the order given."""
+    def forward(
+        self, pictures: Sequence[Tensor], check: Callable[[], None] = lambda: None
+    ) -> list[Tensor]:
+        """Features of every picture: (rows * columns, width) each, in the order given.
+
+        ``check`` is called before each block; what it raises ends the pass.
+        """
         x, grids = self.embed(pictures)
         lengths = [rows * columns for rows, columns in grids]
         for block in self.blocks:
+            check()
             x = block(x, lengths)
         return list(x.split(lengths))

@@ -85,7 +85,8 @@ def test_one_cancelled_question_does_not_stop_the_others(engine, alone):
 
     def soon():
         polls.append(1)
-        return len(polls) > 5
+        # One look before the scene, two each in tower, scene and questions, then one per token.
+        return len(polls) > 9
 
     limits = [Limits(max_new_tokens=8), Limits(max_new_tokens=8, cancelled=soon)]
     limits += [Limits(max_new_tokens=8, deadline_s=0.0), Limits(max_new_tokens=8)]
@@ -111,6 +112,27 @@ def test_all_cancelled_before_the_scene_is_read_and_asked_again(engine, alone):
     again = engine.generate_many(asked, Limits(max_new_tokens=4))
     for one, own in zip(again, asked, strict=True):
         assert one.token_ids == alone.generate(own, Limits(max_new_tokens=4)).token_ids
+
+
+def test_a_cancel_in_any_layer_leaves_nothing_half_done(engine, alone):
+    """Of tower, prefill and questions: one more look each time, until none is left to cancel."""
+    asked = prompts(video(1, 2))[0]
+    wanted = alone.generate(asked, Limits(max_new_tokens=3)).token_ids
+    stopped = 0
+    for look in range(1, 40):
+        looks = iter(range(look))
+        found = engine.generate(
+            asked, Limits(max_new_tokens=3, cancelled=lambda looks=looks: next(looks, None) is None)
+        )
+        engine_again = engine.generate(asked, Limits(max_new_tokens=3)).token_ids
+        assert engine_again == wanted
+        if found.stop_reason != "cancelled":
+            break
+        stopped += 1
+        engine.forget()
+    # Two blocks of the tower, two layers for the scene, two for the question, and tokens.
+    assert stopped >= 7
+    assert found.token_ids == wanted
 
 
 def test_questions_on_different_scenes_are_refused_together(engine):
