@@ -121,7 +121,8 @@ class Int4Linear(QuantLinear):
         codes, scales = quantise_int4(weight, self.group)
         on_cuda = weight.device.type == "cuda"
         # The kernels' tiles: 16 outputs on a CPU, 8 outputs by 128 inputs on CUDA.
-        fits = self.in_features % 128 == 0 if on_cuda else self.out_features % 16 == 0
+        cuda_fits = self.in_features % 128 == 0 and self.out_features % 8 == 0
+        fits = cuda_fits if on_cuda else self.out_features % 16 == 0
         self.kernel = self.kernel and fits
         packed = pack_int4(codes) if self.kernel else to_nibbles(codes)
         self._order = TileOrder.of(pack_int4, weight.device) if self.kernel and on_cuda else None
