@@ -141,7 +141,11 @@ def _find_ordered(
     marks = tuple(_renamed(mark, order) for mark in choice.marks)
     left_out = objects.left_out + choice.left_out
     route = "depth" if marks else "none"
-    warnings = () if marks else ("no object could be told apart in depth: no marks",)
+    warnings: tuple[str, ...] = () if marks else ("no object could be told apart in depth: no marks",)
+    noisy = {frames[i].camera for i, cut in zip(names, cuts, strict=True) if cut.patches.noisy}
+    if noisy:
+        listed = ", ".join(sorted(noisy))
+        warnings += (f"depth in views of {listed} is too noisy to tell objects apart: left out",)
     relations = measure_relations(marks, frames)
     return MarkSet(marks, relations, dict(sorted(left_out.items())), route, warnings)
 

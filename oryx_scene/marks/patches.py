@@ -25,6 +25,9 @@ NOTHING = -2
 CREASE_RAD = 0.5
 CREASE_REACH = 3
 LEAST_CELLS = 12
+# Where fewer cells than this share lie on something like a plane, depth is noise: real rooms have
+# 0.7 and more, depth noise of 2 % of z leaves 0.55, of 3 % 0.1 in most views.
+LEAST_SMOOTH = 0.45
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class Patches:
         cells: (count,) how many cells each covers.
         rgb: (count, 3) mean colour.
         creased: (count, count) patches with an inner crease between them.
+        noisy: depth is too noisy to tell anything apart; there are no patches then.
     """
 
     labels: Labels
@@ -44,10 +48,13 @@ class Patches:
     cells: NDArray[np.int64]
     rgb: Float32
     creased: Mask
+    noisy: bool = False
 
 
 def cut_patches(grid: ViewGrid) -> Patches:
     """Cut a view into patches."""
+    if int(has_normal(grid.normal).sum()) < LEAST_SMOOTH * int(grid.valid.sum()):
+        return _nothing(grid)
     backdrop = find_backdrop(grid)
     creases = inner_creases(grid) & ~backdrop
     free = grid.valid & ~grid.edge & ~backdrop & ~creases
@@ -56,6 +63,12 @@ def cut_patches(grid: ViewGrid) -> Patches:
     labels = np.where(backdrop, BACKGROUND, NOTHING).astype(np.int32)
     labels[merged >= 0] = merged[merged >= 0]
     return _compact(grid, _without_walls(grid, labels), creases)
+
+
+def _nothing(grid: ViewGrid) -> Patches:
+    labels = np.full(grid.z.shape, NOTHING, np.int32)
+    no_cells, no_rgb = np.zeros(0, np.int64), np.zeros((0, 3), np.float32)
+    return Patches(labels, 0, no_cells, no_rgb, np.zeros((0, 0), dtype=bool), noisy=True)
 
 
 def inner_creases(grid: ViewGrid) -> Mask:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
+from oryx_scene.evaluation.mark_worlds import CONDITIONS, ROUGH, make_scene, scaled
 from oryx_scene.evaluation.marks import find_alone, run_condition
 from oryx_scene.marks.backdrop import find_backdrop
 from oryx_scene.marks.config import MarksConfig
@@ -137,3 +137,15 @@ def test_an_empty_room_has_only_background():
         patches = cut_patches(make_grid(frame, 20.0))
         assert patches.count == 0
         assert (patches.labels == BACKGROUND).mean() > 0.95
+
+
+def test_depth_that_is_only_noise_gives_no_marks_and_says_so():
+    bad = dataclasses.replace(CONDITIONS["noisy"], noise=scaled(ROUGH, 4.0), views=(4, 4))
+    found = find_alone(make_scene(bad, 1).views, MarksConfig())
+    assert found.marks == ()
+    assert any("too noisy to tell objects apart" in text for text in found.warnings)
+    # Noise that the route can still stand is none of this.
+    rough = dataclasses.replace(bad, noise=scaled(ROUGH, 2.0))
+    found = find_alone(make_scene(rough, 1).views, MarksConfig())
+    assert found.marks
+    assert not any("too noisy" in text for text in found.warnings)
