@@ -47,7 +47,9 @@ class MarkCurves:
             ],
             "views": [
                 {"frames": frames, "views": count, **_shares(counts)}
-                for (frames, count), counts in sorted(self.views.items())
+                for (frames, count), counts in sorted(
+                    self.views.items(), key=lambda item: (list(STILL).index(item[0][0]), item[0][1])
+                )
             ],
             "baseline": [
                 {"frames": frames, **row}
@@ -157,7 +159,7 @@ def draw_curves(report: dict[str, Any], picture: Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7, loc="lower left")
     axes[0].set_ylabel("share of pairs")
-    axes[0].set_ylim(0.5, 1.01)
+    axes[0].set_ylim(0.0, 1.02)
     figure.tight_layout()
     figure.savefig(picture, dpi=100)
     pyplot.close(figure)

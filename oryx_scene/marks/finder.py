@@ -141,7 +141,9 @@ def _find_ordered(
     marks = tuple(_renamed(mark, order) for mark in choice.marks)
     left_out = objects.left_out + choice.left_out
     route = "depth" if marks else "none"
-    warnings: tuple[str, ...] = () if marks else ("no object could be told apart in depth: no marks",)
+    warnings: tuple[str, ...] = (
+        () if marks else ("no object could be told apart in depth: no marks",)
+    )
     noisy = {frames[i].camera for i, cut in zip(names, cuts, strict=True) if cut.patches.noisy}
     if noisy:
         listed = ", ".join(sorted(noisy))
