@@ -138,7 +138,7 @@ class Trainer:
         """Start from weights that other stages learnt."""
         _, strangers = self.learner.load_state_dict(weights, strict=False)
         assert not strangers, strangers
-        self.compute.follow()
+        self.compute.follow(frozen=True)
 
     def save(self) -> None:
         """Keep everything that going on needs; a half-written file never has the final name."""

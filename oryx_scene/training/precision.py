@@ -24,7 +24,8 @@ class ComputeCopy:
         self.same = dtype is torch.float32
         self.module = original if self.same else copy.deepcopy(original).to(dtype)
         pairs = zip(original.parameters(), self.module.parameters(), strict=True)
-        self._pairs = [(kept, used) for kept, used in pairs if kept.requires_grad]
+        self._all = list(pairs)
+        self._pairs = [(kept, used) for kept, used in self._all if kept.requires_grad]
 
     def collect(self) -> None:
         """Add the copy's gradients to the original's and forget them."""
@@ -39,10 +40,10 @@ class ComputeCopy:
                 kept.grad.add_(used.grad)
             used.grad = None
 
-    def follow(self) -> None:
-        """Take over the original's weights."""
+    def follow(self, frozen: bool = False) -> None:
+        """Take over the weights that are learnt, with ``frozen`` also those at rest."""
         if self.same:
             return
         with torch.no_grad():
-            for kept, used in self._pairs:
+            for kept, used in self._all if frozen else self._pairs:
                 used.copy_(kept)

@@ -111,7 +111,7 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 450, 330),
+    "cpu": Recipe(11000, 2800, 1100, 40, 280, 300),
     "tiny": Recipe(6, 2, 1, 1, 2, 1),
 }
 
@@ -200,7 +200,7 @@ def _run_stage(
     if not trainer.resume() and stage.name == "look":
         lessons = _lessons(start.pool, start.tokenizer, 140)
         link_numbers(trainer.learner, lessons, start.tokenizer._tokenizer)
-        trainer.compute.follow()
+        trainer.compute.follow(frozen=True)
     trainer.run(said, until=until, inspect=_probing(start.pool) if stage.answers else None)
 
 

@@ -106,6 +106,15 @@ def test_a_step_too_small_for_bfloat16_is_not_lost():
     assert copy.module.weight[0, 0] < 1.0
 
 
+def test_weights_at_rest_reach_the_copy_too():
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.requires_grad_(False)
+    copy = ComputeCopy(layer, torch.bfloat16)
+    layer.weight.data.fill_(2.0)
+    copy.follow(frozen=True)
+    assert torch.equal(copy.module.weight.float(), layer.weight)
+
+
 def test_a_learner_in_bfloat16_has_nearly_the_same_loss(tokenizer, sample):
     learner = Learner(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
     lesson = make_lesson(sample, tokenizer, {"colour": 1.0}, 6, np.random.default_rng(3))
