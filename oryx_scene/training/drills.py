@@ -1,8 +1,8 @@
-"""Drills: many comparisons of two numbers, in the words of the scratchpad.
+"""Drills: many comparisons and searches in few words, in those of the scratchpad.
 
-Asked through whole scenes, a comparison is one token in eighty; here it is one in ten, and costs
-no picture. What is learnt is to look values up and to end a scratchpad: "right 3 -0.4; 5 0.3; left;
-right no".
+Asked through whole scenes, a verdict is one token in eighty; here it is one in ten, and costs no
+picture. What is learnt is to look values up, to see whether a thing is what was sought, and to end
+a scratchpad: "right 3 -0.4; 5 0.3; left; right no".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.synth.questions import MEASURES, OPPOSITES, verdict
+from oryx_scene.synth.words import COLOURS, SHAPES
 
 # Lowest and highest value of each measure, metres, as rooms have them.
 SPANS = {"right": (-4.0, 4.0), "ahead": (0.2, 7.0), "at": (0.0, 2.2), "away": (0.1, 7.0)}
@@ -57,27 +58,69 @@ def one_comparison(rng: np.random.Generator) -> tuple[str, str]:
     return f" {facts}.", verdict(measure, (marks[i], marks[j]), (values[i], values[j]), asked)
 
 
-def make_drill(tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 128) -> Drill:
-    """One comparison a row; to be learnt are the two values, the verdict and yes or no.
+def one_search(rng: np.random.Generator) -> tuple[str, list[tuple[str, str]]]:
+    """A search or a count among given things: the question, and (thing, what is said of it)."""
+    colour, shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
+    by_colour, by_shape = [(True, True), (True, True), (True, False), (False, True)][
+        int(rng.integers(4))
+    ]
+    count = bool(rng.random() < 0.4)
+    said, total = [], 0
+    for number in range(1, int(rng.integers(2, NUMBERS + 1)) + 1):
+        # Half of the things share something with what is sought.
+        one = colour if rng.random() < 0.4 else str(rng.choice(list(COLOURS)))
+        two = shape if rng.random() < 0.4 else str(rng.choice(SHAPES))
+        fits = (one == colour or not by_colour) and (two == shape or not by_shape)
+        total += fits
+        words = [str(number), *([one] if by_colour else []), *([two] if by_shape else [])]
+        judged = f" {'yes' if fits else 'no'}" + (f" {total}" if count else "")
+        said.append((f" {' '.join(words)}", judged))
+        if fits and not count:
+            break
+    sought = f"{colour if by_colour else ''} {shape if by_shape else 'object'}".strip()
+    plural = sought + ("es" if sought.endswith("x") else "s")
+    return f"How many {plural} are there?" if count else f"Is there a {sought}?", said
 
-    Several in one row would tell the same mark several values.
+
+def make_drill(tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 128) -> Drill:
+    """Two comparisons to every search; what is learnt are values that are looked up, and verdicts.
+
+    One in a row: several would tell the same mark several values.
     """
-    ids: list[list[int]] = []
-    where, wanted = [], []
-    for _ in range(rows):
-        facts, compared = one_comparison(rng)
-        line = tokenizer.encode_plain(f" {compared}")
-        # Between facts and scratchpad a question names the marks: not what follows there is meant.
-        a, b = compared.split()[1], compared.split()[3]
-        row = tokenizer.encode_plain(f"{facts} mark {a} of mark {b}?")
-        # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
-        for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]:
-            where.append((len(ids), len(row) + at - 1))
-            wanted.append(line[at])
-        ids.append(row + line)
-    longest = -(-max(map(len, ids)) // 8) * 8
+    made = [
+        _search_row(tokenizer, rng) if index % 3 == 2 else _comparison_row(tokenizer, rng)
+        for index in range(rows)
+    ]
+    longest = -(-max(len(row) for row, _ in made) // 8) * 8
     table = torch.zeros(rows, longest, dtype=torch.long)
-    for index, row in enumerate(ids):
+    where, wanted = [], []
+    for index, (row, learnt) in enumerate(made):
         table[index, : len(row)] = torch.tensor(row)
-    flat = torch.tensor([row * longest + at for row, at in where])
-    return Drill(table, flat, torch.tensor(wanted))
+        where += [index * longest + at - 1 for at in learnt]
+        wanted += [row[at] for at in learnt]
+    return Drill(table, torch.tensor(where), torch.tensor(wanted))
+
+
+def _comparison_row(
+    tokenizer: TextTokenizer, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    facts, compared = one_comparison(rng)
+    line = tokenizer.encode_plain(f" {compared}")
+    # Between facts and scratchpad a question names the marks: not what follows there is meant.
+    a, b = compared.split()[1], compared.split()[3]
+    row = tokenizer.encode_plain(f"{facts} mark {a} of mark {b}?")
+    # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
+    learnt = [len(row) + at for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]]
+    return row + line, learnt
+
+
+def _search_row(tokenizer: TextTokenizer, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    question, said = one_search(rng)
+    row = tokenizer.encode_plain(question)
+    learnt: list[int] = []
+    for index, (thing, judged) in enumerate(said):
+        row += tokenizer.encode_plain(f"{';' if index else ''}{thing}")
+        told = tokenizer.encode_plain(judged)
+        learnt += range(len(row), len(row) + len(told))
+        row += told
+    return row, learnt

@@ -86,7 +86,7 @@ class Recipe:
             ),
             Stage(
                 *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
-                *(NO_PICTURES, 1.0, 128, True),
+                *(NO_PICTURES, 1.0, 192, True),
                 final=0.5,
             ),
             Stage(
@@ -97,13 +97,13 @@ class Recipe:
             Stage(
                 *("answers", self.answers, 8, 1.2e-3, 0.0, 1.0, 24, ASKING, (2, 4), TOWER),
                 readings=0.25,
-                drills=128,
+                drills=192,
                 final=0.4,
             ),
             Stage(
                 *("together", self.together, 8, 6e-4, 0.3, 1.0, 24, ASKING, (1, 2, 4)),
                 readings=0.15,
-                drills=64,
+                drills=144,
                 final=0.03,
             ),
         )

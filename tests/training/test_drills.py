@@ -9,7 +9,7 @@ pytest.importorskip("transformers", reason="the extra 'model' is not installed")
 from oryx_scene.model.tokenizer import HubTokenizer  # noqa: E402
 from oryx_scene.synth.scenes import SceneSpec  # noqa: E402
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES  # noqa: E402
-from oryx_scene.training.drills import make_drill, one_comparison  # noqa: E402
+from oryx_scene.training.drills import make_drill, one_comparison, one_search  # noqa: E402
 from oryx_scene.training.learner import Learner, Weights  # noqa: E402
 from oryx_scene.training.lessons import make_lesson  # noqa: E402
 from oryx_scene.training.outlines import REACH, WINDOW, things_in  # noqa: E402
@@ -57,11 +57,27 @@ def test_every_verdict_of_a_drill_follows_from_its_two_numbers(tokenizer):
             assert answer == ("yes" if word == said else "no")
 
 
+def test_every_verdict_of_a_search_follows_from_the_question():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        question, said = one_search(rng)
+        asked = question.strip("?").split()
+        words = [w.removesuffix("es") if w == "boxes" else w.removesuffix("s") for w in asked]
+        sought = {word for word in words if word in (*COLOURS, *SHAPES)}
+        total = 0
+        for thing, verdict in said:
+            fits = sought <= set(thing.split())
+            total += fits
+            assert verdict.split()[0] == ("yes" if fits else "no")
+            if question.startswith("How many"):
+                assert verdict.split()[1] == str(total)
+
+
 def test_a_drill_points_at_its_verdicts(tokenizer):
     drill = make_drill(tokenizer, np.random.default_rng(1), rows=12)
     following = drill.ids.flatten()[drill.where + 1]
     assert torch.equal(following, drill.wanted)
-    assert 36 <= len(drill.wanted) <= 48
+    assert len(drill.wanted) >= 8 * 3 + 4
 
 
 def test_without_pictures_colours_and_shapes_are_given(tokenizer, sample):
