@@ -111,7 +111,7 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 280, 400),
+    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320),
     "tiny": Recipe(6, 2, 1, 1, 2, 1),
 }
 
