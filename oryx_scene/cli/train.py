@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=("cpu", "tiny"), default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="run one stage only (stages side by side)")
+    parser.add_argument(
+        "--begin", type=Path, metavar="FOLDER", help="checkpoint to go on from (with --stage)"
+    )
     parser.add_argument("--hours", type=float, help="stop early; a second call goes on")
 
 
@@ -36,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
     until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
-    folder = train(recipe, args.out, lambda line: print(line, flush=True), until, args.stage)
+    folder = train(
+        recipe, args.out, lambda line: print(line, flush=True), until, args.stage, args.begin
+    )
     logs = [args.out / stage.name / "log.jsonl" for stage in recipe.stages()]
     print(f"learning curve: {draw_curve(logs, args.out / 'curve.png')}")
     print(f"checkpoint: {folder}")

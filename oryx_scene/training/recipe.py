@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.model.load import load_answerer
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import HubTokenizer
+from oryx_scene.model.weights import read_json
 from oryx_scene.synth.questions import FACT_KINDS, KINDS, ask
 from oryx_scene.synth.rigs import camera_names
 from oryx_scene.synth.things import measured_scene
@@ -127,11 +129,20 @@ class Start:
     model: Oryx
 
 
-def prepare(recipe: Recipe, out: Path, said: Callable[[str], None]) -> Start:
+def prepare(
+    recipe: Recipe, out: Path, said: Callable[[str], None], begin: Path | None = None
+) -> Start:
     """Scenes, vocabulary and first weights; what is there already is taken as it is.
+
+    Args:
+        recipe: what to do.
+        out: folder of the run.
+        said: receives one line now and then.
+        begin: checkpoint folder whose vocabulary and weights to begin with, None for new ones.
 
     Raises:
         ConfigError: the folder holds another recipe.
+        CheckpointError: ``begin`` is no checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, out)
@@ -139,6 +150,10 @@ def prepare(recipe: Recipe, out: Path, said: Callable[[str], None]) -> Start:
     for path in fill_pool(pool, range(recipe.scenes)):
         if int(path.stem) % 200 == 0:
             said(f"scene {path.stem} of {recipe.scenes}")
+    return _begin_with(begin, pool) if begin is not None else _begin_anew(recipe, out, pool)
+
+
+def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:
     words = out / "tokenizer"
     if not (words / "tokenizer.json").exists():
         words.mkdir(exist_ok=True)
@@ -152,12 +167,19 @@ def prepare(recipe: Recipe, out: Path, said: Callable[[str], None]) -> Start:
     return Start(pool, words, tokenizer, config, model)
 
 
+def _begin_with(folder: Path, pool: Path) -> Start:
+    config = read_json(folder, "config.json")
+    model = load_answerer(str(folder), device="cpu", dtype="float32").model.float()
+    return Start(pool, folder, HubTokenizer(folder, "qwen2", None), config, model)
+
+
 def train(
     recipe: Recipe,
     out: Path,
     said: Callable[[str], None],
     until: float = float("inf"),
     only: str = "",
+    begin: Path | None = None,
 ) -> Path:
     """Run a recipe in ``out``; returns the checkpoint folder.
 
@@ -167,11 +189,12 @@ def train(
         said: receives one line now and then.
         until: steady clock at which stages stop early.
         only: name of the one stage to run, for stages side by side; "" for all.
+        begin: checkpoint folder to begin with, None for new weights.
 
     Raises:
         ConfigError: the folder holds another recipe.
     """
-    start = prepare(recipe, out, said)
+    start = prepare(recipe, out, said, begin)
     before: list[Path] = []
     for stage in recipe.stages():
         state = out / stage.name / "state.pt"

@@ -28,4 +28,10 @@ def test_the_tiny_recipe_runs_to_a_checkpoint_that_loads_and_goes_on(tmp_path, c
     other = dataclasses.replace(PRESETS["tiny"], seed=2)
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, out, print)
+    # Another run may begin with what this one made.
+    again = tmp_path / "again"
+    begin = ["--begin", str(out / "checkpoint"), "--stage", "together"]
+    assert main(["train", str(again), "--preset", "tiny", *begin]) == 0
+    assert sorted(path.parent.name for path in again.glob("*/state.pt")) == ["together"]
+    assert (again / "checkpoint" / "model.safetensors").read_bytes() != before
     capsys.readouterr()
