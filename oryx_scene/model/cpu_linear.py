@@ -50,20 +50,24 @@ class CpuLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features); ``x`` may be float32 with any weight."""
+        # Looked up once: a module's attributes cost as much as the arithmetic of a small layer.
+        weight, bias, width = self.weight, self.bias, self.in_features
         if torch.is_grad_enabled():
             # Training goes torch's way: the kernel has no gradient.
-            return F.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
-        rows = x.numel() // self.in_features
+            return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
+        rows = x.numel() // width
         kernel = rows_kernel()
         if (
-            kernel is not None
-            and self.in_features % BLOCK == 0
-            and 0 < rows <= most_rows(self.weight.dtype, torch.get_num_threads())
+            kernel is None
+            or width % BLOCK
+            or not 0 < rows <= most_rows(weight.dtype, torch.get_num_threads())
         ):
-            rounded = kernel.rounds_inputs and not self.exact
-            flat = kernel(x.reshape(rows, -1), self.weight, self.bias, rounded=rounded)
-            return flat.to(x.dtype).view(*x.shape[:-1], -1)
-        return _by_torch(x, self.weight, self.bias)
+            return _by_torch(x, weight, bias)
+        rounded = kernel.rounds_inputs and not self.exact
+        if x.dim() == 2:
+            return kernel(x, weight, bias, rounded=rounded).to(x.dtype)
+        flat = kernel(x.reshape(rows, width), weight, bias, rounded=rounded)
+        return flat.to(x.dtype).view(*x.shape[:-1], -1)
 
 
 def _by_torch(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
