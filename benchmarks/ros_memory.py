@@ -18,6 +18,14 @@ from ros_common import cameras, finish, prepare_environment, resident_mib, wait_
 NAMES = ("front", "left", "back", "right")
 
 
+def depth_parameters(depth: bool) -> dict[str, str]:
+    """Topics of RGB-D cameras, so that the map of things is fed."""
+    if not depth:
+        return {}
+    found = {f"camera__{name}__depth_topic": f"/{name}/depth/image_raw" for name in NAMES}
+    return found | {f"camera__{name}__depth_info_topic": f"/{name}/camera_info" for name in NAMES}
+
+
 def run(args: argparse.Namespace, answerer: Any) -> dict[str, Any]:
     """Ask every few seconds of simulated time until it is over."""
     from harness import Bench
@@ -30,6 +38,7 @@ def run(args: argparse.Namespace, answerer: Any) -> dict[str, Any]:
         views__max_age_s=60.0,
         gen__max_new_tokens=8,
         marks__enabled=not args.no_marks,
+        **depth_parameters(args.depth),
         query_timeout_s=240.0,
         scene_ttl_s=120.0,
     )
@@ -83,6 +92,7 @@ def main() -> None:
     parser.add_argument("--hz", type=float, default=30.0, help="pictures a REAL second and camera")
     parser.add_argument("--every", type=float, default=10.0, help="simulated s between questions")
     parser.add_argument("--fake", action="store_true", help="no model")
+    parser.add_argument("--depth", action="store_true", help="RGB-D cameras in a rendered room")
     parser.add_argument("--no-marks", action="store_true", help="do not search for marks")
     args = parser.parse_args()
     prepare_environment()
@@ -99,10 +109,12 @@ def main() -> None:
         answerer = load_answerer("random", device="cpu")
     seconds = args.minutes * 60 / args.pace + 120
     words = ["--hz", str(args.hz), "--seconds", str(seconds), "--clock-rate", str(args.pace)]
-    with cameras(*words):
+    with cameras(*words, *["--depth", "--room"] * args.depth):
         result = run(args, answerer)
     rclpy.try_shutdown()
-    finish({"benchmark": "ros_memory", "hz": args.hz, "fake": args.fake, **result})
+    finish(
+        {"benchmark": "ros_memory", "hz": args.hz, "fake": args.fake, "depth": args.depth, **result}
+    )
 
 
 if __name__ == "__main__":
