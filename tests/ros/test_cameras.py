@@ -1,6 +1,7 @@
 """Cameras as robots have them: QoS, several at once, lost, broken, compressed, depth and TF."""
 
 import random
+import time
 from array import array
 
 import cv2
@@ -20,6 +21,7 @@ from harness import (
 )
 from oryx_scene_msgs.msg import Status
 from oryx_scene_ros.codes import Code
+from oryx_scene_ros.desk import Stage
 from sensor_msgs.msg import CompressedImage, Image
 
 MS = 10**6
@@ -316,6 +318,39 @@ def test_depth_and_tf_give_places_in_the_asked_frame(bench, encoding):
     assert lost.error.code == Code.NONE and lost.text
     assert not lost.objects[0].has_box
     assert any("moon" in text for text in lost.warnings)
+
+
+def test_depth_that_comes_after_its_picture_is_waited_for(bench):
+    topic = "/front/aligned_depth_to_color/image_raw"
+    robot = bench(tf_timeout_s=5.0, camera__front__depth_topic=topic)
+    robot.tf(transform("map", "front_optical", 0), static=True)
+    show_rgbd(robot)
+    stamp_ns, size = robot.now() + 33 * MS, {"height": 120, "width": 160}
+    robot.show(stamp_ns=stamp_ns, **size)
+    goal = robot.goal()
+    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait")
+    time.sleep(0.3)
+    assert Stage.MARKING not in goal.stages
+    robot.publish(topic, depth_image(stamp_ns, **size))
+    answer = goal.result()[1]
+    assert answer.error.code == Code.NONE, answer.error
+    (frame,) = answer.provenance.frames
+    assert frame.header.stamp == time_of(stamp_ns) and any(frame.depth_sha256)
+    assert not any("depth" in text for text in answer.warnings)
+
+
+def test_depth_that_has_stopped_is_not_waited_for(bench):
+    robot = bench(
+        tf_timeout_s=5.0, camera__front__depth_topic="/front/aligned_depth_to_color/image_raw"
+    )
+    robot.tf(transform("map", "front_optical", 0), static=True)
+    show_rgbd(robot)
+    robot.show(stamp_ns=robot.now() + 900 * MS, height=120, width=160)
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE, answer.error
+    assert any("nearest depth" in text for text in answer.warnings)
+    # Waiting would have taken all of the five seconds.
+    assert answer.timing.frames_s < 4.0
 
 
 def test_without_tf_there_is_text_and_a_warning(bench):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oryx_scene.bags.assemble import add_rig_transforms
+from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import stamp_ns_of
 from oryx_scene.bags.messages import check_image_message
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
@@ -26,6 +27,10 @@ from oryx_scene_ros.settings import CameraSettings
 
 # Changes of a calibration that are remembered; a zoom lens changes it with every turn.
 KEPT_INFOS = 32
+# While so few messages of a camera have come, the first of its other topics may be on its way.
+FIRST_MESSAGES = 8
+# A camera whose newest depth lies this far behind its picture sends no depth any more.
+DEPTH_GONE_NS = 500_000_000
 # A stamp this far behind the last one of its camera is another time, not a late message.
 BACKWARDS_NS = 1_000_000_000
 
@@ -98,6 +103,20 @@ class CameraFeed:
     def newest_ns(self) -> int | None:
         """Stamp of the newest good picture."""
         return self.images.kept[-1].stamp_ns if self.images.kept else None
+
+    def lacks(self, stamp_ns: int) -> bool:
+        """Whether depth of the picture at ``stamp_ns``, or its calibration, may be on its way."""
+        if not self.topics.depth:
+            return False
+        begun = self.received <= FIRST_MESSAGES
+        infos = (self.topics.info, self.topics.depth_info)
+        if begun and not all(self.infos.get(topic) for topic in infos if topic):
+            return True
+        if not self.depths.kept:
+            return begun
+        gap = min(abs(item.stamp_ns - stamp_ns) for item in self.depths.kept)
+        stopped = stamp_ns - self.depths.kept[-1].stamp_ns > DEPTH_GONE_NS
+        return gap > round(DEPTH_SLOP_S * 1e9) and not stopped
 
 
 class LockedTransforms(TransformBuffer):

@@ -261,8 +261,12 @@ def _freeze(
     # A camera whose clock runs a little ahead has frames from the near future: they count as now.
     newest = max(feeds.cameras[name].newest_ns or 0 for name in fresh)
     now_ns = max(now(), newest)
-    snapshot = Snapshot(feeds, replace(wanted, cameras=fresh), config.fixed_frame, rig, now_ns)
+    wanted_now = replace(wanted, cameras=fresh)
+    snapshot = Snapshot(feeds, wanted_now, config.fixed_frame, rig, now_ns)
     _, moment = candidates_at(snapshot, now_ns, config.views)
+    if _wait_for_companions(feeds, moment.stamps, wanted.tf_timeout_s, stopped):
+        snapshot = Snapshot(feeds, wanted_now, config.fixed_frame, rig, now_ns)
+        _, moment = candidates_at(snapshot, now_ns, config.views)
     if wanted.refuse_unsynchronised and not moment.synchronous:
         raise NodeError(
             Code.SYNC_FAILED,
@@ -294,6 +298,26 @@ def _fresh_cameras(
     if not fresh:
         raise NoFramesError("no camera has a fresh frame.", hint="see /diagnostics")
     return tuple(fresh), tuple(warnings)
+
+
+def _wait_for_companions(
+    feeds: Feeds, stamps: dict[str, int], timeout_s: float, stopped: Callable[[], bool]
+) -> bool:
+    """Wait until the newest pictures have their depth and calibration, or time is up.
+
+    Drivers publish what belongs to one moment one after the other; a question that met the picture
+    alone would be answered without 3D. Streams that have stopped are not waited for. Whether
+    anything was missing at first.
+    """
+
+    def complete() -> bool:
+        return not any(feeds.cameras[name].lacks(stamp) for name, stamp in stamps.items())
+
+    with feeds.changed:
+        missing = not complete()
+    if missing:
+        _wait(feeds, timeout_s, stopped, complete)
+    return missing
 
 
 def _wait_for_transforms(

@@ -140,7 +140,7 @@ SPECS = (
     Spec(
         "tf_timeout_s",
         0.2,
-        "How long a question waits for the transforms of its frames, s.",
+        "How long a question waits for depth, calibration and transforms of its frames, s.",
         0.0,
         5.0,
     ),
