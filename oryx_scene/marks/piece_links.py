@@ -30,9 +30,9 @@ PAINT_LIMIT = 16.0
 # Pieces without matches, of one camera's pictures at most so far apart in time: paint that differs
 # by this at most, of the runner-up by this factor and as much again; of about one size, and shifted
 # from where the picture as a whole went by no more than this share of its width.
-SOON_S = 2.5
+SOON_S = 4.5
 SAME_PAINT, PAINT_FACTOR = 8.0, 2.0
-SIZE_LOG, MOST_SHIFT = 0.5, 0.2
+SIZE_LOG, MOST_SHIFT = 0.5, 0.35
 
 Node = tuple[int, int]
 
