@@ -61,6 +61,29 @@ ASKING = {
     "describe": 1.0,
 }
 
+# What is learnt last: words at a distance, in searches and comparisons.
+WEAK = {
+    "which": 2.0,
+    "exists": 2.0,
+    "count": 2.0,
+    "left_right": 2.0,
+    "front_behind": 2.0,
+    "above_below": 1.5,
+    "nearer": 0.3,
+    "nearer_camera": 0.3,
+    "on": 0.2,
+    "nearest": 0.2,
+    "distance": 0.1,
+    "range": 0.1,
+    "position": 0.1,
+    "size": 0.1,
+    "total": 0.1,
+    "colour": 1.0,
+    "shape": 1.0,
+    "what": 1.0,
+    "describe": 0.7,
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -68,7 +91,7 @@ class Recipe:
 
     Attributes:
         scenes: in the pool.
-        tower, reading, look, answers, together: steps of the stages.
+        tower, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
     """
 
@@ -78,6 +101,7 @@ class Recipe:
     look: int
     answers: int
     together: int
+    polish: int
     seed: int = 1
 
     def stages(self) -> tuple[Stage, ...]:
@@ -108,13 +132,19 @@ class Recipe:
                 drills=144,
                 final=0.03,
             ),
+            Stage(
+                *("polish", self.polish, 8, 8e-4, 0.0, 1.0, 24, WEAK, (1, 2, 4), NO_PICTURES),
+                readings=0.65,
+                drills=96,
+                final=0.03,
+            ),
         )
 
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320),
-    "tiny": Recipe(6, 2, 1, 1, 2, 1),
+    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320, 330),
+    "tiny": Recipe(6, 2, 1, 1, 2, 1, 1),
 }
 
 
