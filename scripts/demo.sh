@@ -11,12 +11,7 @@ install_extras model
 out=$root/out/demo
 rm -rf "$out"
 mkdir -p "$out"
-# Without trained weights in the package a random model shows that the way works.
 model=${MODEL:-default}
-if [ -z "${MODEL:-}" ] && [ ! -f "$root/oryx_scene/default_model/model.safetensors" ]; then
-    say "This version brings no trained weights: a random model answers, and its answers mean nothing"
-    model=random
-fi
 oryx() { "$venv/bin/oryx-scene" "$@"; }
 
 say "A synthetic room, seen by six cameras, as a ROS 2 bag; this is what is true about it  (oryx-scene room)"
