@@ -98,17 +98,20 @@ class DetectionTopic:
     def __len__(self) -> int:
         return sum(len(messages) for messages in self._by_frame.values())
 
-    def of_frame(self, frame: Frame) -> list[Detection]:
-        """What was detected in one frame: of its optical frame, nearest in time within 50 ms."""
+    def message_of(self, frame: Frame) -> SeenBoxes | None:
+        """The message of one frame: of its optical frame, nearest in time within 50 ms."""
         near = [*self._by_frame.get(frame.frame_id, ()), *self._by_frame.get("", ())]
         if not near:
-            return []
+            return None
         nearest = min(near, key=lambda item: (abs(item.stamp_ns - frame.stamp_ns), item.stamp_ns))
-        if abs(nearest.stamp_ns - frame.stamp_ns) > SLOP_NS:
-            return []
+        return nearest if abs(nearest.stamp_ns - frame.stamp_ns) <= SLOP_NS else None
+
+    def of_frame(self, frame: Frame) -> list[Detection]:
+        """What was detected in one frame; none where no message is of it."""
+        message = self.message_of(frame)
         return [
             Detection(frame.camera, frame.stamp_ns, item.box, item.label, item.score)
-            for item in nearest.boxes
+            for item in (() if message is None else message.boxes)
         ]
 
     def find(self, views: ViewSet, config: MarksConfig, question: str) -> MarkSet:

@@ -21,6 +21,7 @@ from oryx_scene.bags.bag_index import stamp_ns_of
 from oryx_scene.errors import CalibrationError, TransformError
 from oryx_scene.geometry.transforms import from_translation_quaternion
 from oryx_scene_ros.feed import CameraFeed, Feeds
+from oryx_scene_ros.objects import vision
 from oryx_scene_ros.settings import CameraSettings
 
 try:
@@ -30,6 +31,8 @@ except ImportError:  # said by the node when it is configured
 TFMessage: Any = _TFMessage
 
 TF_DEPTH = 100
+# As ROS's profile for sensors has it.
+SENSOR_DEPTH = 5
 
 
 def camera_qos(reliability: str, depth: int = 1) -> QoSProfile:
@@ -52,7 +55,9 @@ def make_feed(node: Node, settings: CameraSettings) -> CameraFeed:
         for key, value in vars(topics).items()
         if key != "name"
     }
-    return CameraFeed(settings, replace(topics, **expanded))
+    found = settings.detections
+    detections = node.resolve_topic_name(found) if found else ""
+    return CameraFeed(settings, replace(topics, **expanded), detections)
 
 
 @dataclass
@@ -107,6 +112,11 @@ class Intake:
             kind = CompressedImage if settings.depth_compressed else Image
             take_depth = functools.partial(self.feeds.add_image, name, depth=True)
             self._subscribe(kind, topics.depth, qos, name, "depth", take_depth)
+        if feed.detections_topic:
+            take_found = functools.partial(self.feeds.add_detections, name)
+            sensor = camera_qos("best_effort", SENSOR_DEPTH)
+            kind = vision.Detection2DArray
+            self._subscribe(kind, feed.detections_topic, sensor, name, "detections", take_found)
 
     def _subscribe(
         self, kind: Any, topic: str, qos: QoSProfile, camera: str, what: str, take: Any

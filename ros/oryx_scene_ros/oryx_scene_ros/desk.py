@@ -240,7 +240,7 @@ class Desk:
         frames_s = time.monotonic() - started
         _go_on(job)
         listener.stage(Stage.MARKING)
-        find_marks = self.numbers.finder(settings)
+        find_marks = self.numbers.finder(settings, self.feeds)
         scene = ScenePipeline(self.answerer, settings.pipeline, find_marks).freeze(
             found.chosen.frames,
             found.now_ns,

@@ -178,6 +178,7 @@ class CameraReport:
             "encoding": feed.images.encoding,
             "camera_info": "yes" if feed.infos.get(feed.topics.info) else "no",
             "depth": feed.depths.encoding or ("none yet" if feed.topics.depth else "not asked for"),
+            "detections": len(feed.detections.kept) if feed.detections_topic else "not asked for",
             "frame_id": feed.images.frame_id,
             "required": feed.settings.required,
         }

@@ -31,6 +31,10 @@ KEPT_INFOS = 32
 FIRST_MESSAGES = 8
 # A camera whose newest depth lies this far behind its picture sends no depth any more.
 DEPTH_GONE_NS = 500_000_000
+# A detector that lags further behind its picture is not waited for.
+DETECTOR_GONE_NS = 2_000_000_000
+# Bytes that one detection is counted with (its pose has a covariance), and a message without any.
+DETECTION_BYTES = 2048
 # A stamp this far behind the last one of its camera is another time, not a late message.
 BACKWARDS_NS = 1_000_000_000
 
@@ -92,12 +96,19 @@ class CameraFeed:
 
     settings: CameraSettings
     topics: CameraTopics
+    detections_topic: str = ""
     images: Ring = field(default_factory=Ring)
     depths: Ring = field(default_factory=Ring)
+    detections: Ring = field(default_factory=Ring)
     infos: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     received: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     last_problem: str = ""
+
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """Of all its topics."""
+        return self.images, self.depths, self.detections
 
     @property
     def newest_ns(self) -> int | None:
@@ -105,7 +116,20 @@ class CameraFeed:
         return self.images.kept[-1].stamp_ns if self.images.kept else None
 
     def lacks(self, stamp_ns: int) -> bool:
-        """Whether depth of the picture at ``stamp_ns``, or its calibration, may be on its way."""
+        """Whether what belongs to the picture at ``stamp_ns`` may be on its way."""
+        return self._lacks_depth(stamp_ns) or self._lacks_detections(stamp_ns)
+
+    def _lacks_detections(self, stamp_ns: int) -> bool:
+        """What was found in this picture, or in a later one, has not come yet."""
+        if not self.detections_topic:
+            return False
+        if not self.detections.kept:
+            return self.received <= FIRST_MESSAGES
+        newest = self.detections.kept[-1].stamp_ns
+        return newest < stamp_ns <= newest + DETECTOR_GONE_NS
+
+    def _lacks_depth(self, stamp_ns: int) -> bool:
+        """Depth or calibration has not come yet."""
         if not self.topics.depth:
             return False
         begun = self.received <= FIRST_MESSAGES
@@ -209,7 +233,7 @@ class Feeds:
                 feed.last_problem = problem
                 return
             ring = feed.depths if depth else feed.images
-            frame_id = str(message.header.frame_id).lstrip("/")
+            frame_id = _frame_id(message)
             if not depth and frame_id != ring.frame_id:
                 frame = rig_camera(self._rig, camera).frame_id or frame_id
                 add_rig_transforms(self._rig, {camera: frame}, self.transforms)
@@ -221,6 +245,39 @@ class Feeds:
             self._bound(bounds.max_bytes)
             self.changed.notify_all()
 
+    def add_detections(self, camera: str, message: Any) -> None:
+        """Keep a Detection2DArray as long as the pictures that it may belong to."""
+        feed = self.cameras[camera]
+        stamp_ns = stamp_ns_of(message.header)
+        with self.changed:
+            if stamp_ns <= 0:
+                feed.bad["detections"] += 1
+                feed.last_problem = "the detections carry no stamp. They must repeat the picture's"
+                return
+            ring, frame_id, pictures = feed.detections, _frame_id(message), feed.images.frame_id
+            ring.frame_id = frame_id
+            if frame_id and pictures and frame_id != pictures:
+                # Several cameras may share the topic: what is of another one pushes out nothing.
+                return
+            bounds = self._bounds()
+            item = Kept(stamp_ns, message, DETECTION_BYTES * (1 + len(message.detections)))
+            ring.add(item, bounds.recent_ns, bounds.gap_ns, bounds.history_ns)
+            self._bound(bounds.max_bytes)
+            self.changed.notify_all()
+
+    def detections_of(self, camera: str) -> tuple[Kept, ...]:
+        """What detectors sent of one camera's pictures, in the order of the stamps."""
+        feed = self.cameras[camera]
+        with self.changed:
+            own = ("", feed.images.frame_id)
+            kept = feed.detections.kept
+            return tuple(item for item in kept if _frame_id(item.message) in own)
+
+    @property
+    def detected(self) -> bool:
+        """Whether marks are what detectors find."""
+        return any(feed.detections_topic for feed in self.cameras.values())
+
     def discard(self, camera: str, stamp_ns: int, problem: str) -> None:
         """Count and forget a picture that turned out broken when it was decoded."""
         with self.changed:
@@ -230,7 +287,7 @@ class Feeds:
             feed.images.kept = [item for item in feed.images.kept if item.stamp_ns != stamp_ns]
 
     def _bound(self, max_bytes: int) -> None:
-        rings = [ring for feed in self.cameras.values() for ring in (feed.images, feed.depths)]
+        rings = [ring for feed in self.cameras.values() for ring in feed.rings]
         held = sum(ring.size for ring in rings)
         while held > max_bytes:
             # The newest of each topic always stays, or a large picture could never be asked about.
@@ -259,8 +316,8 @@ class Feeds:
         """Forget everything that belongs to one time: after a jump of the clock."""
         with self.changed:
             for feed in self.cameras.values():
-                feed.images.kept.clear()
-                feed.depths.kept.clear()
+                for ring in feed.rings:
+                    ring.kept.clear()
                 feed.infos.clear()
             self.transforms.clear()
 
@@ -268,6 +325,10 @@ class Feeds:
         """Broken messages since activation, per camera."""
         with self.changed:
             return {name: sum(feed.bad.values()) for name, feed in self.cameras.items()}
+
+
+def _frame_id(message: Any) -> str:
+    return str(message.header.frame_id).lstrip("/")
 
 
 def _numbers(info: Any) -> tuple[Any, ...]:

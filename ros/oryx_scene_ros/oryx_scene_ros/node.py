@@ -28,7 +28,7 @@ from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
 from oryx_scene_ros.loading import LoadAnswerer, load_default, load_on
 from oryx_scene_ros.memory import give_back
 from oryx_scene_ros.numbers import MapFeeder
-from oryx_scene_ros.objects import MISSING, vision
+from oryx_scene_ros.objects import MISSING, require_vision, vision
 from oryx_scene_ros.outputs import Outputs
 from oryx_scene_ros.params import Parameters
 from oryx_scene_ros.reports import Reports
@@ -78,6 +78,7 @@ class SceneNode(NodeBase):
         self.fault = ""
         try:
             settings = self.parameters.settings()
+            require_vision(settings)
             rig_file = settings.text("rig_file")
             rig = load_rig(rig_file) if rig_file else None
             self._make_outputs(settings)

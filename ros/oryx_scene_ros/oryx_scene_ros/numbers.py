@@ -19,7 +19,9 @@ from oryx_scene.frames import Frame, MarkSet, ViewSet
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.instance_map import InstanceMap, MapConfig
+from oryx_scene.marks.known_places import NumberMemory
 from oryx_scene.scene import MarkFinder, find_marks_fresh
+from oryx_scene_ros.detected import LiveDetections
 from oryx_scene_ros.feed import Feeds
 from oryx_scene_ros.live import Snapshot, Wanted
 from oryx_scene_ros.settings import NodeSettings
@@ -40,6 +42,7 @@ class KeptNumbers:
         self.map = InstanceMap(MapConfig(max_views=MAX_VIEWS))
         self._lock = threading.Lock()
         self._frame_id = ""
+        self._of_detected = NumberMemory()
 
     def observe(self, frame: Frame) -> bool:
         """Take in one frame; False where it has no depth, calibration or pose."""
@@ -52,13 +55,17 @@ class KeptNumbers:
         found = self.map(views, config, question)
         return dataclasses.replace(found, route="map") if found.route == "depth" else found
 
-    def finder(self, settings: NodeSettings) -> MarkFinder:
-        """The mark finder of one question."""
+    def finder(self, settings: NodeSettings, feeds: Feeds) -> MarkFinder:
+        """The mark finder of one question: the detectors' where there are any."""
+        if feeds.detected:
+            kept = settings.others["marks.keep_numbers"]
+            return LiveDetections(feeds, self._of_detected if kept else NumberMemory()).find
         return self.find if settings.others["marks.keep_numbers"] else find_marks_fresh
 
     def reset(self) -> None:
         """Forget all things and numbers: time or places are others now."""
         self.map.reset()
+        self._of_detected = NumberMemory()
 
     def _enter(self, frame_id: str) -> None:
         """Things of another coordinate frame are somewhere else."""
@@ -125,7 +132,9 @@ class MapFeeder:
             period_s = 1.0
             try:
                 settings = self._settings()
-                if settings.pipeline.marks.enabled and settings.others["marks.keep_numbers"]:
+                wanted = settings.pipeline.marks.enabled and settings.others["marks.keep_numbers"]
+                # Where detectors find the marks nobody asks the map.
+                if wanted and not self._feeds.detected:
                     period_s = 1.0 / settings.number("marks.map_hz")
                     self._turn(settings)
             except Exception:

@@ -1,4 +1,4 @@
-"""Marks with 3D boxes as vision_msgs, for tools that know them; only where that package is."""
+"""vision_msgs where that package is: marks with 3D boxes go out, and topics in that need it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 
+from oryx_scene.errors import ConfigError
 from oryx_scene_ros.convert import object_message, time_message
 from oryx_scene_ros.scenes import KeptScene
+from oryx_scene_ros.settings import NodeSettings
 
 try:
     from vision_msgs import msg as _vision
@@ -21,6 +23,21 @@ MISSING = (
     "vision_msgs is not installed: no ~/objects. Install ros-$ROS_DISTRO-vision-msgs if something "
     "listens to it"
 )
+
+
+def require_vision(settings: NodeSettings) -> None:
+    """Refuse detections topics where their message is not known.
+
+    Raises:
+        ConfigError: a camera names one, and vision_msgs is not installed.
+    """
+    named = next((item for item in settings.cameras if item.detections), None)
+    if named is not None and vision is None:
+        raise ConfigError(
+            f"camera.{named.name}.detections_topic needs the package vision_msgs, which is not "
+            "installed.",
+            hint="install ros-$ROS_DISTRO-vision-msgs, or leave the parameter empty",
+        )
 
 
 def detections_message(kept: KeptScene) -> Any:

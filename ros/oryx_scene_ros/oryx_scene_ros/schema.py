@@ -80,6 +80,12 @@ CAMERA_SPECS = (
         "",
         "CameraInfo of the depth camera; empty = `camera_info` beside the depth topic.",
     ),
+    _camera(
+        "detections_topic",
+        "",
+        "vision_msgs/Detection2DArray about this camera's pictures; where any camera has one, "
+        "marks are what detectors find. Empty = none.",
+    ),
     _camera("required", True, "false: without this camera questions are answered with a warning."),
 )
 
@@ -140,7 +146,8 @@ SPECS = (
     Spec(
         "tf_timeout_s",
         0.2,
-        "How long a question waits for depth, calibration and transforms of its frames, s.",
+        "How long a question waits for depth, calibration, detections and transforms of its "
+        "frames, s.",
         0.0,
         5.0,
     ),

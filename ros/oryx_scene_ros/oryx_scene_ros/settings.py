@@ -30,6 +30,7 @@ class CameraSettings:
     compressed: bool
     depth_compressed: bool
     required: bool
+    detections: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:
         compressed,
         depth_compressed,
         given("required"),
+        given("detections_topic"),
     )
 
 
