@@ -9,7 +9,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
-from oryx_scene.model import engine as engine_module  # noqa: E402
+from oryx_scene.model import scene_reader  # noqa: E402
 from oryx_scene.model.device_pixels import (  # noqa: E402
     make_taps,
     normalise_on_device,
@@ -61,7 +61,7 @@ def test_the_engine_gives_the_same_answer_both_ways(monkeypatch):
     item = VisualItem((picture(96, 128),), Stride.IMAGE, (320, 416), ("p",))
     prompt = Prompt("", (item, "\n"), "?")
     host = load_answerer("random", device="cpu").generate(prompt, Limits(max_new_tokens=6))
-    monkeypatch.setattr(engine_module, "pixels_on_device", lambda device: True)
+    monkeypatch.setattr(scene_reader, "pixels_on_device", lambda device: True)
     device = load_answerer("random", device="cpu").generate(prompt, Limits(max_new_tokens=6))
     assert device.token_ids == host.token_ids
 

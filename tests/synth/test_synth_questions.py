@@ -7,7 +7,7 @@ import pytest
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.scene import NO_MODEL, freeze_scene
 from oryx_scene.synth.judge import right, said
-from oryx_scene.synth.questions import FACT_KINDS, KINDS, PICTURE_KINDS, ask
+from oryx_scene.synth.questions import FACT_KINDS, KINDS, MEASURES, PICTURE_KINDS, ask
 from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.synth.things import measured_scene, true_scene
 from oryx_scene.synth.true_marks import objects_under, true_marks
@@ -63,12 +63,13 @@ def test_numbers_in_taught_answers_stand_in_the_facts(rooms, kind):
             assert number in facts, (item.question.text, facts, item.target)
 
 
-def test_every_answer_or_scratchpad_begins_with_a_mark(rooms):
+def test_every_answer_or_scratchpad_begins_with_a_mark_or_what_is_compared(rooms):
     for kind in KINDS:
         if kind == "total":
             continue
         for _, item in asked_of(rooms, kind, 2):
-            assert re.match(r"(<think>)?(Mark )?\d", item.target), item.target
+            begin = rf"(<think> (({'|'.join(MEASURES)}) )?|Mark )\d"
+            assert re.match(begin, item.target), item.target
 
 
 def test_true_names_and_places(rooms):
