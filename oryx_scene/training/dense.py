@@ -20,8 +20,8 @@ COLOUR_INDEX = {name: index + 1 for index, name in enumerate(COLOURS)}
 SHAPE_INDEX = {name: index + 1 for index, name in enumerate((*SHAPES, FURNITURE))}
 PATCH = 16
 DIGITS = 10
-# Shapes are learnt last and drown in what is learnt before them.
-SHAPE_WEIGHT = 4.0
+# Against colour and digit. More than this drowns what leads to shapes (`outlines.py`).
+SHAPE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, eq=False)

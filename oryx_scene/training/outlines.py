@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oryx_scene.synth.words import FURNITURE, SHAPES
+from oryx_scene.training.dense import PATCH, SHAPE_INDEX
 from oryx_scene.training.samples import Sample
 
-PATCH = 16
-SHAPE_INDEX = {name: index + 1 for index, name in enumerate((*SHAPES, FURNITURE))}
+SHAPE_WEIGHT = 1.5
 # The outline is told in cells of half a patch, two patches to every side.
 CELL, REACH = 8, 5
 WINDOW = 2 * REACH
@@ -95,4 +94,7 @@ class ThingHeads(nn.Module):
         around = self.around(self.end(features[things.patch])).float()
         outline = F.binary_cross_entropy_with_logits(around, things.around)
         hits = float((logits.argmax(-1) == things.shape).float().mean())
-        return shape + outline, {"whole_shape": hits, "outline": float(outline.detach())}
+        return SHAPE_WEIGHT * shape + outline, {
+            "whole_shape": hits,
+            "outline": float(outline.detach()),
+        }
