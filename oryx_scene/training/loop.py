@@ -21,7 +21,6 @@ from torch import Tensor
 
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import FACT_KINDS
 from oryx_scene.training.drills import make_drill
 from oryx_scene.training.learner import Learner, Weights
 from oryx_scene.training.lessons import Lesson, make_lesson
@@ -29,9 +28,6 @@ from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.precision import ComputeCopy
 from oryx_scene.training.samples import load_sample
-
-# What can be learnt without a picture: reading facts, and how a search or a count goes on.
-READABLE = (*FACT_KINDS, "which", "exists", "count")
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Stage:
         kinds: weight of each type of question.
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
-        readings: share of lessons without pictures, with questions about measured facts only.
+        readings: share of lessons without pictures; what only those show is given then.
         drills: rows of comparisons that go with every step.
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
@@ -185,8 +181,6 @@ class Trainer:
             count += 1
             kinds, questions = self.stage.kinds, self.stage.questions
             unseen = rng.random() < self.stage.readings
-            if unseen:
-                kinds = {kind: kinds[kind] for kind in READABLE if kind in kinds}
             yield make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
 
     def one_step(self) -> dict[str, float]:
