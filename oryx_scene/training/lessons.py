@@ -168,3 +168,12 @@ def make_lesson(
     )
     turns = make_turns(own, tokenizer, kinds, count, rng)
     return Lesson(own, drawn, scene_ids(own, tokenizer), turns)
+
+
+def make_sight(sample: Sample) -> Lesson:
+    """Pictures with their marks drawn and nothing asked: what the tower alone learns from."""
+    drawn = tuple(
+        draw_marks(picture, discs)
+        for picture, discs in zip(sample.pictures, sample.discs, strict=True)
+    )
+    return Lesson(sample, drawn, [], [])
