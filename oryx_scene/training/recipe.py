@@ -35,7 +35,7 @@ from oryx_scene.training.samples import load_sample
 from oryx_scene.training.small import new_model, see_patches, small_config, write_checkpoint
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
 
-TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads")
+TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads", "hint_heads")
 LANGUAGE = ("model.language", "model.projector")
 NO_PICTURES = (*TOWER, "model.compressor", "model.projector")
 LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 2.0}
