@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import FACT_KINDS
+from oryx_scene.training.collage import make_collages
 from oryx_scene.training.drills import Drill, make_drill
-from oryx_scene.training.lessons import Lesson, make_lesson
+from oryx_scene.training.lessons import Lesson, make_lesson, make_sight
 from oryx_scene.training.samples import Sample, load_sample
-
-# What can be learnt without a picture: reading facts, and how a search or a count goes on.
-READABLE = (*FACT_KINDS, "which", "exists", "count")
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,9 @@ class Stage:
         kinds: weight of each type of question.
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
-        readings: share of lessons without pictures, with questions about measured facts only.
+        readings: share of lessons without pictures; what only those show is given then.
         drills: rows of comparisons that go with every step.
+        collages: share of scenes in whose place the tower sees collages of their things.
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
@@ -53,6 +51,7 @@ class Stage:
     frozen: tuple[str, ...] = ()
     readings: float = 0.0
     drills: int = 0
+    collages: float = 0.0
     reserve: bool = False
     warmup: int = 20
     final: float = 0.1
@@ -74,19 +73,24 @@ class Course:
     tokenizer: TextTokenizer
     seed: int
 
-    def lesson(self, step: int, index: int) -> Lesson:
-        """The lesson at ``index`` of 0..scenes-1 of one step."""
+    def lessons(self, step: int, index: int) -> list[Lesson]:
+        """What is learnt in place of scene ``index`` (0..scenes-1) of one step."""
         rng = np.random.default_rng([self.seed, step, index])
-        sample = self._sample(rng)
+        sample = self._fitting(rng)
+        if rng.random() < self.stage.collages:
+            # In place of one scene: collages of it and others, about as many patches.
+            others = (self._any(rng), self._any(rng))
+            return [make_sight(made) for made in make_collages((sample, *others), rng, most=3)]
         kinds, questions = self.stage.kinds, self.stage.questions
         unseen = rng.random() < self.stage.readings
-        if unseen:
-            kinds = {kind: kinds[kind] for kind in READABLE if kind in kinds}
-        return make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
+        return [make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)]
 
-    def _sample(self, rng: np.random.Generator) -> Sample:
+    def _any(self, rng: np.random.Generator) -> Sample:
+        return load_sample(self.files[int(rng.integers(len(self.files)))])
+
+    def _fitting(self, rng: np.random.Generator) -> Sample:
         while True:
-            sample = load_sample(self.files[int(rng.integers(len(self.files)))])
+            sample = self._any(rng)
             if int(sample.stride) in self.stage.strides:
                 return sample
 

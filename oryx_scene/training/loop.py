@@ -140,8 +140,8 @@ class Trainer:
         logged: dict[str, list[float]] = defaultdict(list)
         weights = Weights(self.stage.dense, self.stage.answers)
         for index in self.group.share(self.stage.scenes):
-            lesson = self.course.lesson(self.step, index)
-            self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
+            for lesson in self.course.lessons(self.step, index):
+                self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
         if self.stage.drills:
             drill, part = share_of_drill(self.course.drill(self.step), self.group)
             if part:

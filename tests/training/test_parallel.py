@@ -24,7 +24,13 @@ from oryx_scene.training.small import new_model, small_config  # noqa: E402
 from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E402
 
 # Three lessons and five rows do not split evenly.
-STAGE = Stage("both", 2, 3, kinds={"colour": 1.0, "left_right": 1.0}, readings=0.3, drills=5)
+STAGE = Stage(
+    *("both", 2, 3),
+    kinds={"colour": 1.0, "left_right": 1.0},
+    readings=0.3,
+    drills=5,
+    collages=0.2,
+)
 
 
 @pytest.fixture(scope="module")
