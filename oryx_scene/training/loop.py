@@ -31,7 +31,7 @@ from oryx_scene.training.precision import ComputeCopy
 from oryx_scene.training.samples import load_sample
 
 # What can be learnt without a picture: reading facts, and how a search or a count goes on.
-READABLE = (*FACT_KINDS, "which", "exists", "count")
+READABLE = (*FACT_KINDS, "which", "exists", "count", "needle")
 
 
 @dataclass(frozen=True)
