@@ -21,17 +21,14 @@ from torch import Tensor
 
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import FACT_KINDS
+from oryx_scene.training.collage import make_collages
 from oryx_scene.training.drills import make_drill
 from oryx_scene.training.learner import Learner, Weights
-from oryx_scene.training.lessons import Lesson, make_lesson
+from oryx_scene.training.lessons import Lesson, make_lesson, make_sight
 from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.precision import ComputeCopy
-from oryx_scene.training.samples import load_sample
-
-# What can be learnt without a picture: reading facts, and how a search or a count goes on.
-READABLE = (*FACT_KINDS, "which", "exists", "count", "needle")
+from oryx_scene.training.samples import Sample, load_sample
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,9 @@ class Stage:
         kinds: weight of each type of question.
         strides: compressions that take part.
         frozen: prefixes of parameter names that stay as they are.
-        readings: share of lessons without pictures, with questions about measured facts only.
+        readings: share of lessons without pictures; what only those show is given then.
         drills: rows of comparisons that go with every step.
+        collages: share of scenes in whose place the tower sees collages of their things.
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
@@ -66,6 +64,7 @@ class Stage:
     frozen: tuple[str, ...] = ()
     readings: float = 0.0
     drills: int = 0
+    collages: float = 0.0
     reserve: bool = False
     warmup: int = 20
     final: float = 0.1
@@ -183,11 +182,20 @@ class Trainer:
             if int(sample.stride) not in self.stage.strides:
                 continue
             count += 1
+            if rng.random() < self.stage.collages:
+                yield from self._collages(sample, files, rng)
+                continue
             kinds, questions = self.stage.kinds, self.stage.questions
             unseen = rng.random() < self.stage.readings
-            if unseen:
-                kinds = {kind: kinds[kind] for kind in READABLE if kind in kinds}
             yield make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
+
+    def _collages(
+        self, sample: Sample, files: list[Path], rng: np.random.Generator
+    ) -> Iterator[Lesson]:
+        """In place of one scene: collages of it and others, about as many patches."""
+        others = [load_sample(files[int(rng.integers(len(files)))]) for _ in range(2)]
+        for made in make_collages((sample, *others), rng, most=3):
+            yield make_sight(made)
 
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""

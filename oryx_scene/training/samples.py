@@ -31,7 +31,8 @@ TRAIN_RIGS = ("ring", "surround", "handheld", "stereo")
 UNSEEN_RIG = "mast"
 # Of scenes with so many views, this share sees things come or go.
 LEAST_CHANGED_VIEWS, CHANGED_SHARE = 4, 0.12
-SIZES = ((192, 256), (192, 256), (240, 320))
+# Height and width, how often, and the most views.
+SIZES = (((192, 256), 0.56, 16), ((240, 320), 0.18, 8), ((96, 128), 0.16, 16), ((384, 512), 0.1, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +68,18 @@ class Sample:
 def draw_spec(seed: int, split: str = "train") -> SceneSpec:
     """The mixture of training scenes: mostly 2-6 small views at 4x, some at 16x, few at 1x."""
     rng = np.random.default_rng([17, seed])
-    compression = str(rng.choice(["4", "16", "1"], p=[0.74, 0.2, 0.06]))
-    counts = {"4": (2, 3, 4, 4, 4, 5, 6), "16": (4, 6, 8, 8), "1": (1, 2)}[compression]
-    if rng.random() < 0.1 and compression == "4":
-        counts = (1, 8)
-    height, width = SIZES[int(rng.integers(len(SIZES)))]
+    compression = str(rng.choice(["4", "16", "1"], p=[0.66, 0.2, 0.14]))
+    counts = {"4": (1, 2, 3, 4, 4, 4, 4, 5, 6, 8), "16": (4, 6, 8, 8), "1": (1, 2)}[compression]
+    if rng.random() < 0.05 and compression != "1":
+        counts = (12, 16)
+    (height, width), _, most = SIZES[
+        int(rng.choice(len(SIZES), p=[share for _, share, _ in SIZES]))
+    ]
     spec = SceneSpec(
         seed,
         split,
         str(rng.choice(TRAIN_RIGS)),
-        int(rng.choice(counts)),
+        min(most, int(rng.choice(counts))),
         height,
         width,
         compression,
