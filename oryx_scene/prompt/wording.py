@@ -26,6 +26,8 @@ class QuestionKind(str, Enum):
     DISTANCE = "distance"
     POSITION = "position"
     SIZE = "size"
+    CHANGE = "change"
+    SIGHTING = "sighting"
     OTHER = "other"
 
 
@@ -37,7 +39,10 @@ _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
     (
         QuestionKind.DIRECTION,
         r"\bleft\b|\bright\b|\bleftmost\b|\brightmost\b|in front|\bbehind\b|\bahead\b|\bnext to\b"
-        r"|\bbeside\b|\bbetween\b|\bdirection\b",
+        r"|\bbeside\b|\bdirection\b"
+        # Between marks, not between views.
+        r"|(?<!differs )(?<!differ )(?<!differences )(?<!difference )(?<!different )(?<!changed )"
+        r"\bbetween\b(?!\s+(?:the\s+)?(?:frame|view|picture|image|photo)s?\b)",
     ),
     (
         QuestionKind.HEIGHT,
@@ -48,6 +53,11 @@ _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
         r"\bon top\b|\bon (?:a |the )?(?:mark|object)\b|\b(?:stands?|standing|lies?|rests?) on\b",
     ),
     (QuestionKind.SIZE, r"how (?:big|large|tall|wide|high|long)|\bsize\b|\bheight\b|\bwidth\b"),
+    (
+        QuestionKind.CHANGE,
+        r"\bchang(?:e|es|ed|ing)\b|\bnew\b|\bgone\b|\bmissing\b|\b(?:dis)?appeared\b|\bmoved\b"
+        r"|\bremoved\b|\badded\b|\b(?:taken|took) away\b",
+    ),
     (QuestionKind.POSITION, r"\bwhere\b|\bposition\b|\bcoordinates?\b|\blocated\b|\blocation\b"),
 )
 

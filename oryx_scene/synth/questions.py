@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.frames import Question
+from oryx_scene.synth.sequences import Posed, changed, differs, needle
 from oryx_scene.synth.things import MarkedScene, Thing
 from oryx_scene.synth.words import COLOURS, SHAPES
 
@@ -471,6 +472,20 @@ def _describe(d: _Draw) -> Asked:
     return Asked("describe", Question(text), pad, answer, key, 0)
 
 
+def _posed(
+    kind: str, make: Callable[[MarkedScene, np.random.Generator], Posed | None]
+) -> tuple[int, Callable[[_Draw], Asked | None]]:
+    """The maker of a question of `sequences`."""
+
+    def maker(d: _Draw) -> Asked | None:
+        found = make(d.scene, d.rng)
+        if found is None:
+            return None
+        return Asked(kind, Question(found.text), "", found.answer, found.key, found.options)
+
+    return 1, maker
+
+
 _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
     # kind: (fewest marks, maker)
     "colour": (1, _colour),
@@ -492,10 +507,13 @@ _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
     "position": (1, _position),
     "size": (1, _size),
     "describe": (1, _describe),
+    "needle": _posed("needle", needle),
+    "differs": _posed("differs", differs),
+    "changed": _posed("changed", changed),
 }
 KINDS = tuple(_MAKERS)
 # Answered from what the pictures show, and from measured facts in the prompt.
-PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describe")
+PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describe", "needle")
 FACT_KINDS = tuple(kind for kind in KINDS if kind not in PICTURE_KINDS)
 
 

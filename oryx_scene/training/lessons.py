@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.answerer import Stride
-from oryx_scene.frames import MarkSet, Question, RgbImage
+from oryx_scene.frames import Changes, MarkSet, Question, RgbImage
 from oryx_scene.marks.drawing import Disc, draw_marks
 from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.prompt.facts import fitting_facts
@@ -78,10 +78,17 @@ def renumber(sample: Sample, rng: np.random.Generator) -> Sample:
     )
     return dataclasses.replace(
         sample,
-        marks=MarkSet(tuple(marks), on),
+        marks=MarkSet(tuple(marks), on, changes=_renumbered(sample.marks.changes, new)),
         discs=discs,
         objects={new[number]: thing for number, thing in sample.objects.items() if number in new},
     )
+
+
+def _renumbered(changes: Changes | None, new: Mapping[int, int]) -> Changes | None:
+    if changes is None:
+        return None
+    gone, come = (tuple(sorted(new[n] for n in side)) for side in (changes.gone, changes.new))
+    return Changes(gone, come)
 
 
 def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:

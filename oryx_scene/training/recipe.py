@@ -62,6 +62,9 @@ ASKING = {
     "size": 0.2,
     "total": 0.3,
     "describe": 1.0,
+    "needle": 1.0,
+    "differs": 1.0,
+    "changed": 1.0,
 }
 
 # What is learnt last: words at a distance, in searches and comparisons.
@@ -85,6 +88,9 @@ WEAK = {
     "shape": 1.0,
     "what": 1.0,
     "describe": 0.7,
+    "needle": 1.0,
+    "differs": 1.0,
+    "changed": 1.0,
 }
 
 
