@@ -7,6 +7,8 @@ are made so decides `quant_choice`, after a trial (`nf4_trial`). For inference o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +20,12 @@ from oryx_scene.model.quantise import group_of
 CPU_OUTPUTS = 32
 
 
-def block_of(outputs: int, inputs: int, device_type: str) -> int:
-    """Inputs that share a scale, 0 where the library's kernel does not take such a layer.
+def block_of(shape: Sequence[int], device_type: str) -> int:
+    """Inputs that share a scale, 0 where the library's kernel takes no (outputs, inputs) like that.
 
     Scales are float32 on CUDA and bfloat16 on a CPU, where there is room for twice as many.
     """
+    outputs, inputs = shape
     group = group_of(inputs)
     if device_type == "cuda":
         return group
@@ -49,7 +52,7 @@ class Nf4Linear(QuantLinear):
         from bitsandbytes.nn import Linear4bit, Params4bit
 
         super().__init__(weight, bias, kernel=True)
-        self.block = block_of(*weight.shape, weight.device.type)
+        self.block = block_of(weight.shape, weight.device.type)
         if not self.block:
             raise ConfigError(f"bitsandbytes has no kernel for {tuple(weight.shape)} weights.")
         self.dense = weight.device.type == "cuda"

@@ -22,7 +22,7 @@ def quantised(linear: nn.Linear, weight: Tensor, kind: str, *, head: bool) -> Qu
     """The layer that takes ``linear``'s place, ``weight`` in ``kind``; a head takes int8."""
     if kind == "int8" or head or not group_of(weight.shape[1]):
         return Int8Linear(weight, linear.bias)
-    fits = block_of(*weight.shape, weight.device.type)
+    fits = block_of(weight.shape, weight.device.type)
     if fits and try_library(str(weight.device), weight.dtype).works:
         return Nf4Linear(weight, linear.bias)
     return Int4Linear(weight, linear.bias)

@@ -81,10 +81,12 @@ def test_other_dtypes_stay_with_our_own_layers(monkeypatch):
 
 
 def test_shapes_that_the_kernel_does_not_take(monkeypatch):
-    assert block_of(64, 128, "cpu") == 64
-    assert block_of(64, 64, "cpu") == 32
-    assert block_of(64, 128, "cuda") == 128
-    assert block_of(48, 128, "cpu") == block_of(64, 32, "cpu") == block_of(64, 40, "cuda") == 0
+    assert block_of((64, 128), "cpu") == 64
+    assert block_of((64, 64), "cpu") == 32
+    assert block_of((64, 128), "cuda") == 128
+    assert (
+        block_of((48, 128), "cpu") == block_of((64, 32), "cpu") == block_of((64, 40), "cuda") == 0
+    )
     monkeypatch.setattr(quant_choice, "try_library", lambda *_: Trial(True, "bitsandbytes 9"))
     language = torch.nn.Sequential(torch.nn.Linear(128, 48, bias=False)).bfloat16()
     quant_choice.quantise_language(language, "int4")
