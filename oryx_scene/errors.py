@@ -146,5 +146,9 @@ class OutputError(OryxSceneError):
         self.path = str(path)
 
 
+class TrainingError(OryxSceneError):
+    """A training run that ended before its time."""
+
+
 class SceneMismatchError(OryxSceneError):
     """Two scenes that cannot be compared with each other."""

@@ -202,6 +202,19 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What changed while the views of one scene were taken, as far as they tell.
+
+    Attributes:
+        gone: numbers of marks whose place a later view shows to be free.
+        new: numbers of marks whose place an earlier view shows to have been free.
+    """
+
+    gone: tuple[int, ...] = ()
+    new: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class MarkSet:
     """All marks of one view set.
 
@@ -211,6 +224,7 @@ class MarkSet:
         left_out: reason -> how many candidate objects got no mark because of it.
         route: "depth", "tracks", "detections" or "none".
         warnings: one sentence each.
+        changes: between views of different times; None where nothing can be said.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -218,6 +232,7 @@ class MarkSet:
     left_out: dict[str, int] = field(default_factory=dict)
     route: str = "none"
     warnings: tuple[str, ...] = ()
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True)

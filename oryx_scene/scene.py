@@ -22,6 +22,7 @@ from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
+from oryx_scene.marks.over_time import changes_over_time
 from oryx_scene.marks.spots import Lattice
 from oryx_scene.prompt.budget import BudgetPlan, plan_budget
 from oryx_scene.prompt.deadline import counts_to_try, predicted_s, with_deadline
@@ -209,6 +210,7 @@ def freeze_scene(
     marks = MarkSet()
     if config.marks.enabled:
         marks = find_marks(views, _marks_config(plan, config), question)
+        marks = dataclasses.replace(marks, changes=changes_over_time(views, marks))
     clock.lap("marks")
     discs = place_discs(marks, views, plan)
     prepared = tuple(

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oryx_scene.training.parallel import Group
+    from oryx_scene.training.recipe import Recipe
 
 HELP = "Train the small model on synthetic scenes (goes on where it was interrupted)."
 
@@ -18,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--begin", type=Path, metavar="FOLDER", help="checkpoint to go on from (with --stage)"
     )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="share every step among N processes"
+    )
     parser.add_argument("--hours", type=float, help="stop early; a second call goes on")
 
 
@@ -29,20 +37,39 @@ def run(args: argparse.Namespace) -> int:
     # Read once, when torch first multiplies: shapes of lessons are many, and preparing one is slow.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
+    from oryx_scene.errors import ConfigError
+    from oryx_scene.training.curve import draw_curve
+    from oryx_scene.training.parallel import ALONE, together
+    from oryx_scene.training.recipe import PRESETS
+
+    if args.processes < 1:
+        raise ConfigError(f"--processes is {args.processes}, expected at least 1.")
+    recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
+    until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
+    given = (recipe, args.out, until, args.stage, args.begin)
+    if args.processes == 1:
+        _train(ALONE, *given)
+    else:
+        together(args.processes, _train, *given)
+    logs = [args.out / stage.name / "log.jsonl" for stage in recipe.stages()]
+    print(f"learning curve: {draw_curve(logs, args.out / 'curve.png')}")
+    print(f"checkpoint: {args.out / 'checkpoint'}")
+    return 0
+
+
+def _train(
+    group: Group, recipe: Recipe, out: Path, until: float, stage: str, begin: Path | None
+) -> None:
     import cv2
     import torch
 
-    from oryx_scene.training.curve import draw_curve
-    from oryx_scene.training.recipe import PRESETS, train
+    from oryx_scene.training.recipe import train
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
-    until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
-    folder = train(
-        recipe, args.out, lambda line: print(line, flush=True), until, args.stage, args.begin
-    )
-    logs = [args.out / stage.name / "log.jsonl" for stage in recipe.stages()]
-    print(f"learning curve: {draw_curve(logs, args.out / 'curve.png')}")
-    print(f"checkpoint: {folder}")
-    return 0
+
+    def said(line: str) -> None:
+        if group.first:
+            print(line, flush=True)
+
+    train(recipe, out, said, until, stage, begin, group)

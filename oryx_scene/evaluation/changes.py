@@ -19,6 +19,7 @@ from oryx_scene.frames import FloatArray, Mark, MarkSet, ViewSet
 from oryx_scene.marks.changed import SceneChanges, what_changed
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
+from oryx_scene.synth.changing import stands_alone, without
 from oryx_scene.synth.noise import NoiseConfig, spoil
 from oryx_scene.synth.placing import far_enough
 from oryx_scene.synth.render import render_views
@@ -94,13 +95,13 @@ def make_pair(
     world = make_world(seed, dataclasses.replace(SEPARATED, objects=(4, 8)))
     events: dict[str, set[int]] = {event: set() for event in EVENTS}
     before = after = world
-    free = [i for i, body in enumerate(world.bodies, 1) if _stands_alone(world, i)]
+    free = [i for i, body in enumerate(world.bodies, 1) if stands_alone(world, i)]
     for object_id in rng.permutation(free)[: int(rng.integers(0, 4))]:
         event = str(rng.choice(EVENTS))
         if event == "appeared":
-            before = _without(before, int(object_id))
+            before = without(before, int(object_id))
         elif event == "disappeared":
-            after = _without(after, int(object_id))
+            after = without(after, int(object_id))
         else:
             target = _moved(world, after, int(object_id), rng)
             if target is None:
@@ -113,28 +114,6 @@ def make_pair(
         for k, (scene, part) in enumerate(((before, poses[::2]), (after, poses[1::2])))
     ]
     return ScenePair(views[0], views[1], *(frozenset(events[event]) for event in EVENTS))
-
-
-def _stands_alone(world: World, object_id: int) -> bool:
-    """On the floor, with nothing on it."""
-    body = world.bodies[object_id - 1]
-    others = [b for b in world.bodies if b is not body and b.bottom > 1e-6]
-    return body.bottom < 1e-6 and far_enough(body, others, 0.0)
-
-
-def _without(world: World, object_id: int) -> World:
-    gone = world.bodies[object_id - 1]
-    # The body leaves the list of shadows; true ids are those of the solids and stay.
-    return dataclasses.replace(
-        world,
-        solids=tuple(solid for solid in world.solids if solid.object_id != object_id),
-        bodies=tuple(_sunk(body) if body is gone else body for body in world.bodies),
-    )
-
-
-def _sunk(body: Any) -> Any:
-    """Far away, so that it throws no shadow; its index, which is the true id, stays."""
-    return dataclasses.replace(body, centre=body.centre - np.array([0.0, 0.0, 100.0]))
 
 
 def _moved(world: World, current: World, object_id: int, rng: np.random.Generator) -> World | None:

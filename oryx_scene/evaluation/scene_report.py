@@ -45,6 +45,9 @@ MEANINGS = {
     "position": "x, y, z of a mark, within 0.2 m",
     "size": "size of a mark, within 0.2 m",
     "describe": "every mark named rightly",
+    "needle": "what a named view shows: all its marks and what they are",
+    "differs": "which marks only one of two named views shows",
+    "changed": "which marks are gone or new between the views",
 }
 
 

@@ -65,6 +65,7 @@ class Setting:
         name: of the setting.
         what: one sentence for tables.
         scale: of the pictures' sides.
+        changed: things come or go between the pictures.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Setting:
     views: int | None = None
     compression: str | None = None
     scale: float = 1.0
+    changed: bool = False
 
     def spec(self, plain: SceneSpec) -> SceneSpec:
         """The scene of this setting with the seed of ``plain``."""
@@ -83,6 +85,7 @@ class Setting:
             rig=self.rig or plain.rig,
             views=self.views or plain.views,
             compression=self.compression or plain.compression,
+            changed=self.changed or plain.changed,
             height=round(plain.height * self.scale),
             width=round(plain.width * self.scale),
         )
@@ -101,6 +104,13 @@ SETTINGS = {
         ),
         Setting("combinations", "worlds with colour-shape pairs never trained on", "combinations"),
         Setting("unseen_rig", "the rig `mast`, never trained on", rig="mast"),
+        Setting(
+            "sequences",
+            "8 pictures of a hand, between which things came or went",
+            rig="handheld",
+            views=8,
+            changed=True,
+        ),
     )
 }
 

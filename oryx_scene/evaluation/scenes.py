@@ -37,7 +37,7 @@ def questions_of(
 ) -> list[Asked]:
     """One question of each kind about the marks of ``scene``, whose frames carry true ids."""
     objects = objects_under(scene.views, scene.marks)
-    marked = true_scene(scene.marks, objects, world.truth, scene.views)
+    marked = true_scene(scene.marks, objects, world.truth, scene.views, world)
     everything = _with_unmarked(marked, scene.views.frames, world, set(objects.values()))
     rng = np.random.default_rng([23, seed])
     found = [ask(everything if kind in OVER_ALL else marked, kind, rng) for kind in kinds]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray
 from oryx_scene.marks.hues import LEAST_RATIO, SAME_COLOUR, compare_colours
-from oryx_scene.marks.votes import Ballot
+from oryx_scene.marks.votes import SAME_TIME_NS, Ballot
 
 # Least votes, and least share of the seen points, that make a link.
 LEAST_VOTES = 5
@@ -122,7 +122,9 @@ def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
         return ""
     if int(ballot.backdrop[nodes].sum()) > 0.5 * seen:
         return BACKGROUND_THERE
-    if int(ballot.through[nodes].sum()) > 0.5 * seen:
+    through = ballot.through[nodes].sum(axis=0)
+    other_times = int(through[_other_times(ballot, nodes)].sum())
+    if int(through.sum()) - other_times > 0.5 * (seen - other_times):
         return NOTHING_THERE
     # A piece that one view alone shows apart, while others see something larger there.
     if len(np.unique(ballot.node_view[nodes])) == 1:
@@ -130,6 +132,18 @@ def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
         if outside > 0.5 * seen:
             return NOT_APART
     return ""
+
+
+def _other_times(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Views before or after all that show a group: it may have come or gone.
+
+    What one view alone shows is not believed against views of other times.
+    """
+    stamps = np.array([view.stamp_ns for view in ballot.views], dtype=np.int64)
+    shown = stamps[np.unique(ballot.node_view[nodes])]
+    if len(shown) < 2:
+        return np.zeros(len(stamps), dtype=bool)
+    return np.asarray((stamps < shown.min() - SAME_TIME_NS) | (stamps > shown.max() + SAME_TIME_NS))
 
 
 def visible_shares(ballot: Ballot, nodes: NDArray[np.int64]) -> FloatArray:

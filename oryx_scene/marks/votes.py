@@ -25,6 +25,8 @@ TOLERANCE_M = 0.05
 TOLERANCE_SHARE = 0.04
 # Cosine between normals of one face in two views: 60 degrees allow for noise and for curvature.
 MOST_TURNED = 0.5
+# Views nearer in time than this are of one time: cameras are never exactly synchronous.
+SAME_TIME_NS = 200_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class CutView:
         intrinsics, T_fixed_camera, fixed_frame: as in the frame.
         grid, patches: of it.
         samples: of all patches.
+        stamp_ns: capture time.
     """
 
     height: int
@@ -63,6 +66,7 @@ class CutView:
     grid: ViewGrid
     patches: Patches
     samples: Samples
+    stamp_ns: int
 
 
 def sample_patches(frame: Frame, grid: ViewGrid, patches: Patches) -> CutView:
@@ -95,6 +99,7 @@ def sample_patches(frame: Frame, grid: ViewGrid, patches: Patches) -> CutView:
         grid,
         patches,
         samples,
+        frame.stamp_ns,
     )
 
 

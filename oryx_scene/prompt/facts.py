@@ -15,7 +15,9 @@ import numpy as np
 from oryx_scene.frames import Frame, Mark, MarkSet, Predicate, ViewSet
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.geometry.upright import z_is_up
+from oryx_scene.prompt.named_views import name_pattern, named_views, without_views
 from oryx_scene.prompt.parse import named_numbers
+from oryx_scene.prompt.sequence_facts import change_facts, sighting_facts
 from oryx_scene.prompt.wording import (
     QuestionKind,
     asked_axes,
@@ -30,7 +32,6 @@ from oryx_scene.prompt.wording import (
 )
 
 _FROM_VIEWPOINT = re.compile(r"\b(me|us|you|robot|camera|here|away)\b", re.IGNORECASE)
-_DIRECTIONS = frozenset(("front", "back", "left", "right", "up", "down", "top", "bottom"))
 _BETWEEN_MARKS = re.compile(
     r"\b(nearest|closest|nearer|closer|farthest|furthest|between|from each)\b", re.IGNORECASE
 )
@@ -47,21 +48,11 @@ def viewpoint_of(question: str, views: ViewSet) -> int:
     said = [
         (len(name), index)
         for index, name in enumerate(names)
-        if re.search(_name_pattern(name.lower()), lowered)
+        if re.search(name_pattern(name.lower()), lowered)
     ]
     if said:
         return max(said, key=lambda item: (item[0], -item[1]))[1]
     return max(range(len(names)), key=lambda index: (views.frames[index].stamp_ns, -index))
-
-
-def _name_pattern(name: str) -> str:
-    word = rf"(?<!\w){re.escape(name)}(?!\w)"
-    if name not in _DIRECTIONS:
-        return word
-    return (
-        rf"\b(?:from|camera|view)\s+(?:the\s+)?(?:camera\s+|view\s+)?{word}(?!\s+of\b)"
-        rf"|{word}\s+(?:camera|view)\b"
-    )
 
 
 def points_in_view(
@@ -130,8 +121,17 @@ def fitting_facts(question: str, views: ViewSet, marks: MarkSet, mode: str) -> t
     else:
         named = set(named_numbers(question))
         asked = tuple(mark for mark in marks.marks if mark.number in named) or marks.marks
-        lines = [_fact(kind, question, views, marks, asked) for kind in question_kinds(question)]
+        lines = [_fact(kind, question, views, marks, asked) for kind in _kinds(question, views)]
     return tuple(line for line in lines if line)
+
+
+def _kinds(question: str, views: ViewSet) -> tuple[QuestionKind, ...]:
+    """Kinds of facts: what a view shows is told where nothing else is asked for."""
+    kinds = question_kinds(without_views(question, views))
+    others = set(kinds) - {QuestionKind.OTHER, QuestionKind.CHANGE}
+    if others or not named_views(question, views):
+        return kinds
+    return (*kinds, QuestionKind.SIGHTING)
 
 
 def _fact(
@@ -150,12 +150,17 @@ def _fact(
     elif kind is QuestionKind.CONTACT:
         on = [r for r in marks.relations if r.predicate is Predicate.ON]
         line = contact_facts([(r.subject, r.object) for r in on if r.object is not None])
+    elif kind is QuestionKind.CHANGE:
+        if marks.changes is not None:
+            line = change_facts(marks.changes)
+    elif kind is QuestionKind.SIGHTING:
+        line = sighting_facts(marks.marks, named_views(question, views))
     elif kind in (QuestionKind.DIRECTION, QuestionKind.DISTANCE):
         index = viewpoint_of(question, views)
         name = view_names([frame.camera for frame in views.frames])[index]
         if kind is QuestionKind.DIRECTION:
             # "From left" names a view; only what is left of the question asks for a side.
-            axes = asked_axes(re.sub(_name_pattern(name.lower()), " ", question.lower()))
+            axes = asked_axes(re.sub(name_pattern(name.lower()), " ", question.lower()))
             line = direction_facts(points_in_view(compared, views.frames[index]), name, axes)
         else:
             seen = points_in_view(marks.marks, views.frames[index])

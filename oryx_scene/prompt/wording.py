@@ -26,6 +26,8 @@ class QuestionKind(str, Enum):
     DISTANCE = "distance"
     POSITION = "position"
     SIZE = "size"
+    CHANGE = "change"
+    SIGHTING = "sighting"
     OTHER = "other"
 
 
@@ -37,7 +39,10 @@ _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
     (
         QuestionKind.DIRECTION,
         r"\bleft\b|\bright\b|\bleftmost\b|\brightmost\b|in front|\bbehind\b|\bahead\b|\bnext to\b"
-        r"|\bbeside\b|\bbetween\b|\bdirection\b",
+        r"|\bbeside\b|\bdirection\b"
+        # Between marks, not between views.
+        r"|(?<!differs )(?<!differ )(?<!differences )(?<!difference )(?<!different )(?<!changed )"
+        r"\bbetween\b(?!\s+(?:the\s+)?(?:frame|view|picture|image|photo)s?\b)",
     ),
     (
         QuestionKind.HEIGHT,
@@ -48,6 +53,11 @@ _KIND_WORDS: tuple[tuple[QuestionKind, str], ...] = (
         r"\bon top\b|\bon (?:a |the )?(?:mark|object)\b|\b(?:stands?|standing|lies?|rests?) on\b",
     ),
     (QuestionKind.SIZE, r"how (?:big|large|tall|wide|high|long)|\bsize\b|\bheight\b|\bwidth\b"),
+    (
+        QuestionKind.CHANGE,
+        r"\bchang(?:e|es|ed|ing)\b|\bnew\b|\bgone\b|\bmissing\b|\b(?:dis)?appeared\b|\bmoved\b"
+        r"|\bremoved\b|\badded\b|\b(?:taken|took) away\b",
+    ),
     (QuestionKind.POSITION, r"\bwhere\b|\bposition\b|\bcoordinates?\b|\blocated\b|\blocation\b"),
 )
 
@@ -194,10 +204,14 @@ def direction_facts(
 
 def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "") -> str:
     """Measured distances in the order given; object 0 stands for the viewpoint."""
-    if not pairs:
-        return ""
-    listed = "; ".join(f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs)
-    return f"Measured distances, metres: {listed}."
+    between = "; ".join(f"{a} to {b} {_metres(value)}" for a, b, value in pairs if b)
+    # As with directions, each value right after its mark.
+    away = "; ".join(f"{a} {_metres(value)}" for a, b, value in pairs if not b)
+    lines = [
+        f"Measured distances, metres: {between}." if between else "",
+        f"Measured from {viewpoint}, metres away: {away}." if away else "",
+    ]
+    return " ".join(line for line in lines if line)
 
 
 def size_facts(marks: Sequence[Mark]) -> str:

@@ -10,6 +10,8 @@ import re
 
 from oryx_scene.prompt.parse import read_verdict, split_scratchpad
 from oryx_scene.synth.questions import Asked
+from oryx_scene.synth.sequences import NONE
+from oryx_scene.synth.things import NOTHING
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
 
 YES_NO = frozenset(("exists", "left_right", "front_behind", "above_below", "on"))
@@ -17,6 +19,14 @@ MARK = frozenset(("which", "nearest", "nearer", "nearer_camera"))
 METRES = frozenset(("distance", "range"))
 TOLERANCE_M = 0.2
 _WORDS = {"colour": tuple(COLOURS), "shape": (*SHAPES, FURNITURE)}
+
+_SAID = "|".join((*NOTHING, *COLOURS, *SHAPES, FURNITURE))
+# Kinds that tell something of several marks, in any order.
+LISTS = {
+    "needle": re.compile(rf"\b(\d+)(?: is an?)?((?: (?:{_SAID})\b)+)"),
+    "differs": re.compile(r"\b(\d+)(?: is)? (only in [\w /-]+)"),
+    "changed": re.compile(r"\b(\d+)(?: is)? (gone|new)\b"),
+}
 
 
 def said(kind: str, raw: str) -> str:
@@ -35,7 +45,7 @@ def said(kind: str, raw: str) -> str:
         return found.group(0) if found else ""
     if kind in ("position", "size"):
         return " ".join(re.findall(r"-?\d+\.\d+", text))
-    return _named(kind, text)
+    return _list(kind, text) if kind in LISTS else _named(kind, text)
 
 
 def _named(kind: str, text: str) -> str:
@@ -45,6 +55,23 @@ def _named(kind: str, text: str) -> str:
     if kind == "what":
         return f"{_one(text, _WORDS['colour'])} {_one(text, _WORDS['shape'])}".strip()
     return _one(text, _WORDS[kind])
+
+
+def _list(kind: str, text: str) -> str:
+    """What a text says of each mark, by number; NONE where it says that there is nothing."""
+    told: dict[int, list[str]] = {}
+    for number, words in LISTS[kind].findall(text):
+        told.setdefault(int(number), []).extend([words] if kind == "differs" else words.split())
+    if not told:
+        return NONE if re.match(r"\W*(?:none|nothing)\b", text, re.IGNORECASE) else ""
+    # A colour is said before a shape, in whichever order they come.
+    return "; ".join(f"{n} {' '.join(_sorted(kind, told[n]))}" for n in sorted(told))
+
+
+def _sorted(kind: str, words: list[str]) -> list[str]:
+    if kind != "needle":
+        return words
+    return sorted(dict.fromkeys(words), key=lambda word: word in (*_WORDS["shape"], NOTHING[1]))
 
 
 def _one(text: str, words: tuple[str, ...]) -> str:

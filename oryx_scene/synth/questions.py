@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.frames import Question
+from oryx_scene.synth.sequences import Posed, changed, differs, needle
 from oryx_scene.synth.things import MarkedScene, Thing
 from oryx_scene.synth.words import COLOURS, SHAPES
 
@@ -141,9 +142,13 @@ def _what(d: _Draw) -> Asked:
     n = thing.number
     text = d.pick([f"What is mark {n}?", f"What object is mark {n}?", f"Describe mark {n}."])
     answer = f"Mark {n} is {_article(thing.name)}."
-    return Asked(
-        "what", Question(text), f"{n} {thing.name}", answer, thing.name, len(COLOURS) * len(SHAPES)
-    )
+    pad = attributes_of(thing)
+    return Asked("what", Question(text), pad, answer, thing.name, len(COLOURS) * len(SHAPES))
+
+
+def attributes_of(thing: Thing) -> str:
+    """Colour and shape, each right behind the number: two words on, a shape is often mistaken."""
+    return f"{thing.number} {thing.colour}; {thing.number} {thing.shape}"
 
 
 @dataclass(frozen=True)
@@ -165,10 +170,15 @@ class _Sought:
     def fits(self, thing: Thing) -> bool:
         return self.colour in ("", thing.colour) and self.shape in ("", thing.shape)
 
-    def said(self, thing: Thing) -> str:
-        """The asked attributes of ``thing``, after its number."""
-        parts = [thing.colour if self.colour else "", thing.shape if self.shape else ""]
-        return " ".join([str(thing.number), *(part for part in parts if part)])
+    def judged(self, thing: Thing) -> str:
+        """Each asked attribute after the number, its verdict right behind it, until one fails."""
+        said = []
+        for sought, real in ((self.colour, thing.colour), (self.shape, thing.shape)):
+            if sought:
+                said.append(f"{thing.number} {real} {'yes' if real == sought else 'no'}")
+                if real != sought:
+                    break
+        return "; ".join(said)
 
 
 def _sought(d: _Draw, present: bool) -> _Sought | None:
@@ -190,9 +200,8 @@ def _search(d: _Draw, sought: _Sought) -> tuple[str, Thing | None]:
     """Marks one after the other until the first that fits."""
     said = []
     for thing in d.things:
-        fits = sought.fits(thing)
-        said.append(f"{sought.said(thing)} {'yes' if fits else 'no'}")
-        if fits:
+        said.append(sought.judged(thing))
+        if sought.fits(thing):
             return "; ".join(said), thing
     return "; ".join(said), None
 
@@ -237,7 +246,7 @@ def _count(d: _Draw) -> Asked | None:
     said, total = [], 0
     for thing in d.things:
         total += sought.fits(thing)
-        said.append(f"{sought.said(thing)} {'yes' if sought.fits(thing) else 'no'} {total}")
+        said.append(f"{sought.judged(thing)} {total}")
     text = d.pick(
         [
             f"How many {sought.plural} are there?",
@@ -458,8 +467,23 @@ def _size(d: _Draw) -> Asked | None:
 def _describe(d: _Draw) -> Asked:
     text = d.pick(["Describe the scene.", "What do you see?", "What is in the scene?"])
     answer = " ".join(f"Mark {t.number} is {_article(t.name)}." for t in d.things)
+    pad = "; ".join(map(attributes_of, d.things))
     key = "; ".join(f"{t.number} {t.name}" for t in d.things)
-    return Asked("describe", Question(text), key, answer, key, 0)
+    return Asked("describe", Question(text), pad, answer, key, 0)
+
+
+def _posed(
+    kind: str, make: Callable[[MarkedScene, np.random.Generator], Posed | None]
+) -> tuple[int, Callable[[_Draw], Asked | None]]:
+    """The maker of a question of `sequences`."""
+
+    def maker(d: _Draw) -> Asked | None:
+        found = make(d.scene, d.rng)
+        if found is None:
+            return None
+        return Asked(kind, Question(found.text), "", found.answer, found.key, found.options)
+
+    return 1, maker
 
 
 _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
@@ -483,10 +507,13 @@ _MAKERS: dict[str, tuple[int, Callable[[_Draw], Asked | None]]] = {
     "position": (1, _position),
     "size": (1, _size),
     "describe": (1, _describe),
+    "needle": _posed("needle", needle),
+    "differs": _posed("differs", differs),
+    "changed": _posed("changed", changed),
 }
 KINDS = tuple(_MAKERS)
 # Answered from what the pictures show, and from measured facts in the prompt.
-PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describe")
+PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describe", "needle")
 FACT_KINDS = tuple(kind for kind in KINDS if kind not in PICTURE_KINDS)
 
 

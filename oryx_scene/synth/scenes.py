@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
 from oryx_scene.frames import Frame
+from oryx_scene.synth.changing import render_changed
 from oryx_scene.synth.render import render_views
 from oryx_scene.synth.rigs import RigConfig, make_poses
 from oryx_scene.synth.world import World, WorldConfig, make_world
@@ -21,6 +22,7 @@ class SceneSpec:
         rig, views, height, width: of the cameras.
         compression: "1", "4" or "16".
         own_marks: marks of the project's finder (with its errors) instead of true ones.
+        changed: things come or go between the early and the late half of the pictures.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class SceneSpec:
     width: int = 256
     compression: str = "4"
     own_marks: bool = False
+    changed: bool = False
 
 
 def pipeline_config(spec: SceneSpec) -> PipelineConfig:
@@ -43,4 +46,6 @@ def render_spec(spec: SceneSpec) -> tuple[World, list[Frame]]:
     """The world of ``spec`` and its pictures."""
     world = make_world(spec.seed, WorldConfig(split=spec.split))
     rig = RigConfig(kind=spec.rig, views=spec.views, height=spec.height, width=spec.width)
+    if spec.changed:
+        return render_changed(world, rig)
     return world, render_views(world, make_poses(world, rig))

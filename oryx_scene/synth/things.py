@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, MarkSet, Predicate, ViewSet
+from oryx_scene.frames import Changes, FloatArray, MarkSet, Predicate, ViewSet
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.prompt.facts import viewpoint_of
 from oryx_scene.prompt.wording import view_names
+from oryx_scene.synth.true_sightings import true_changes, true_sightings
 from oryx_scene.synth.truth import ObjectTruth
+from oryx_scene.synth.world import World
 
 # What a number on the wall or the floor stands on (the finder's error).
 NOTHING = ("grey", "wall")
@@ -47,11 +49,15 @@ class MarkedScene:
         things: by mark number.
         views: cameras and poses; pixels are not used.
         on: (upper, lower) mark numbers.
+        seen_in: mark number -> indices of the views that show it.
+        changes: what came and went between the views, None where nothing can be said.
     """
 
     things: dict[int, Thing]
     views: ViewSet
     on: frozenset[tuple[int, int]]
+    seen_in: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    changes: Changes | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,13 +94,27 @@ def measured_scene(
         colour, shape = (true.colour, true.shape) if true else NOTHING
         things[mark.number] = Thing(mark.number, colour, shape, mark.position, mark.size)
     on = [r for r in marks.relations if r.predicate is Predicate.ON and r.object is not None]
-    return MarkedScene(things, views, frozenset((r.subject, r.object or 0) for r in on))
+    pairs = frozenset((r.subject, r.object or 0) for r in on)
+    seen_in = {m.number: frozenset(seen.view for seen in m.observations) for m in marks.marks}
+    return MarkedScene(things, views, pairs, seen_in, marks.changes)
 
 
 def true_scene(
-    marks: MarkSet, objects: Mapping[int, int], truth: Mapping[int, ObjectTruth], views: ViewSet
+    marks: MarkSet,
+    objects: Mapping[int, int],
+    truth: Mapping[int, ObjectTruth],
+    views: ViewSet,
+    world: World | None = None,
 ) -> MarkedScene:
-    """Names and places from the truth, to judge answers by; marks on nothing are left out."""
+    """Names and places from the truth, to judge answers by; marks on nothing are left out.
+
+    Args:
+        marks: as found.
+        objects: mark number -> true id, 0 for nothing.
+        truth: by object id.
+        views: with true ids.
+        world: that the views show; without it nothing is known about changes.
+    """
     things = {
         mark.number: Thing(mark.number, true.colour, true.shape, true.position, true.extent)
         for mark in marks.marks
@@ -106,7 +126,9 @@ def true_scene(
         for b in things.values()
         if a.number != b.number and _stands_on(a, b)
     }
-    return MarkedScene(things, views, frozenset(on))
+    known = {number: objects[number] for number in things}
+    changes = None if world is None else true_changes(known, views, world)
+    return MarkedScene(things, views, frozenset(on), true_sightings(marks, views), changes)
 
 
 def _stands_on(a: Thing, b: Thing) -> bool:

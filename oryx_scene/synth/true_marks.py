@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.ndimage import find_objects
 
-from oryx_scene.frames import Frame, MarkSet, ViewSet
+from oryx_scene.frames import Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.relations import measure_relations
@@ -69,14 +69,21 @@ def _seen(index: int, frame: Frame, config: MarksConfig) -> dict[int, SeenIn]:
     return found
 
 
+def label_under(views: ViewSet, seen: MarkObservation) -> int:
+    """True id under a drawn number, 0 for none; its view carries true ids."""
+    labels = views.frames[seen.view].labels
+    assert labels is not None
+    return int(labels[round(seen.v), round(seen.u)])
+
+
 def objects_under(views: ViewSet, marks: MarkSet) -> dict[int, int]:
     """Mark number -> true id of the object that most of its drawn numbers stand on, 0 for none."""
     found = {}
     for mark in marks.marks:
         ids = [
-            int(labels[round(seen.v), round(seen.u)])
+            label_under(views, seen)
             for seen in mark.observations
-            if (labels := views.frames[seen.view].labels) is not None
+            if views.frames[seen.view].labels is not None
         ]
         counts = np.bincount(ids) if ids else np.zeros(1, int)
         found[mark.number] = int(counts.argmax())

@@ -75,6 +75,8 @@ class World:
         bodies: their footprints, in the order of ``objects``.
         room, lighting: around them.
         colours, shapes: words that may occur.
+        gone, new: ids of things that are not there from ``changed_ns`` on, and only from then on.
+        changed_ns: stamp of the first late picture (`changing`).
     """
 
     seed: int
@@ -86,6 +88,9 @@ class World:
     lighting: Lighting
     colours: tuple[str, ...]
     shapes: tuple[str, ...]
+    gone: frozenset[int] = frozenset()
+    new: frozenset[int] = frozenset()
+    changed_ns: int = 0
 
     @property
     def truth(self) -> dict[int, ObjectTruth]:

@@ -22,6 +22,21 @@ SPANS = {"right": (-4.0, 4.0), "ahead": (0.2, 7.0), "at": (0.0, 2.2), "away": (0
 # Every second pair is close, where comparing is hard.
 CLOSE_M = 0.8
 NUMBERS = 8
+# Words between what is told and what is asked, at most.
+FILLERS = 12
+FILLER_WORDS = (
+    "from",
+    "the",
+    "front",
+    "left",
+    "camera",
+    "view",
+    "seen",
+    "you",
+    "is",
+    "there",
+    "to",
+)
 # Words of a line that says what was asked; a line without that has three fewer.
 LONG = 11
 
@@ -59,7 +74,7 @@ def one_comparison(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def one_search(rng: np.random.Generator) -> tuple[str, list[tuple[str, str]]]:
-    """A search or a count among given things: the question, and (thing, what is said of it)."""
+    """A search or a count among given things: the question, and (attribute, what is said of it)."""
     colour, shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
     by_colour, by_shape = [(True, True), (True, True), (True, False), (False, True)][
         int(rng.integers(4))
@@ -72,14 +87,27 @@ def one_search(rng: np.random.Generator) -> tuple[str, list[tuple[str, str]]]:
         two = shape if rng.random() < 0.4 else str(rng.choice(SHAPES))
         fits = (one == colour or not by_colour) and (two == shape or not by_shape)
         total += fits
-        words = [str(number), *([one] if by_colour else []), *([two] if by_shape else [])]
-        judged = f" {'yes' if fits else 'no'}" + (f" {total}" if count else "")
-        said.append((f" {' '.join(words)}", judged))
+        tally = f" {total}" if count else ""
+        if by_colour:
+            last = not by_shape or one != colour
+            said.append((f" {number} {one}", f" {_yes(one == colour)}{tally if last else ''}"))
+        if by_shape and (one == colour or not by_colour):
+            said.append((f" {number} {two}", f" {_yes(two == shape)}{tally}"))
         if fits and not count:
             break
     sought = f"{colour if by_colour else ''} {shape if by_shape else 'object'}".strip()
     plural = sought + ("es" if sought.endswith("x") else "s")
     return f"How many {plural} are there?" if count else f"Is there a {sought}?", said
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
+def filler(rng: np.random.Generator) -> str:
+    """Some words without sense: what is looked up must be found wherever it stands."""
+    count = int(rng.integers(FILLERS + 1)) if rng.random() < 0.7 else 0
+    return "".join(f" {rng.choice(FILLER_WORDS)}" for _ in range(count))
 
 
 def make_drill(tokenizer: TextTokenizer, rng: np.random.Generator, rows: int = 128) -> Drill:
@@ -108,7 +136,9 @@ def _comparison_row(
     line = tokenizer.encode_plain(f" {compared}")
     # Between facts and scratchpad a question names the marks: not what follows there is meant.
     a, b = compared.split()[1], compared.split()[3]
-    row = tokenizer.encode_plain(f"{facts} mark {a} of mark {b}?")
+    row = tokenizer.encode_plain(
+        f"{filler(rng)}{facts}{filler(rng)} mark {a} of mark {b}?{filler(rng)}"
+    )
     # measure mark VALUE ; mark VALUE ; VERDICT (; asked YES)
     learnt = [len(row) + at for at in (2, 5, 7, 10)[: 3 if len(line) < LONG else 4]]
     return row + line, learnt
@@ -116,10 +146,13 @@ def _comparison_row(
 
 def _search_row(tokenizer: TextTokenizer, rng: np.random.Generator) -> tuple[list[int], list[int]]:
     question, said = one_search(rng)
-    row = tokenizer.encode_plain(question)
+    row = tokenizer.encode_plain(f"{question}{filler(rng)} ;")
     learnt: list[int] = []
-    for index, (thing, judged) in enumerate(said):
-        row += tokenizer.encode_plain(f"{';' if index else ''}{thing}")
+    for index, (shown, judged) in enumerate(said):
+        thing = tokenizer.encode_plain(f"{';' if index else ''}{shown}")
+        if index:  # whether the same mark goes on, or the next one
+            learnt.append(len(row) + 1)
+        row += thing
         told = tokenizer.encode_plain(judged)
         learnt += range(len(row), len(row) + len(told))
         row += told

@@ -13,15 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.answerer import Stride
-from oryx_scene.frames import MarkSet, Question, RgbImage
+from oryx_scene.frames import Changes, MarkSet, Question, RgbImage
 from oryx_scene.marks.drawing import Disc, draw_marks
 from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.prompt.parse import THINK_CLOSE
 from oryx_scene.prompt.wording import SYSTEM_TEXT, marks_text, question_text, views_text
 from oryx_scene.synth.questions import Asked, ask
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
+from oryx_scene.training.renaming import rename_cameras
 from oryx_scene.training.samples import Sample
+
+# Share of lessons whose cameras have other names than the trained rigs.
+RENAMED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +78,17 @@ def renumber(sample: Sample, rng: np.random.Generator) -> Sample:
     )
     return dataclasses.replace(
         sample,
-        marks=MarkSet(tuple(marks), on),
+        marks=MarkSet(tuple(marks), on, changes=_renumbered(sample.marks.changes, new)),
         discs=discs,
         objects={new[number]: thing for number, thing in sample.objects.items() if number in new},
     )
+
+
+def _renumbered(changes: Changes | None, new: Mapping[int, int]) -> Changes | None:
+    if changes is None:
+        return None
+    gone, come = (tuple(sorted(new[n] for n in side)) for side in (changes.gone, changes.new))
+    return Changes(gone, come)
 
 
 def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:
@@ -127,11 +139,18 @@ def make_turn(sample: Sample, asked: Asked, tokenizer: TextTokenizer) -> Turn:
 
 
 def without_sight(turn: Turn, tokenizer: TextTokenizer) -> Turn:
-    """The same question where no picture is shown: colours and shapes are given, not asked for."""
+    """The same question where no picture is shown: colours and shapes are given, not asked for.
+
+    Raises:
+        ValueError: the tokenizer has no single token that ends a scratchpad.
+    """
     shown = {
         i for word in (*COLOURS, *SHAPES, FURNITURE) for i in tokenizer.encode_plain(f" {word}")
     }
-    given = frozenset(i for i, token in enumerate(turn.target) if token in shown)
+    # Behind the scratchpad they are copied from it.
+    (close,) = tokenizer.encode_plain(THINK_CLOSE)
+    worked = turn.target.index(close) if close in turn.target else len(turn.target)
+    given = frozenset(i for i, token in enumerate(turn.target[:worked]) if token in shown)
     return dataclasses.replace(turn, given=given)
 
 
@@ -145,6 +164,8 @@ def make_lesson(
 ) -> Lesson:
     """One scene as it is learnt from once; without ``pictures``, only its words."""
     own = renumber(sample, rng)
+    if rng.random() < RENAMED:
+        own = rename_cameras(own, rng)
     if not pictures:
         own = dataclasses.replace(own, pictures=np.zeros((0, 0, 0, 3), np.uint8))
         turns = make_turns(own, tokenizer, kinds, count, rng, seen=False)
@@ -154,3 +175,12 @@ def make_lesson(
     )
     turns = make_turns(own, tokenizer, kinds, count, rng)
     return Lesson(own, drawn, scene_ids(own, tokenizer), turns)
+
+
+def make_sight(sample: Sample) -> Lesson:
+    """Pictures with their marks drawn and nothing asked: what the tower alone learns from."""
+    drawn = tuple(
+        draw_marks(picture, discs)
+        for picture, discs in zip(sample.pictures, sample.discs, strict=True)
+    )
+    return Lesson(sample, drawn, [], [])

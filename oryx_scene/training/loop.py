@@ -10,8 +10,8 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +21,12 @@ from torch import Tensor
 
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import FACT_KINDS
-from oryx_scene.training.drills import make_drill
-from oryx_scene.training.learner import Learner, Weights
-from oryx_scene.training.lessons import Lesson, make_lesson
+from oryx_scene.training.course import Course, Stage
+from oryx_scene.training.learner import Learner, Seen, Weights
 from oryx_scene.training.lookup import keep_reserved, reserve_head
+from oryx_scene.training.parallel import ALONE, Group, share_of_drill
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.precision import ComputeCopy
-from oryx_scene.training.samples import load_sample
-
-# What can be learnt without a picture: reading facts, and how a search or a count goes on.
-READABLE = (*FACT_KINDS, "which", "exists", "count")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stretch of training.
-
-    Attributes:
-        name: of the stage.
-        steps: optimiser steps.
-        scenes: per step.
-        rate: highest learning rate; cosine down to a tenth of it, after a short warm-up.
-        dense, answers: weights of the losses.
-        questions: per scene.
-        kinds: weight of each type of question.
-        strides: compressions that take part.
-        frozen: prefixes of parameter names that stay as they are.
-        readings: share of lessons without pictures, with questions about measured facts only.
-        drills: rows of comparisons that go with every step.
-        reserve: keep the head silent that `link_numbers` will set.
-        warmup, final: steps of rising rate, and the share of the rate that is left at the end.
-    """
-
-    name: str
-    steps: int
-    scenes: int = 8
-    rate: float = 1e-3
-    dense: float = 1.0
-    answers: float = 1.0
-    questions: int = 12
-    kinds: dict[str, float] = field(default_factory=dict)
-    strides: tuple[int, ...] = (1, 2, 4)
-    frozen: tuple[str, ...] = ()
-    readings: float = 0.0
-    drills: int = 0
-    reserve: bool = False
-    warmup: int = 20
-    final: float = 0.1
 
 
 class Trainer:
@@ -82,6 +40,7 @@ class Trainer:
         out: folder for state and log.
         seed: of the order of lessons and of questions.
         dtype: to compute in; weights are float32.
+        group: processes that share every step; its first one logs, saves and inspects.
     """
 
     def __init__(
@@ -93,10 +52,13 @@ class Trainer:
         out: Path,
         seed: int,
         dtype: torch.dtype = torch.bfloat16,
+        group: Group = ALONE,
     ) -> None:
+        torch.manual_seed(seed)  # of the heads that only training needs
         self.learner = Learner(model.requires_grad_(True))
         self.tokenizer = tokenizer
-        self.stage, self.pool, self.out, self.seed = stage, pool, out, seed
+        self.stage, self.out, self.group = stage, out, group
+        self.course = Course(stage, tuple(pool_files(pool)), tokenizer, seed)
         self.step = 0
         out.mkdir(parents=True, exist_ok=True)
         for name, parameter in self.learner.named_parameters():
@@ -173,42 +135,18 @@ class Trainer:
         low = stage.final
         return stage.rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
-    def lessons(self, step: int) -> Iterator[Lesson]:
-        """The lessons of one step."""
-        rng = np.random.default_rng([self.seed, step])
-        files = pool_files(self.pool)
-        count = 0
-        while count < self.stage.scenes:
-            sample = load_sample(files[int(rng.integers(len(files)))])
-            if int(sample.stride) not in self.stage.strides:
-                continue
-            count += 1
-            kinds, questions = self.stage.kinds, self.stage.questions
-            unseen = rng.random() < self.stage.readings
-            if unseen:
-                kinds = {kind: kinds[kind] for kind in READABLE if kind in kinds}
-            yield make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)
-
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""
         logged: dict[str, list[float]] = defaultdict(list)
         weights = Weights(self.stage.dense, self.stage.answers)
-        for lesson in self.lessons(self.step):
-            seen = self.computing(lesson, weights)
-            if seen.loss.requires_grad:  # else nothing could be asked about this scene
-                (seen.loss / self.stage.scenes).backward()
-                self.compute.collect()
-            for name, value in seen.logged.items():
-                logged[name].append(value)
+        for index in self.group.share(self.stage.scenes):
+            for lesson in self.course.lessons(self.step, index):
+                self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
         if self.stage.drills:
-            drill = make_drill(
-                self.tokenizer, np.random.default_rng([29, self.seed, self.step]), self.stage.drills
-            )
-            seen = self.computing.drill(drill)
-            seen.loss.backward()
-            self.compute.collect()
-            for name, value in seen.logged.items():
-                logged[name].append(value)
+            drill, part = share_of_drill(self.course.drill(self.step), self.group)
+            if part:
+                self._learn(self.computing.drill(drill), part, logged)
+        self.group.add_up(list(self.learner.parameters()))
         if self.stage.reserve:
             keep_reserved(self.learner)
         for group in self.optimiser.param_groups:
@@ -218,8 +156,15 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.compute.follow()
         self.step += 1
-        found = {name: float(np.nanmean(values)) for name, values in logged.items()}
+        found = {n: float(np.nanmean(values)) for n, values in self.group.gather(logged).items()}
         return {**found, "gradient": float(norm)}
+
+    def _learn(self, seen: Seen, weight: float, logged: dict[str, list[float]]) -> None:
+        if seen.loss.requires_grad:  # else nothing could be asked about this scene
+            (seen.loss * weight).backward()
+            self.compute.collect()
+        for name, value in seen.logged.items():
+            logged[name].append(value)
 
     def run(
         self,
@@ -232,9 +177,14 @@ class Trainer:
     ) -> None:
         """Train to the end of the stage, or until the steady clock shows ``until``."""
         started, recent = time.perf_counter(), defaultdict(list)
-        while self.step < self.stage.steps and time.perf_counter() < until:
+        self.group.take_over([p.data for p in self.learner.parameters()])
+        self.compute.follow(frozen=True)
+        while self.step < self.stage.steps and self.group.agree(time.perf_counter() < until):
             for name, value in self.one_step().items():
                 recent[name].append(value)
+            if not self.group.first:
+                recent.clear()
+                continue
             if self.step % every == 0:
                 line = {name: round(float(np.nanmean(v)), 4) for name, v in recent.items()}
                 line["seconds"] = round(time.perf_counter() - started, 1)
@@ -247,7 +197,9 @@ class Trainer:
                 found = inspect(self)
                 self._log({"stage": self.stage.name, "step": self.step, "probe": found})
                 said(f"  free-running: {found}")
-        self.save()
+        if self.group.first:
+            self.save()
+        self.group.wait()
 
     def _log(self, line: dict[str, Any]) -> None:
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:

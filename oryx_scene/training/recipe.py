@@ -25,17 +25,20 @@ from oryx_scene.synth.questions import FACT_KINDS, KINDS, ask
 from oryx_scene.synth.rigs import camera_names
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
+from oryx_scene.training.course import Stage
 from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson, make_lesson, prompt_text
 from oryx_scene.training.lookup import link_numbers
-from oryx_scene.training.loop import Stage, Trainer
+from oryx_scene.training.loop import Trainer
+from oryx_scene.training.parallel import ALONE, Group
 from oryx_scene.training.pool import fill_pool, pool_files
 from oryx_scene.training.probe import probe
 from oryx_scene.training.samples import load_sample
 from oryx_scene.training.small import new_model, see_patches, small_config, write_checkpoint
+from oryx_scene.training.teacher import load_teacher, train_teacher
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
 
-TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads")
+TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads", "hint_heads")
 LANGUAGE = ("model.language", "model.projector")
 NO_PICTURES = (*TOWER, "model.compressor", "model.projector")
 LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 2.0}
@@ -59,6 +62,9 @@ ASKING = {
     "size": 0.2,
     "total": 0.3,
     "describe": 1.0,
+    "needle": 1.0,
+    "differs": 1.0,
+    "changed": 1.0,
 }
 
 # What is learnt last: words at a distance, in searches and comparisons.
@@ -82,6 +88,9 @@ WEAK = {
     "shape": 1.0,
     "what": 1.0,
     "describe": 0.7,
+    "needle": 1.0,
+    "differs": 1.0,
+    "changed": 1.0,
 }
 
 
@@ -91,11 +100,13 @@ class Recipe:
 
     Attributes:
         scenes: in the pool.
+        teacher: steps of the network that gives the tower hints.
         tower, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
     """
 
     scenes: int
+    teacher: int
     tower: int
     reading: int
     look: int
@@ -109,6 +120,9 @@ class Recipe:
         return (
             Stage(
                 *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
+                collages=0.75,
+                hints=True,
+                final=0.02,
             ),
             Stage(
                 *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
@@ -143,8 +157,8 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320, 330),
-    "tiny": Recipe(6, 2, 1, 1, 2, 1, 1),
+    "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
+    "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
 }
 
 
@@ -160,7 +174,11 @@ class Start:
 
 
 def prepare(
-    recipe: Recipe, out: Path, said: Callable[[str], None], begin: Path | None = None
+    recipe: Recipe,
+    out: Path,
+    said: Callable[[str], None],
+    begin: Path | None = None,
+    group: Group = ALONE,
 ) -> Start:
     """Scenes, vocabulary and first weights; what is there already is taken as it is.
 
@@ -169,25 +187,37 @@ def prepare(
         out: folder of the run.
         said: receives one line now and then.
         begin: checkpoint folder whose vocabulary and weights to begin with, None for new ones.
+        group: processes that render together.
 
     Raises:
         ConfigError: the folder holds another recipe.
         CheckpointError: ``begin`` is no checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _same_recipe(recipe, out)
+    if group.first:
+        _same_recipe(recipe, out)
     pool = out / "pool"
-    for path in fill_pool(pool, range(recipe.scenes)):
+    for path in fill_pool(pool, group.share(recipe.scenes)):
         if int(path.stem) % 200 == 0:
             said(f"scene {path.stem} of {recipe.scenes}")
-    return _begin_with(begin, pool) if begin is not None else _begin_anew(recipe, out, pool)
+    group.wait()
+    if begin is not None:
+        return _begin_with(begin, pool)
+    if group.first:
+        _write_words(out, pool)
+    group.wait()
+    return _begin_anew(recipe, out, pool)
 
 
-def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:
+def _write_words(out: Path, pool: Path) -> None:
     words = out / "tokenizer"
     if not (words / "tokenizer.json").exists():
         words.mkdir(exist_ok=True)
         write_tokenizer(words, lexicon(_texts(pool)))
+
+
+def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:
+    words = out / "tokenizer"
     tokenizer = HubTokenizer(words, "qwen2", None)
     rows = len(tokenizer._tokenizer)
     config = small_config(-(-rows // 8) * 8)
@@ -210,6 +240,7 @@ def train(
     until: float = float("inf"),
     only: str = "",
     begin: Path | None = None,
+    group: Group = ALONE,
 ) -> Path:
     """Run a recipe in ``out``; returns the checkpoint folder.
 
@@ -220,18 +251,21 @@ def train(
         until: steady clock at which stages stop early.
         only: name of the one stage to run, for stages side by side; "" for all.
         begin: checkpoint folder to begin with, None for new weights.
+        group: processes that share every step; all of them call this.
 
     Raises:
         ConfigError: the folder holds another recipe.
     """
-    start = prepare(recipe, out, said, begin)
+    start = prepare(recipe, out, said, begin, group)
     before: list[Path] = []
     for stage in recipe.stages():
         state = out / stage.name / "state.pt"
         if only in ("", stage.name):
-            _run_stage(start, stage, before, out / stage.name, recipe.seed, said, until)
+            _run_stage(start, stage, before, out / stage.name, recipe, said, until, group)
         if state.exists():
             before.append(state)
+    if not group.first:
+        return out / "checkpoint"
     for state in before:
         _take(Learner(start.model), state)
     told = {"recipe": vars(recipe), "stages": [s.name for s in recipe.stages()]}
@@ -243,11 +277,18 @@ def _run_stage(
     stage: Stage,
     before: list[Path],
     out: Path,
-    seed: int,
+    recipe: Recipe,
     said: Callable[[str], None],
     until: float,
+    group: Group,
 ) -> None:
-    trainer = Trainer(start.model, start.tokenizer, stage, start.pool, out, seed)
+    if stage.hints and group.first:
+        train_teacher(start.pool, out.parent / "teacher", recipe.teacher, recipe.seed, said)
+    group.wait()
+    seed = recipe.seed
+    trainer = Trainer(start.model, start.tokenizer, stage, start.pool, out, seed, group=group)
+    if stage.hints:
+        trainer.computing.listen_to(load_teacher(out.parent / "teacher"))
     for state in before:
         trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
     if not trainer.resume() and stage.name == "look":

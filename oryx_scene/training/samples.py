@@ -18,7 +18,7 @@ import numpy as np
 
 from oryx_scene.answerer import Stride
 from oryx_scene.errors import SourceError
-from oryx_scene.frames import Frame, MarkSet, RgbImage, ViewSet
+from oryx_scene.frames import Changes, Frame, MarkObservation, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.drawing import Disc
 from oryx_scene.prompt.prepare import move_to_placement
 from oryx_scene.scene import NO_MODEL, Scene, find_marks_fresh, freeze_scene
@@ -29,7 +29,10 @@ from oryx_scene.synth.world import World
 
 TRAIN_RIGS = ("ring", "surround", "handheld", "stereo")
 UNSEEN_RIG = "mast"
-SIZES = ((192, 256), (192, 256), (240, 320))
+# Of scenes with so many views, this share sees things come or go.
+LEAST_CHANGED_VIEWS, CHANGED_SHARE = 4, 0.12
+# Height and width, how often, and the most views.
+SIZES = (((192, 256), 0.56, 16), ((240, 320), 0.18, 8), ((96, 128), 0.16, 16), ((384, 512), 0.1, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,8 @@ class Sample:
         low_size: (height, width) of the coarse view at 1x, else None.
         discs: per view.
         views: frames without pixels: cameras, stamps, poses.
-        marks: places, sizes and relations as the mark finder says.
+        marks: places, sizes, relations and changes as the mark finder says; a kept sample knows
+            in which views they are, not where there.
         objects: mark number -> true id (0: none).
         truth: by object id.
     """
@@ -64,21 +68,25 @@ class Sample:
 def draw_spec(seed: int, split: str = "train") -> SceneSpec:
     """The mixture of training scenes: mostly 2-6 small views at 4x, some at 16x, few at 1x."""
     rng = np.random.default_rng([17, seed])
-    compression = str(rng.choice(["4", "16", "1"], p=[0.74, 0.2, 0.06]))
-    counts = {"4": (2, 3, 4, 4, 4, 5, 6), "16": (4, 6, 8, 8), "1": (1, 2)}[compression]
-    if rng.random() < 0.1 and compression == "4":
-        counts = (1, 8)
-    height, width = SIZES[int(rng.integers(len(SIZES)))]
-    return SceneSpec(
+    compression = str(rng.choice(["4", "16", "1"], p=[0.66, 0.2, 0.14]))
+    counts = {"4": (1, 2, 3, 4, 4, 4, 4, 5, 6, 8), "16": (4, 6, 8, 8), "1": (1, 2)}[compression]
+    if rng.random() < 0.05 and compression != "1":
+        counts = (12, 16)
+    (height, width), _, most = SIZES[
+        int(rng.choice(len(SIZES), p=[share for _, share, _ in SIZES]))
+    ]
+    spec = SceneSpec(
         seed,
         split,
         str(rng.choice(TRAIN_RIGS)),
-        int(rng.choice(counts)),
+        min(most, int(rng.choice(counts))),
         height,
         width,
         compression,
         bool(rng.random() < 0.3),
     )
+    changed = spec.views >= LEAST_CHANGED_VIEWS and rng.random() < CHANGED_SHARE
+    return dataclasses.replace(spec, changed=bool(changed))
 
 
 def make_sample(spec: SceneSpec) -> Sample | None:
@@ -144,6 +152,7 @@ def save_sample(sample: Sample, path: Path) -> None:
         "cameras": [[f.camera, f.stamp_ns, f.fixed_frame] for f in sample.views.frames],
         "marks": [_mark_dict(mark) for mark in sample.marks.marks],
         "on": [[r.subject, r.object] for r in sample.marks.relations if r.predicate.value == "on"],
+        "changes": _changes_dict(sample.marks.changes),
         "objects": list(sample.objects.items()),
         "truth": [dataclasses.astuple(thing) for thing in sample.truth.values()],
     }
@@ -169,6 +178,10 @@ def _mark_dict(mark: Any) -> dict[str, Any]:
         "size": mark.size,
         "frame_id": mark.frame_id,
     }
+
+
+def _changes_dict(changes: Changes | None) -> dict[str, Any] | None:
+    return None if changes is None else dataclasses.asdict(changes)
 
 
 def load_sample(path: Path) -> Sample:
@@ -204,10 +217,20 @@ def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:
         )
         for (name, stamp_ns, fixed), pose in zip(described["cameras"], arrays["poses"], strict=True)
     )
+    discs = tuple(tuple(Disc(*disc) for disc in view) for view in described["discs"])
     marks = tuple(
-        Mark(m["number"], (), triple(m["position"]), triple(m["size"]), frame_id=m["frame_id"])
+        Mark(
+            m["number"],
+            _observations(m["number"], discs),
+            triple(m["position"]),
+            triple(m["size"]),
+            frame_id=m["frame_id"],
+        )
         for m in described["marks"]
     )
+    # Scenes that were kept before changes were measured know nothing of them.
+    told = described.get("changes")
+    changes = None if told is None else Changes(tuple(told["gone"]), tuple(told["new"]))
     on = tuple(Relation(a, Predicate.ON, b, "map") for a, b in described["on"])
     truth = [ObjectTruth(i, c, s, tuple(p), tuple(e)) for i, c, s, p, e in described["truth"]]
     low = described["low_size"]
@@ -217,9 +240,19 @@ def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:
         arrays["pictures"],
         arrays["labels"],
         None if low is None else (low[0], low[1]),
-        tuple(tuple(Disc(*disc) for disc in view) for view in described["discs"]),
+        discs,
         ViewSet(frames),
-        MarkSet(marks, on),
+        MarkSet(marks, on, changes=changes),
         {int(a): int(b) for a, b in described["objects"]},
         {thing.object_id: thing for thing in truth},
+    )
+
+
+def _observations(number: int, discs: tuple[tuple[Disc, ...], ...]) -> tuple[MarkObservation, ...]:
+    """In which views a mark is; its pixels of the received pictures are not kept."""
+    unknown = float("nan")
+    return tuple(
+        MarkObservation(view, unknown, unknown, 0.0, unknown, unknown, 0, (unknown,) * 4)
+        for view, drawn in enumerate(discs)
+        if any(disc.number == number for disc in drawn)
     )
