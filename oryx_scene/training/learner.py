@@ -26,15 +26,18 @@ from oryx_scene.training.dense import (
     pooled_targets,
 )
 from oryx_scene.training.drills import Drill
+from oryx_scene.training.hints import HintHeads, ask_teacher
 from oryx_scene.training.lessons import Lesson, Turn
 from oryx_scene.training.outlines import ThingHeads, things_in
 from oryx_scene.training.packed import Kept, PackedLanguage
+from oryx_scene.training.teacher import Teacher
 
 # A matrix product of a new shape is prepared anew, which costs more than it computes here: shapes
 # are filled up to a few.
 SCENE_MULTIPLE, ROW_MULTIPLE, WORD_MULTIPLE = 32, 8, 64
 IGNORED = -100
 THING_WEIGHT = 4.0
+HINT_WEIGHT = 6.0
 
 
 def _up(count: int, multiple: int) -> int:
@@ -72,7 +75,14 @@ class Learner(nn.Module):
         self.patch_heads = DenseHeads(width)
         self.token_heads = DenseHeads(width)
         self.thing_heads = ThingHeads(width)
+        self.hint_heads = HintHeads(width)
+        # Not a part of what is learnt: kept out of the parameters.
+        self._teacher: tuple[Teacher, ...] = ()
         self.packed = PackedLanguage(model.language)
+
+    def listen_to(self, teacher: Teacher) -> None:
+        """Take hints from now on."""
+        self._teacher = (teacher,)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -81,20 +91,22 @@ class Learner(nn.Module):
 
     def features(self, lesson: Lesson) -> Tensor:
         """(views, rows, columns, width) of the tower, before pooling."""
-        return self._look(lesson)[1]
+        return self._look(lesson)[-1]
 
-    def _look(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
-        """Features half-way up the tower, (patches, width), and at its end."""
+    def _look(self, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
+        """Features a third and half-way up the tower, (patches, width), and at its end."""
         vision = self.model.vision
         x, grids = vision.embed([normalise(picture).to(self.dtype) for picture in lesson.pictures])
-        middle = x
+        early = middle = x
         # On a CPU the fused kernel's backward pass is slower than plain matrix products.
         with sdpa_kernel(SDPBackend.MATH):
             for index, block in enumerate(vision.blocks, 1):
                 x = block(x, [rows * columns for rows, columns in grids])
+                if index == len(vision.blocks) // 3:
+                    early = x
                 if index == len(vision.blocks) // 2:
-                    middle = x
-        return middle, x.view(len(grids), *grids[0], -1)
+                    early = middle = x
+        return early, middle, x.view(len(grids), *grids[0], -1)
 
     def pool(self, features: Tensor, stride: Stride) -> Tensor:
         """(views, rows, columns, width) after the compressor."""
@@ -126,11 +138,12 @@ class Learner(nn.Module):
                 scene = self.packed.embed(torch.tensor(lesson.scene_ids))
                 self._answers(lesson, scene, weights.answers, seen)
             return seen
-        middle, features = self._look(lesson)
+        looked = self._look(lesson)
+        features = looked[-1]
         pooled = self.pool(features, lesson.sample.stride)
         seen = Seen(torch.zeros(()))
         if weights.dense > 0:
-            self._dense(lesson, (middle, features), pooled, weights.dense, seen)
+            self._dense(lesson, looked, pooled, weights.dense, seen)
         if weights.answers > 0 and lesson.turns:
             self._answers(lesson, self.scene_embeds(lesson, pooled), weights.answers, seen)
         return seen
@@ -146,12 +159,12 @@ class Learner(nn.Module):
     def _dense(
         self,
         lesson: Lesson,
-        looked: tuple[Tensor, Tensor],
+        looked: tuple[Tensor, Tensor, Tensor],
         pooled: Tensor,
         weight: float,
         seen: Seen,
     ) -> None:
-        middle, features = looked
+        early, middle, features = looked
         targets = dense_targets(lesson.sample)
         loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
         seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
@@ -161,6 +174,11 @@ class Learner(nn.Module):
         whole, found = self.thing_heads(middle, features.flatten(0, 2), things_in(lesson.sample))
         seen.logged.update(found)
         loss = loss + THING_WEIGHT * whole
+        for teacher in self._teacher:
+            taught = ask_teacher(teacher, lesson)
+            hints, found = self.hint_heads(early, features.flatten(0, 2), taught, targets)
+            seen.logged.update(found)
+            loss = loss + HINT_WEIGHT * hints
         if lesson.sample.stride is not Stride.IMAGE:
             grid = (features.shape[0], features.shape[1], features.shape[2])
             index, single = pooled_targets(targets, grid, int(lesson.sample.stride))

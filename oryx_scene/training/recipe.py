@@ -35,9 +35,10 @@ from oryx_scene.training.pool import fill_pool, pool_files
 from oryx_scene.training.probe import probe
 from oryx_scene.training.samples import load_sample
 from oryx_scene.training.small import new_model, see_patches, small_config, write_checkpoint
+from oryx_scene.training.teacher import load_teacher, train_teacher
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
 
-TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads")
+TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads", "hint_heads")
 LANGUAGE = ("model.language", "model.projector")
 NO_PICTURES = (*TOWER, "model.compressor", "model.projector")
 LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 2.0}
@@ -99,11 +100,13 @@ class Recipe:
 
     Attributes:
         scenes: in the pool.
+        teacher: steps of the network that gives the tower hints.
         tower, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
     """
 
     scenes: int
+    teacher: int
     tower: int
     reading: int
     look: int
@@ -117,6 +120,9 @@ class Recipe:
         return (
             Stage(
                 *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
+                collages=0.75,
+                hints=True,
+                final=0.02,
             ),
             Stage(
                 *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
@@ -151,8 +157,8 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320, 330),
-    "tiny": Recipe(6, 2, 1, 1, 2, 1, 1),
+    "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
+    "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
 }
 
 
@@ -255,7 +261,7 @@ def train(
     for stage in recipe.stages():
         state = out / stage.name / "state.pt"
         if only in ("", stage.name):
-            _run_stage(start, stage, before, out / stage.name, recipe.seed, said, until, group)
+            _run_stage(start, stage, before, out / stage.name, recipe, said, until, group)
         if state.exists():
             before.append(state)
     if not group.first:
@@ -271,12 +277,18 @@ def _run_stage(
     stage: Stage,
     before: list[Path],
     out: Path,
-    seed: int,
+    recipe: Recipe,
     said: Callable[[str], None],
     until: float,
     group: Group,
 ) -> None:
+    if stage.hints and group.first:
+        train_teacher(start.pool, out.parent / "teacher", recipe.teacher, recipe.seed, said)
+    group.wait()
+    seed = recipe.seed
     trainer = Trainer(start.model, start.tokenizer, stage, start.pool, out, seed, group=group)
+    if stage.hints:
+        trainer.computing.listen_to(load_teacher(out.parent / "teacher"))
     for state in before:
         trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
     if not trainer.resume() and stage.name == "look":
