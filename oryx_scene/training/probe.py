@@ -15,7 +15,7 @@ from oryx_scene.synth.judge import right
 from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson
 
-MOST_TOKENS = 96
+MOST_TOKENS = 128
 
 
 def write_answers(
