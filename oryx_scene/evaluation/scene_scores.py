@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.evaluation.calibrate import expected_error, fit
+from oryx_scene.synth.asking import Asked
 from oryx_scene.synth.judge import METRES, error_m, right, said
-from oryx_scene.synth.questions import Asked
 
 # Types whose answer is a number or a place in metres.
 IN_METRES = (*METRES, "position", "size")

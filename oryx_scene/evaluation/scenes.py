@@ -20,8 +20,9 @@ from oryx_scene.frames import Frame, MarkSet, Question, ViewSet
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.scene import Scene
+from oryx_scene.synth.asking import Asked
 from oryx_scene.synth.judge import YES_NO
-from oryx_scene.synth.questions import KINDS, Asked, ask
+from oryx_scene.synth.questions import KINDS, ask
 from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.synth.things import MarkedScene, Thing, true_scene
 from oryx_scene.synth.true_marks import objects_under

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from oryx_scene.prompt.parse import read_verdict, split_scratchpad
-from oryx_scene.synth.questions import Asked
+from oryx_scene.synth.asking import Asked
 from oryx_scene.synth.sequences import NONE
 from oryx_scene.synth.things import NOTHING
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from oryx_scene.model.tokenizer import TextTokenizer
-from oryx_scene.synth.questions import MEASURES, OPPOSITES, verdict
+from oryx_scene.synth.asking import MEASURES, OPPOSITES, verdict
 from oryx_scene.synth.words import COLOURS, SHAPES
 
 # Lowest and highest value of each measure, metres, as rooms have them.

@@ -19,7 +19,8 @@ from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, openi
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.prompt.parse import THINK_CLOSE
 from oryx_scene.prompt.wording import SYSTEM_TEXT, marks_text, question_text, views_text
-from oryx_scene.synth.questions import Asked, ask
+from oryx_scene.synth.asking import Asked
+from oryx_scene.synth.questions import ask
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.training.renaming import rename_cameras

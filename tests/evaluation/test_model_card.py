@@ -16,7 +16,7 @@ from oryx_scene.frames import Question
 from oryx_scene.model.load import revision_of
 from oryx_scene.model.random_model import write_random_checkpoint
 from oryx_scene.prompt.calibration import load_calibration
-from oryx_scene.synth.questions import Asked
+from oryx_scene.synth.asking import Asked
 
 TOLD = {
     "name": "small",

@@ -16,7 +16,7 @@ from oryx_scene.evaluation.scene_scores import KindScore, add_scores, reliabilit
 from oryx_scene.evaluation.scene_settings import BESIDE, MIXED, PLAIN, SETTINGS, specs_of
 from oryx_scene.evaluation.scenes import evaluate, judge_scene
 from oryx_scene.frames import Question
-from oryx_scene.synth.questions import Asked
+from oryx_scene.synth.asking import Asked
 from oryx_scene.synth.scenes import SceneSpec
 
 SPEC = SceneSpec(2, "test", views=2, compression="16", own_marks=True)

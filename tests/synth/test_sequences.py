@@ -8,8 +8,9 @@ import pytest
 from oryx_scene.frames import Changes, Question
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.scene import NO_MODEL, freeze_scene
+from oryx_scene.synth.asking import Asked
 from oryx_scene.synth.judge import right, said
-from oryx_scene.synth.questions import Asked, ask
+from oryx_scene.synth.questions import ask
 from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.synth.things import measured_scene, true_scene
 from oryx_scene.synth.true_marks import objects_under, true_marks

@@ -6,8 +6,9 @@ import pytest
 
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.scene import NO_MODEL, freeze_scene
+from oryx_scene.synth.asking import MEASURES
 from oryx_scene.synth.judge import right, said
-from oryx_scene.synth.questions import FACT_KINDS, KINDS, MEASURES, PICTURE_KINDS, ask
+from oryx_scene.synth.questions import FACT_KINDS, KINDS, PICTURE_KINDS, ask
 from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.synth.things import measured_scene, true_scene
 from oryx_scene.synth.true_marks import objects_under, true_marks
