@@ -15,6 +15,7 @@ from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.training.collage import make_collages
 from oryx_scene.training.drills import Drill, make_drill
 from oryx_scene.training.lessons import Lesson, make_lesson, make_sight
+from oryx_scene.training.ready import Ready, ready
 from oryx_scene.training.samples import Sample, load_sample
 
 
@@ -66,12 +67,14 @@ class Course:
         files: training scenes, by seed.
         tokenizer: of the checkpoint.
         seed: of everything random.
+        parts: in which the questions of a scene go through the model.
     """
 
     stage: Stage
     files: tuple[Path, ...]
     tokenizer: TextTokenizer
     seed: int
+    parts: int = 3
 
     def lessons(self, step: int, index: int) -> list[Lesson]:
         """What is learnt in place of scene ``index`` (0..scenes-1) of one step."""
@@ -84,6 +87,11 @@ class Course:
         kinds, questions = self.stage.kinds, self.stage.questions
         unseen = rng.random() < self.stage.readings
         return [make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)]
+
+    def ready(self, step: int, index: int) -> list[Ready]:
+        """The same as tensors."""
+        sights = self.stage.dense > 0
+        return [ready(one, self.parts, sights) for one in self.lessons(step, index)]
 
     def _any(self, rng: np.random.Generator) -> Sample:
         return load_sample(self.files[int(rng.integers(len(self.files)))])
