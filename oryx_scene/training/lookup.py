@@ -97,7 +97,8 @@ def _set_lookup(
 ) -> None:  # fmt: skip
     attention, size = layer.self_attn, layer.self_attn.head_dim
     # Slow rotary pairs only: a number is far from the picture that shows it.
-    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    slow = torch.tensor([*range(size // 4, size // 2), *range(3 * size // 4, size)])
+    slow = slow.to(shown.device)
     generator = torch.Generator().manual_seed(11)
     codes = torch.linalg.qr(torch.randn(len(slow), len(slow), generator=generator))[0][:NUMBERS]
     codes = codes.to(shown.device)
@@ -151,9 +152,9 @@ def _set_values(
     attention.v_proj.weight[:count], attention.v_proj.bias[:count] = weight, bias
     attention.v_proj.bias[:colours] -= 1.0 / colours
     attention.v_proj.bias[colours:count] -= 1.0 / shapes
-    ids = [vocabulary[f"Ġ{word}"] for word in (*COLOUR_INDEX, *SHAPE_INDEX)]
+    ids = torch.tensor([vocabulary[f"Ġ{word}"] for word in (*COLOUR_INDEX, *SHAPE_INDEX)])
     # The dual basis: each value raises its own word and no other of them.
-    dual = torch.linalg.pinv(words[ids])
+    dual = torch.linalg.pinv(words[ids.to(words.device)])
     dual = dual / dual.norm(dim=0) * words.norm(dim=1).mean() * 4.0
     attention.o_proj.weight[:, :size] = 0.0
     attention.o_proj.weight[:, :count] = dual
