@@ -22,7 +22,7 @@ import torch
 
 from oryx_scene.training.course import Stage
 from oryx_scene.training.crew import Crew, choose_crew
-from oryx_scene.training.feed import taught
+from oryx_scene.training.feed import feed
 from oryx_scene.training.loop import Trainer
 from oryx_scene.training.pool import fill_pool
 from oryx_scene.training.recipe import PRESETS, Start, prepare
@@ -75,8 +75,8 @@ def _measure(start: Start, stage: Stage, out: Path, crew: Crew, seconds: float) 
     )
     # The last number of a step comes from the device, so that a step has ended when it returns.
     rate = stage.scenes * _per_second(lambda: iter(trainer.one_step, None), seconds)
-    trainer._taught.close()
-    lessons = taught(trainer.course, range(stage.scenes), 0, crew.workers)
+    trainer._fed.close()
+    lessons = feed(trainer.course, range(stage.scenes), 0, crew.workers)
     alone = stage.scenes * _per_second(lambda: lessons, seconds / 4)
     lessons.close()
     minutes = stage.steps * stage.scenes / rate / 60

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from oryx_scene.answerer import (
     Answerer,
@@ -44,7 +44,10 @@ class Weigh:
 
 
 Found: TypeAlias = tuple[Generation, ParsedAnswer]
-Asking: TypeAlias = Generator[Say | Weigh, Generation | Scored, Found]
+T = TypeVar("T")
+# A part of an answer: may wish for something and comes to a T.
+Wishing: TypeAlias = Generator[Say | Weigh, Generation | Scored, T]
+Asking: TypeAlias = Wishing[Found]
 
 
 def run_together(answerer: Answerer, answers: Sequence[Asking]) -> list[Found]:

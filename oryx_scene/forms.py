@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
 
 from oryx_scene.answerer import (
     Answerer,
     Generation,
     Limits,
     ModelCard,
-    Prompt,
     Scored,
     Scorer,
-    TextSink,
 )
-from oryx_scene.asking import Asking, Found, Say, Weigh, run_together
-from oryx_scene.config import AnswersConfig
-from oryx_scene.frames import Question
-from oryx_scene.prompt.parse import ParsedAnswer, lead_in, parse_answer, working_of
+from oryx_scene.asked import Asked
+from oryx_scene.asking import Asking, Weigh, Wishing
+from oryx_scene.prompt.parse import ParsedAnswer, lead_in, working_of
 from oryx_scene.prompt.scoring import (
     Decision,
     Option,
@@ -57,11 +53,6 @@ class _Verdict:
     marks: tuple[int, ...] = ()
 
 
-T = TypeVar("T")
-# A part of an answer: may wish for something and comes to a T.
-_Wishing: TypeAlias = Generator[Say | Weigh, Generation | Scored, T]
-
-
 class _Halted(Exception):  # noqa: N818 - control flow, not a failure
     """A cancel or a deadline came before the answer."""
 
@@ -70,86 +61,38 @@ class _Halted(Exception):  # noqa: N818 - control flow, not a failure
         self.record = record
 
 
-def answer_in_form(
-    answerer: Answerer,
-    prompt: Prompt,
-    question: Question,
-    numbers: Sequence[int],
-    limits: Limits,
-    config: AnswersConfig,
-    on_text: TextSink | None = None,
-) -> Found:
-    """Ask ``prompt`` and read the answer in the form that ``question`` wants.
-
-    Arguments as for :func:`ask_in_form`.
-
-    Raises:
-        EngineError: the model failed.
-        MissingExtraError: JSON without the extra that keeps it to a schema.
-    """
-    asking = ask_in_form(answerer, prompt, question, numbers, limits, config, on_text)
-    return run_together(answerer, [asking])[0]
-
-
-def ask_in_form(
-    answerer: Answerer,
-    prompt: Prompt,
-    question: Question,
-    numbers: Sequence[int],
-    limits: Limits,
-    config: AnswersConfig,
-    on_text: TextSink | None = None,
-) -> Asking:
-    """An answer that has not begun; :func:`run_together` brings it and others to their ends.
+def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
+    """An answer that has not begun; :func:`oryx_scene.asking.run_together` brings it to its end.
 
     Args:
         answerer: the model; only what it is and can do is asked of it here.
-        prompt: of the question.
-        question: with its form.
-        numbers: of the marks that the scene has.
-        limits: of the answer, working included.
-        config: how sure a verdict must be.
-        on_text: receives raw text as it streams, the working included.
+        asked: what the answer is to, and in which form it is wanted.
+
+    Raises (once it runs):
+        EngineError: the model failed.
+        MissingExtraError: JSON without the extra that keeps it to a schema.
     """
-    if question.format == "json":
-        prompt = dataclasses.replace(prompt, json_schema=question.json_schema)
+    question = asked.question
     if question.format in SCORED_FORMS and isinstance(answerer, Scorer):
-        form = _Form(answerer.card, prompt, question, numbers, limits, config, on_text)
-        return (yield from form.run())
-    generation = yield from _say(prompt, limits, on_text)
-    parsed = parse_answer(generation.text, question, numbers)
+        return (yield from _Form(answerer.card, asked).run())
+    if question.format == "json":
+        prompt = dataclasses.replace(asked.prompt, json_schema=question.json_schema)
+        asked = dataclasses.replace(asked, prompt=prompt)
+    generation = yield from asked.say()
+    parsed = asked.read(generation.text)
     if question.format in SCORED_FORMS:
         note = "this answerer cannot score answers: the verdict was read from its text"
         parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, note))
     return generation, parsed
 
 
-def _say(prompt: Prompt, limits: Limits, on_text: TextSink | None) -> _Wishing[Generation]:
-    made = yield Say(prompt, limits, on_text)
-    assert isinstance(made, Generation)
-    return made
-
-
 class _Form:
     """One scored answer."""
 
-    def __init__(
-        self,
-        card: ModelCard,
-        prompt: Prompt,
-        question: Question,
-        numbers: Sequence[int],
-        limits: Limits,
-        config: AnswersConfig,
-        on_text: TextSink | None,
-    ) -> None:
+    def __init__(self, card: ModelCard, asked: Asked) -> None:
         self.card = card
-        self.prompt = prompt
-        self.question = question
-        self.numbers = list(numbers)
-        self.limits = limits
-        self.config = config
-        self.on_text = on_text
+        self.asked = asked
+        self.form = asked.question.format
         self.started = time.perf_counter()
         self.warnings: list[str] = []
         self.record: Generation | None = None
@@ -159,27 +102,26 @@ class _Form:
         """Working first where the model writes one, then the options' scores."""
         try:
             working, said = yield from self._write_working()
-            self.prompt = dataclasses.replace(
-                self.prompt, answer_prefix=self.prompt.answer_prefix + working
-            )
+            self.asked = self.asked.after(working)
             found = yield from self._decide(said)
         except _Halted as halted:
             return self._halted(halted.record)
-        if not said and self.on_text is not None:
-            self.on_text(found.text)
+        if not said and self.asked.on_text is not None:
+            self.asked.on_text(found.text)
         return self._finished(found, said)
 
     def _left(self) -> Limits:
-        if self.limits.deadline_s is None:
-            return self.limits
-        left = self.limits.deadline_s - (time.perf_counter() - self.started)
-        return dataclasses.replace(self.limits, deadline_s=max(0.0, left))
+        limits = self.asked.limits
+        if limits.deadline_s is None:
+            return limits
+        left = limits.deadline_s - (time.perf_counter() - self.started)
+        return dataclasses.replace(limits, deadline_s=max(0.0, left))
 
-    def _write_working(self) -> _Wishing[tuple[str, str]]:
+    def _write_working(self) -> Wishing[tuple[str, str]]:
         """(text up to the answer, the model's own whole text); ("", "") without a scratchpad."""
         if not self.card.scratchpad:
             return "", ""
-        self.record = yield from _say(self.prompt, self.limits, self.on_text)
+        self.record = yield from self.asked.say()
         if self.record.stop_reason in ("cancelled", "deadline"):
             raise _Halted(self.record)
         working, whole = working_of(self.record.text)
@@ -189,12 +131,10 @@ class _Form:
             )
         return working, self.record.text
 
-    def _score(self, options: Sequence[Option], after: str) -> _Wishing[Decision]:
+    def _score(self, options: Sequence[Option], after: str) -> Wishing[Decision]:
         """Scores of ``options`` as the answer goes on after ``after``."""
-        prefix = self.prompt.answer_prefix + after
-        prompt = dataclasses.replace(self.prompt, answer_prefix=prefix)
         started = time.perf_counter()
-        scored = yield Weigh(prompt, candidates_of(options), self._left())
+        scored = yield Weigh(self.asked.after(after).prompt, candidates_of(options), self._left())
         assert isinstance(scored, Scored)
         self.score_s += time.perf_counter() - started
         self.record = self.record or scored.generation
@@ -202,22 +142,21 @@ class _Form:
             raise _Halted(
                 dataclasses.replace(self.record, stop_reason=scored.generation.stop_reason)
             )
-        form = self.question.format
         return decide(
             options,
             scored.continuations,
-            self.card.calibration.get(form),
-            per_token=form == "choice",
+            self.card.calibration.get(self.form),
+            per_token=self.form == "choice",
         )
 
-    def _decide(self, said: str) -> _Wishing[_Verdict]:
-        if self.question.format == "yes_no":
+    def _decide(self, said: str) -> Wishing[_Verdict]:
+        if self.form == "yes_no":
             found = yield from self._score(yes_no_options(), "")
-            sure = found.confidence >= self.config.unsure_below
+            sure = found.confidence >= self.asked.config.unsure_below
             verdict = found.best if sure else "unsure"
             return _verdict(found, verdict, verdict=verdict)
-        if self.question.format == "choice":
-            choices = self.question.choices
+        if self.form == "choice":
+            choices = self.asked.question.choices
             # A model that writes sentences is asked where its own one names a choice.
             lead = lead_in(said, choices) if said else None
             options = choice_options(choices, within=lead is not None)
@@ -227,9 +166,9 @@ class _Form:
             return dataclasses.replace(_verdict(found, choices[index], choice=index), scores=named)
         return (yield from self._decide_marks())
 
-    def _decide_marks(self) -> _Wishing[_Verdict]:
+    def _decide_marks(self) -> Wishing[_Verdict]:
         """Numbers one after the other, each scored against the others and against the end."""
-        options = first_mark_options(self.numbers)
+        options = first_mark_options(self.asked.numbers)
         found = yield from self._score(options, "")
         answer = _verdict(found, found.best)
         said, marks, after = "", [], ""
@@ -237,7 +176,7 @@ class _Form:
             marks.append(int(found.best))
             chosen = next(option for option in options if option.name == found.best)
             after += chosen.variants[found.variant].text
-            rest = [number for number in self.numbers if number not in marks]
+            rest = [number for number in self.asked.numbers if number not in marks]
             options = next_mark_options(rest)
             found = yield from self._score(options, after)
             answer.confidence *= found.confidence
@@ -245,7 +184,7 @@ class _Form:
         return dataclasses.replace(answer, text=said, marks=tuple(marks))
 
     def _finished(self, found: _Verdict, said: str) -> tuple[Generation, ParsedAnswer]:
-        read = parse_answer(said or found.text, self.question, self.numbers)
+        read = self.asked.read(said or found.text)
         if self.card.trained and found.mass < LEAST_MASS:
             self.warnings.append(
                 f"the allowed answers have {100 * found.mass:.2g} % of the model's probability: "
@@ -257,7 +196,7 @@ class _Form:
             )
         parsed = dataclasses.replace(
             read,
-            marks=found.marks if self.question.format == "marks" else read.marks,
+            marks=found.marks if self.form == "marks" else read.marks,
             verdict=found.verdict,
             choice=found.choice,
             confidence=found.confidence,
@@ -268,7 +207,7 @@ class _Form:
 
     def _halted(self, record: Generation) -> tuple[Generation, ParsedAnswer]:
         self.record = record
-        parsed = parse_answer(record.text, self.question, self.numbers)
+        parsed = self.asked.read(record.text)
         note = f"{record.stop_reason} before the answer was scored; there is no verdict"
         return self._record(), dataclasses.replace(
             parsed, verdict="", choice=-1, marks=(), warnings=(note,)

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from oryx_scene.answerer import Answerer, Limits, ModelCard, Prompt, Stride
+from oryx_scene.asked import Asked
 from oryx_scene.asking import Found, run_together
 from oryx_scene.assembling import assemble_answer, prompt_hash, relations_for
 from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError, DeviceMemoryError
-from oryx_scene.forms import answer_in_form, ask_in_form
+from oryx_scene.forms import ask_in_form
 from oryx_scene.frames import Frame, Question, SceneAnswer
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
@@ -105,28 +106,8 @@ class ScenePipeline:
             BudgetError: question and views together exceed the model's context.
             EngineError: the model failed; pipeline and scene can be used again.
         """
-        started = time.perf_counter()
-        limits = limits or Limits()
-        try:
-            return self._ask(scene, question, limits, on_text, started)
-        except DeviceMemoryError as err:
-            weaker = self._with_less_memory(scene, err)
-            return self._ask(weaker, question, limits, on_text, started)
-
-    def _ask(
-        self,
-        scene: Scene,
-        question: Question,
-        limits: Limits,
-        on_text: Callable[[str], None] | None,
-        started: float,
-    ) -> SceneAnswer:
-        prompt = self._checked_prompt(scene, question, limits)
-        room = with_scratchpad(limits, self.answerer.card)
-        found = answer_in_form(
-            self.answerer, prompt, question, scene.numbers, room, self.config.answers, on_text
-        )
-        return self._answer(scene, question, prompt, limits, found, started)
+        heard = None if on_text is None else lambda _, text: on_text(text)
+        return self.ask_many(scene, [question], limits, heard)[0]
 
     def _with_less_memory(self, scene: Scene, err: DeviceMemoryError) -> Scene:
         """The same views and marks at the next stronger compression.
@@ -199,12 +180,14 @@ class ScenePipeline:
         answers = [
             ask_in_form(
                 self.answerer,
-                prompt,
-                question,
-                scene.numbers,
-                with_scratchpad(own, self.answerer.card),
-                self.config.answers,
-                None if on_text is None else functools.partial(on_text, index),
+                Asked(
+                    prompt,
+                    question,
+                    scene.numbers,
+                    with_scratchpad(own, self.answerer.card),
+                    self.config.answers,
+                    None if on_text is None else functools.partial(on_text, index),
+                ),
             )
             for index, ((question, own), prompt) in enumerate(zip(asked, prompts, strict=True))
         ]

@@ -17,10 +17,12 @@ from oryx_scene.answerer import (
     Prompt,
     Scored,
 )
+from oryx_scene.asked import Asked
+from oryx_scene.asking import run_together
 from oryx_scene.config import AnswersConfig
 from oryx_scene.errors import ConfigError
 from oryx_scene.evaluation.calibrate import expected_error, fit, negative_log_likelihood
-from oryx_scene.forms import answer_in_form
+from oryx_scene.forms import ask_in_form
 from oryx_scene.frames import Question
 from oryx_scene.prompt.calibration import FILE_NAME, calibration_dict, load_calibration
 from oryx_scene.prompt.parse import working_of
@@ -75,7 +77,8 @@ class FakeScorer:
 def ask(scorer, kind, *, choices=(), numbers=(1, 2, 3), limits=None, **config):
     question = Question("?", kind, choices)
     limits = limits or Limits()
-    return answer_in_form(scorer, PROMPT, question, numbers, limits, AnswersConfig(**config))
+    asked = Asked(PROMPT, question, numbers, limits, AnswersConfig(**config))
+    return run_together(scorer, [ask_in_form(scorer, asked)])[0]
 
 
 def test_the_spellings_of_an_answer_add_up():

@@ -24,11 +24,12 @@ ALLOWED = {
     "model": {"errors", "frames", "answerer", "prompt"},
     "scene": {"errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"},
     "asking": {"answerer", "prompt"},
-    "forms": {"frames", "answerer", "asking", "config", "prompt"},
+    "asked": {"frames", "answerer", "asking", "config", "prompt"},
+    "forms": {"frames", "answerer", "asked", "asking", "prompt"},
     "assembling": {"frames", "answerer", "asking", "caution", "marks", "prompt", "scene"},
     "pipeline": {
         *("errors", "frames", "geometry", "answerer", "config", "capture", "marks", "prompt"),
-        *("scene", "asking", "forms", "assembling", "caution"),
+        *("scene", "asked", "asking", "forms", "assembling", "caution"),
     },
 }
 

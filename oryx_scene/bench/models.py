@@ -18,7 +18,7 @@ from oryx_scene.model.attention import choose_backend
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import build_language_model, language_config, materialise_buffers
 from oryx_scene.model.oryx import Oryx
-from oryx_scene.model.quant_linear import describe, quantise_language
+from oryx_scene.model.quant_choice import describe, quantise_language
 from oryx_scene.model.random_model import VISION, tiny_config, write_byte_tokenizer
 from oryx_scene.model.tokenizer import HubTokenizer
 from oryx_scene.model.vision import VisionConfig

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from oryx_scene.errors import CheckpointError
 from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
-from oryx_scene.model.quant_linear import quantised
+from oryx_scene.model.quant_choice import quantised
 from oryx_scene.model.vision import VisionConfig
 from oryx_scene.model.weights import VIT_FILE, VIT_PREFIX, WeightReader, read_json
 

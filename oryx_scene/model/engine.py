@@ -3,7 +3,7 @@
 Pictures that were encoded before and scenes that were prefilled before are not computed again, and
 questions on one scene are read and answered together. Everything on the device happens in the
 thread that calls; one thread at a time. The engine deals in prompts and text, the modules beside it
-in tensors.
+in tensors. What it holds between questions is `engine_state`, how it is asked is here.
 """
 
 from __future__ import annotations
@@ -21,36 +21,23 @@ from oryx_scene.answerer import (
     Candidate,
     Generation,
     Limits,
-    ModelCard,
     Prompt,
-    Rates,
     Scored,
     Stride,
     VisualItem,
 )
 from oryx_scene.model.answering import Answering
-from oryx_scene.model.cache import FeatureCache
-from oryx_scene.model.cpu_linear import speed_up
 from oryx_scene.model.decode import Stopped
-from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.engine_config import EngineConfig, Stops, Work
-from oryx_scene.model.guard import Guard
-from oryx_scene.model.json_form import JsonForms
-from oryx_scene.model.oryx import Oryx
+from oryx_scene.model.engine_state import EngineState
 from oryx_scene.model.sampling import Constraint
-from oryx_scene.model.scene_cache import SceneCache
-from oryx_scene.model.scene_reader import SceneReader
-from oryx_scene.model.score_pass import read_rows, scored_prompts
+from oryx_scene.model.score_pass import read_places, read_rows, scored_prompts
 from oryx_scene.model.scoring import plan_scores
-from oryx_scene.model.slots import View
-from oryx_scene.model.static_rows import StaticRows
-from oryx_scene.model.stepping import Stepping
-from oryx_scene.model.tokenizer import TextTokenizer
 
 __all__ = ["Engine", "EngineConfig", "Stops", "Work"]
 
 
-class Engine:
+class Engine(EngineState):
     """An :class:`oryx_scene.answerer.Answerer` on one device.
 
     Args:
@@ -60,84 +47,6 @@ class Engine:
         stops: stop ids and penalty of the checkpoint.
         config: memory limits.
     """
-
-    def __init__(
-        self,
-        model: Oryx,
-        tokenizer: TextTokenizer,
-        card: ModelCard,
-        stops: Stops,
-        config: EngineConfig | None = None,
-    ) -> None:
-        self.model = model
-        self.decoder = Decoder(model.language)
-        self.config = config or EngineConfig()
-        self._reader = SceneReader(model, self.decoder, self.config)
-        self._stepping = Stepping()
-        self._guard = Guard(model.device, self.forget, self._stepping.give_up)
-        self._tokenizer = tokenizer
-        self._card = card
-        if self.config.rows_kernel:
-            self._card = dataclasses.replace(card, linear=speed_up(model))
-        self._stops = stops
-        self._json: JsonForms | None = None
-
-    @property
-    def card(self) -> ModelCard:
-        """Name, precision and limits of the model."""
-        return self._card
-
-    def set_rates(self, rates: Rates) -> None:
-        """Let the card say how fast this model is here."""
-        self._card = dataclasses.replace(self._card, rates=rates)
-
-    @property
-    def tokenizer(self) -> TextTokenizer:
-        """The checkpoint's tokenizer."""
-        return self._tokenizer
-
-    @property
-    def features(self) -> FeatureCache:
-        """Encoded pictures."""
-        return self._reader.features
-
-    @property
-    def scenes(self) -> SceneCache:
-        """Prefilled scenes."""
-        return self._reader.scenes
-
-    @property
-    def work(self) -> Work:
-        """What was computed since the engine was warm."""
-        return self._reader.work
-
-    @property
-    def static(self) -> StaticRows | None:
-        """The captured decode steps, None where there are none."""
-        return self._stepping.static
-
-    @static.setter
-    def static(self, steps: StaticRows | None) -> None:
-        self._stepping.static = steps
-
-    def count_text_tokens(self, text: str) -> int:
-        """Tokens that ``text`` takes in a prompt."""
-        return len(self._tokenizer.encode_plain(text))
-
-    def counters(self) -> dict[str, int | float]:
-        """What was computed and what was kept since the engine was made."""
-        return self._reader.counters()
-
-    def forget(self) -> None:
-        """Drop every encoded picture and prefilled scene."""
-        self._reader.forget()
-        self._stepping.forget()
-
-    def encode(
-        self, views: Sequence[View], check: Callable[[], None] = lambda: None
-    ) -> list[Tensor]:
-        """As :meth:`SceneReader.encode`."""
-        return self._reader.encode(views, check)
 
     def warm_up(self) -> float:
         """Run every stage once in this thread, with one row and with all; returns the seconds.
@@ -205,7 +114,7 @@ class Engine:
         Raises:
             EngineError: as for :meth:`generate`, and prompts of different scenes.
         """
-        each = [limits] * len(prompts) if isinstance(limits, Limits) else list(limits)
+        each = _per_prompt(limits, prompts)
         rules = list(constraints) if constraints is not None else [None] * len(prompts)
         with self._guard.alone():
             answers = [
@@ -232,19 +141,9 @@ class Engine:
         Raises:
             EngineError: as for :meth:`generate_many`.
         """
-        wanted = positions or [(-1,)] * len(prompts)
-        found: list[Tensor] = []
         with self._guard.alone():
             answers = [self._begin(prompt, Limits(max_new_tokens=1)) for prompt in prompts]
-            for start in range(0, len(answers), self.config.rows):
-                group = answers[start : start + self.config.rows]
-                _, hidden = self._reader.read_questions(group)
-                picked = [
-                    own[list(indices)] for own, indices in zip(hidden, wanted[start:], strict=False)
-                ]
-                logits = self.decoder.logits(torch.cat(picked)).float()
-                found += logits.split([own.shape[0] for own in picked])
-        return found
+            return read_places(self._reader, answers, positions or [(-1,)] * len(prompts))
 
     def score(
         self,
@@ -256,19 +155,18 @@ class Engine:
 
         Rows of all prompts are read in packed passes, ``EngineConfig.rows`` of them at a time.
         """
-        each = [limits] * len(prompts) if isinstance(limits, Limits) else list(limits)
+        each = _per_prompt(limits, prompts)
         plans = [
             plan_scores(self._tokenizer, prompt, own)
             for prompt, own in zip(prompts, candidates, strict=True)
         ]
         with self._guard.alone():
             answers: list[Answering] = []
-            starts: list[int] = []
             for prompt, plan, own in zip(prompts, plans, each, strict=True):
                 for row in plan.rows:
                     answers.append(self._begin(prompt, dataclasses.replace(own, max_new_tokens=1)))
                     answers[-1].question_ids = list(row)
-                    starts.append(plan.start)
+            starts = [plan.start for plan in plans for _ in plan.rows]
             logits = read_rows(self._reader, answers, starts)
         return scored_prompts(plans, answers, logits, self._stops.ids, self.counters())
 
@@ -282,10 +180,7 @@ class Engine:
         constraint: Constraint | None = None,
     ) -> Answering:
         if constraint is None and prompt.json_schema:
-            if self._json is None:
-                rows = int(self.model.language.config.vocab_size)
-                self._json = JsonForms(self._tokenizer.hub_tokenizer, rows, self._stops.ids)
-            constraint = self._json.constraint(prompt.json_schema)
+            constraint = self.constraint_for(prompt.json_schema)
         answer = Answering(
             self._tokenizer,
             prompt,
@@ -321,3 +216,7 @@ def _numbered(
     on_text: Callable[[int, str], None] | None, index: int
 ) -> Callable[[str], None] | None:
     return None if on_text is None else lambda text: on_text(index, text)
+
+
+def _per_prompt(limits: Limits | Sequence[Limits], prompts: Sequence[Prompt]) -> list[Limits]:
+    return [limits] * len(prompts) if isinstance(limits, Limits) else list(limits)

@@ -24,7 +24,7 @@ from oryx_scene.model.engine import Engine, EngineConfig, Stops
 from oryx_scene.model.language import family_of
 from oryx_scene.model.memory import Need, check_fits, free_bytes, loaded_bytes, predict
 from oryx_scene.model.oryx import Oryx
-from oryx_scene.model.quant_linear import KINDS, describe
+from oryx_scene.model.quant_choice import KINDS, describe
 from oryx_scene.model.random_model import write_random_checkpoint
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
 from oryx_scene.model.weights import read_json

@@ -8,7 +8,6 @@ unpacked for every use, and the model's card says so. For inference only.
 from __future__ import annotations
 
 import abc
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,25 +32,27 @@ from oryx_scene.model.quantise import (
     to_nibbles,
 )
 
-KINDS = ("none", "int8", "int4")
-
 
 class QuantLinear(nn.Module, abc.ABC):
-    """What both widths share: which way a number of rows takes.
+    """What all of them share: which way a number of rows takes.
 
     Args:
         weight: (outputs, inputs) floats; not kept.
         bias: (outputs,) or None.
-        kind: "int8" or "int4".
+        kernel: few rows go to a kernel that reads packed weights.
+
+    Attributes:
+        made_for: device and dtype of the weight.
     """
 
     bias: nn.Parameter | None
 
-    def __init__(self, weight: Tensor, bias: nn.Parameter | None, kind: str) -> None:
+    def __init__(self, weight: Tensor, bias: nn.Parameter | None, *, kernel: bool) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.register_parameter("bias", bias)
-        self.kernel = kernel_works(kind, weight.device.type, weight.dtype)
+        self.made_for = (str(weight.device), weight.dtype)
+        self.kernel = kernel
         self.dense = True
         self._dense_dtype = dense_dtype(weight.device.type, weight.dtype)
 
@@ -89,7 +90,9 @@ class Int8Linear(QuantLinear):
     scales: Tensor
 
     def __init__(self, weight: Tensor, bias: nn.Parameter | None = None) -> None:
-        super().__init__(weight, bias, "int8")
+        super().__init__(
+            weight, bias, kernel=kernel_works("int8", weight.device.type, weight.dtype)
+        )
         codes, scales = quantise_int8(weight)
         self.register_buffer("codes", codes, persistent=False)
         self.register_buffer("scales", scales, persistent=False)
@@ -114,7 +117,9 @@ class Int4Linear(QuantLinear):
     scales: Tensor
 
     def __init__(self, weight: Tensor, bias: nn.Parameter | None = None) -> None:
-        super().__init__(weight, bias, "int4")
+        super().__init__(
+            weight, bias, kernel=kernel_works("int4", weight.device.type, weight.dtype)
+        )
         self.group = group_of(self.in_features)
         if not self.group:
             raise ConfigError(f"{self.in_features} inputs cannot be grouped for int4.")
@@ -144,30 +149,3 @@ class Int4Linear(QuantLinear):
         else:
             codes = self._order.unpack(self.codes, start, end)
         return dequantise_int4(codes, self.scales[:, start:end], dtype)
-
-
-def quantised(linear: nn.Linear, weight: Tensor, kind: str, *, head: bool) -> QuantLinear:
-    """The layer that takes ``linear``'s place, ``weight`` in ``kind``; a head takes int8."""
-    if kind == "int8" or head or not group_of(weight.shape[1]):
-        return Int8Linear(weight, linear.bias)
-    return Int4Linear(weight, linear.bias)
-
-
-def quantise_language(language: nn.Module, kind: str) -> None:
-    """Quantise every linear layer of a language model that is in memory already."""
-    for name, module in list(language.named_modules()):
-        if isinstance(module, nn.Linear):
-            owner, _, leaf = name.rpartition(".")
-            layer = quantised(module, module.weight.detach(), kind, head=name == "lm_head")
-            setattr(language.get_submodule(owner), leaf, layer)
-
-
-def describe(language: Any, kind: str) -> str:
-    """What the card says: the kind, and what computes it."""
-    if kind == "none":
-        return kind
-    layers = [module for module in language.modules() if isinstance(module, QuantLinear)]
-    plain = sum(not layer.kernel for layer in layers)
-    if not plain:
-        return f"{kind}, torch's kernel"
-    return f"{kind}, {plain} of {len(layers)} layers unpacked for every use: no kernel here"

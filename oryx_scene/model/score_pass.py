@@ -1,4 +1,4 @@
-"""The packed passes that score given answers: rows read, logits taken, records made."""
+"""Packed passes that say nothing themselves: rows read, logits taken, given answers scored."""
 
 from __future__ import annotations
 
@@ -13,6 +13,28 @@ from oryx_scene.model.answering import Answering
 from oryx_scene.model.decode import Stopped
 from oryx_scene.model.scene_reader import SceneReader
 from oryx_scene.model.scoring import ScorePlan, read_scores
+
+
+def read_places(
+    reader: SceneReader, answers: Sequence[Answering], places: Sequence[Sequence[int]]
+) -> list[Tensor]:
+    """Logits after chosen ids of each question: (places, vocabulary) float32 per answer.
+
+    Args:
+        reader: of the engine.
+        answers: on one scene.
+        places: per answer indices into its ids from the question on, negative from the end.
+    """
+    found: list[Tensor] = []
+    size = reader.config.rows
+    for start in range(0, len(answers), size):
+        _, hidden = reader.read_questions(answers[start : start + size])
+        picked = [
+            own[list(own_places)] for own, own_places in zip(hidden, places[start:], strict=False)
+        ]
+        logits = reader.decoder.logits(torch.cat(picked)).float()
+        found += logits.split([own.shape[0] for own in picked])
+    return found
 
 
 def read_rows(

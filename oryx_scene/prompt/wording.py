@@ -204,10 +204,14 @@ def direction_facts(
 
 def distance_facts(pairs: Sequence[tuple[int, int, float]], viewpoint: str = "") -> str:
     """Measured distances in the order given; object 0 stands for the viewpoint."""
-    if not pairs:
-        return ""
-    listed = "; ".join(f"{a} to {b if b else viewpoint} {_metres(value)}" for a, b, value in pairs)
-    return f"Measured distances, metres: {listed}."
+    between = "; ".join(f"{a} to {b} {_metres(value)}" for a, b, value in pairs if b)
+    # As with directions, each value right after its mark.
+    away = "; ".join(f"{a} {_metres(value)}" for a, b, value in pairs if not b)
+    lines = [
+        f"Measured distances, metres: {between}." if between else "",
+        f"Measured from {viewpoint}, metres away: {away}." if away else "",
+    ]
+    return " ".join(line for line in lines if line)
 
 
 def size_facts(marks: Sequence[Mark]) -> str:

@@ -83,15 +83,21 @@ def _inside(disc: Disc, at: tuple[int, int], side: int) -> bool:
     return 0 <= disc.v - at[0] < side and 0 <= disc.u - at[1] < side
 
 
-def make_collages(samples: Sequence[Sample], rng: np.random.Generator, most: int) -> list[Sample]:
+def make_collages(
+    samples: Sequence[Sample],
+    rng: np.random.Generator,
+    most: int,
+    layout: tuple[int, int, int] | None = None,
+) -> list[Sample]:
     """Pictures of things of several rooms, marked anew; fewer than ``most`` where few things fit.
 
     Args:
         samples: with pictures.
-        rng: decides the layout, which things and which numbers.
+        rng: decides which things and which numbers.
         most: how many.
+        layout: one of `LAYOUTS`, None to draw one.
     """
-    layout = LAYOUTS[int(rng.random() < 0.3)]
+    layout = layout or LAYOUTS[int(rng.random() < 0.3)]
     found = [window for sample in samples for window in windows(sample, layout[0])]
     order = [found[int(i)] for i in rng.permutation(len(found))]
     size = layout[1] * layout[2]

@@ -36,6 +36,7 @@ class Stage:
         readings: share of lessons without pictures; what only those show is given then.
         drills: rows of comparisons that go with every step.
         collages: share of scenes in whose place the tower sees collages of their things.
+        hints: the tower also looks for what the convolutional teacher sees.
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
@@ -53,6 +54,7 @@ class Stage:
     readings: float = 0.0
     drills: int = 0
     collages: float = 0.0
+    hints: bool = False
     reserve: bool = False
     warmup: int = 20
     final: float = 0.1

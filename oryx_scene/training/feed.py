@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from oryx_scene.training.course import Course
 from oryx_scene.training.drills import Drill
-from oryx_scene.training.ready import Ready, with_leaves
-from oryx_scene.training.workers import open_workers
+from oryx_scene.training.ready import Ready
+from oryx_scene.training.workers import in_order
 
-# Lessons per worker that are made ahead at most.
-AHEAD = 4
-
-Taught = tuple[list[Ready], Drill | None]
+Fed = tuple[list[Ready], Drill | None]
 
 
-def taught(
+def feed(
     course: Course, indices: range, first: int, workers: int = 0
-) -> Generator[Taught, None, None]:
+) -> Generator[Fed, None, None]:
     """Lessons and drill of each step from ``first`` on; the same for any number of workers.
 
     Args:
@@ -36,51 +28,16 @@ def taught(
         TrainingError: a worker died.
     """
     steps = range(first, course.stage.steps)
-    if not workers:
-        for step in steps:
-            yield (
-                [one for index in indices for one in course.ready(step, index)],
-                _drill(course, step),
-            )
-        return
-    with open_workers(workers, _keep, course) as pool:
-        coming: deque[list[Any]] = deque()
-        depth = max(2, -(-AHEAD * workers // max(1, len(indices))))
-
-        def order(step: int) -> None:
-            coming.append([pool.submit(_make, step, index) for index in (*indices, None)])
-
-        for step in steps[:depth]:
-            order(step)
-        for step in steps:
-            *lessons, drill = [_tensors(one.result()) for one in coming.popleft()]
-            if step + depth in steps:
-                order(step + depth)
-            yield [one for some in lessons for one in some], drill
+    tasks = ((step, index) for step in steps for index in (*indices, None))
+    made = in_order(workers, _make, tasks, course)
+    for _ in steps:
+        *lessons, drill = [next(made) for _ in range(len(indices) + 1)]
+        yield [one for some in lessons for one in some], drill
 
 
-def _drill(course: Course, step: int) -> Drill | None:
+def _make(course: Course, task: tuple[int, int | None]) -> Any:
+    """The lessons of one scene, or the drill where there is no index."""
+    step, index = task
+    if index is not None:
+        return course.ready(step, index)
     return course.drill(step) if course.stage.drills else None
-
-
-# -- in the workers --------------------------------------------------------------------------------
-
-_kept: list[Course] = []
-
-
-def _keep(course: Course) -> None:
-    _kept[:] = [course]
-
-
-def _make(step: int, index: int | None) -> Any:
-    """A lesson, or the drill where there is no index, with arrays in place of tensors.
-
-    Tensors would go through shared memory, a file each.
-    """
-    course = _kept[0]
-    made = _drill(course, step) if index is None else course.ready(step, index)
-    return with_leaves(made, Tensor, Tensor.numpy)
-
-
-def _tensors(made: Any) -> Any:
-    return with_leaves(made, np.ndarray, torch.from_numpy)

@@ -16,18 +16,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from oryx_scene.answerer import Stride
 from oryx_scene.model.oryx import Oryx
-from oryx_scene.model.pixels import normalised_values
+from oryx_scene.model.pixels import normalise_batch
 from oryx_scene.model.splice import splice
 from oryx_scene.training.dense import DenseHeads, DenseTargets, dense_loss
 from oryx_scene.training.drills import Drill
+from oryx_scene.training.hints import HintHeads, ask_teacher
 from oryx_scene.training.lessons import Lesson
 from oryx_scene.training.outlines import ThingHeads
 from oryx_scene.training.packed import Kept, PackedLanguage
-from oryx_scene.training.ready import IGNORED, Ready, Rows, Sights, moved, ready
+from oryx_scene.training.ready import IGNORED, Ready, Rows, moved, ready
+from oryx_scene.training.teacher import Teacher
 
 # Shapes are filled up to a few (`ready.py`).
 SCENE_MULTIPLE = 32
 THING_WEIGHT = 4.0
+HINT_WEIGHT = 6.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,15 @@ class Learner(nn.Module):
         self.patch_heads = DenseHeads(width)
         self.token_heads = DenseHeads(width)
         self.thing_heads = ThingHeads(width)
+        self.hint_heads = HintHeads(width)
+        # Not a part of what is learnt: kept out of the parameters.
+        self._teacher: tuple[Teacher, ...] = ()
         self.packed = PackedLanguage(model.language)
         self.to(model.device)
+
+    def listen_to(self, teacher: Teacher) -> None:
+        """Take hints from now on."""
+        self._teacher = (teacher,)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -76,26 +86,23 @@ class Learner(nn.Module):
 
     def features(self, lesson: Ready) -> Tensor:
         """(views, rows, columns, width) of the tower, before pooling."""
-        return self._look(lesson)[1]
+        return self._look(lesson)[-1]
 
-    def _pixels(self, pictures: Tensor) -> list[Tensor]:
-        """(views, H, W, 3) uint8 -> (3, H, W) each, normalised, bit for bit as `normalise` does."""
-        values = normalised_values(self.device)[pictures.long()]
-        return list(values.permute(0, 3, 1, 2).to(self.dtype).contiguous())
-
-    def _look(self, lesson: Ready) -> tuple[Tensor, Tensor]:
-        """Features half-way up the tower, (patches, width), and at its end."""
+    def _look(self, lesson: Ready) -> tuple[Tensor, Tensor, Tensor]:
+        """Features a third and half-way up the tower, (patches, width), and at its end."""
         vision = self.model.vision
-        x, grids = vision.embed(self._pixels(lesson.pictures))
-        middle = x
+        x, grids = vision.embed(list(normalise_batch(lesson.pictures).to(self.dtype)))
+        early = middle = x
         # On a CPU the fused kernel's backward pass is slower than plain matrix products.
         plain = self.device.type != "cuda"
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             for index, block in enumerate(vision.blocks, 1):
                 x = block(x, [rows * columns for rows, columns in grids])
+                if index == len(vision.blocks) // 3:
+                    early = x
                 if index == len(vision.blocks) // 2:
-                    middle = x
-        return middle, x.view(len(grids), *grids[0], -1)
+                    early = middle = x
+        return early, middle, x.view(len(grids), *grids[0], -1)
 
     def pool(self, features: Tensor, stride: Stride) -> Tensor:
         """(views, rows, columns, width) after the compressor."""
@@ -106,7 +113,7 @@ class Learner(nn.Module):
         """Visual tokens of every slot of the prompt."""
         if lesson.low is None:
             return [self.model.project_video(list(pooled), lesson.stride)]
-        low = self._pixels(lesson.low)
+        low = list(normalise_batch(lesson.low))
         lows = self.model.encode(low, [Stride.IMAGE] * len(low))
         return [self.model.project_image(one, high) for one, high in zip(lows, pooled, strict=True)]
 
@@ -123,10 +130,10 @@ class Learner(nn.Module):
                 scene = self.packed.embed(torch.tensor(one.scene_ids))
                 self._answers(one.rows, scene, weights.answers, seen)
             return seen
-        middle, features = self._look(one)
-        pooled = self.pool(features, one.stride)
+        looked = self._look(one)
+        pooled = self.pool(looked[-1], one.stride)
         if weights.dense > 0 and one.sights is not None:
-            self._dense(one.sights, (middle, features), pooled, weights.dense, seen)
+            self._dense(one, looked, pooled, weights.dense, seen)
         if weights.answers > 0 and one.rows:
             self._answers(one.rows, self.scene_embeds(one, pooled), weights.answers, seen)
         return seen
@@ -142,13 +149,15 @@ class Learner(nn.Module):
 
     def _dense(
         self,
-        sights: Sights,
-        looked: tuple[Tensor, Tensor],
+        lesson: Ready,
+        looked: tuple[Tensor, Tensor, Tensor],
         pooled: Tensor,
         weight: float,
         seen: Seen,
     ) -> None:
-        middle, features = looked
+        sights = lesson.sights
+        assert sights is not None
+        early, middle, features = looked
         targets = sights.patches
         loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
         seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
@@ -158,6 +167,11 @@ class Learner(nn.Module):
         whole, found = self.thing_heads(middle, features.flatten(0, 2), sights.things)
         seen.logged.update(found)
         loss = loss + THING_WEIGHT * whole
+        for teacher in self._teacher:
+            taught = ask_teacher(teacher, normalise_batch(lesson.pictures))
+            hints, found = self.hint_heads(early, features.flatten(0, 2), taught, targets)
+            seen.logged.update(found)
+            loss = loss + HINT_WEIGHT * hints
         if sights.tokens is not None and len(sights.token_index):
             single = pooled.flatten(0, 2)[sights.token_index]
             loss = loss + self._token_loss(single, sights.tokens, seen)

@@ -23,7 +23,7 @@ from torch import Tensor
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.training.course import Course, Stage
-from oryx_scene.training.feed import Taught, taught
+from oryx_scene.training.feed import Fed, feed
 from oryx_scene.training.learner import Learner, Seen, Weights
 from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.parallel import ALONE, Group, share_of_drill
@@ -145,16 +145,16 @@ class Trainer:
         return stage.rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
     @functools.cached_property
-    def _taught(self) -> Generator[Taught, None, None]:
+    def _fed(self) -> Generator[Fed, None, None]:
         """From the step on at which it is first asked for."""
         indices = self.group.share(self.stage.scenes)
-        return taught(self.course, indices, self.step, self.workers)
+        return feed(self.course, indices, self.step, self.workers)
 
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""
         logged: dict[str, list[float]] = defaultdict(list)
         weights = Weights(self.stage.dense, self.stage.answers)
-        lessons, drill = next(self._taught)
+        lessons, drill = next(self._fed)
         for lesson in lessons:
             self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
         if drill is not None:
@@ -212,7 +212,7 @@ class Trainer:
                 found = inspect(self)
                 self._log({"stage": self.stage.name, "step": self.step, "probe": found})
                 said(f"  free-running: {found}")
-        self._taught.close()
+        self._fed.close()
         if self.group.first:
             self.save()
         self.group.wait()

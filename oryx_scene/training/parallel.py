@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from oryx_scene.errors import ConfigError, TrainingError
 from oryx_scene.training.drills import Drill
 
-# Longer than the first process inspects and saves while the others wait for it.
-PATIENCE = timedelta(minutes=30)
+# Longer than the others wait while the first process trains the teacher, inspects or saves. A
+# process that dies ends the run at once without it.
+PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,10 @@ from oryx_scene.training.pool import fill_pool, pool_files
 from oryx_scene.training.probe import probe
 from oryx_scene.training.samples import load_sample
 from oryx_scene.training.small import new_model, see_patches, small_config, write_checkpoint
+from oryx_scene.training.teacher import load_teacher, train_teacher
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
 
-TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads")
+TOWER = ("model.vision", "patch_heads", "token_heads", "thing_heads", "hint_heads")
 LANGUAGE = ("model.language", "model.projector")
 NO_PICTURES = (*TOWER, "model.compressor", "model.projector")
 LOOKING = {"colour": 3.0, "what": 2.0, "describe": 3.0, "shape": 2.0}
@@ -100,12 +101,14 @@ class Recipe:
 
     Attributes:
         scenes: in the pool.
+        teacher: steps of the network that gives the tower hints.
         tower, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
         wider: times as many scenes and drill rows in every step as `stages` says.
     """
 
     scenes: int
+    teacher: int
     tower: int
     reading: int
     look: int
@@ -127,6 +130,9 @@ class Recipe:
         return (
             Stage(
                 *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
+                collages=0.75,
+                hints=True,
+                final=0.02,
             ),
             Stage(
                 *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
@@ -162,9 +168,9 @@ class Recipe:
 # "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
 # shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 2800, 1100, 40, 280, 320, 330),
-    "gpu": Recipe(20000, 1200, 500, 30, 200, 450, 200, wider=4),
-    "tiny": Recipe(6, 2, 1, 1, 2, 1, 1),
+    "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
+    "gpu": Recipe(20000, 900, 1200, 500, 30, 200, 450, 200, wider=4),
+    "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
 }
 
 
@@ -269,7 +275,7 @@ def train(
     for stage in recipe.planned():
         state = out / stage.name / "state.pt"
         if only in ("", stage.name):
-            _run_stage(start, stage, before, out / stage.name, recipe.seed, said, until, crew)
+            _run_stage(start, stage, before, out / stage.name, recipe, said, until, crew)
         if state.exists():
             before.append(state)
     if not crew.group.first:
@@ -289,17 +295,27 @@ def _run_stage(
     stage: Stage,
     before: list[Path],
     out: Path,
-    seed: int,
+    recipe: Recipe,
     said: Callable[[str], None],
     until: float,
     crew: Crew,
 ) -> None:
+    group, teacher = crew.group, out.parent / "teacher"
+    if stage.hints and group.first:
+        train_teacher(
+            *(start.pool, teacher, recipe.teacher, recipe.seed, said),
+            device=crew.device,
+            workers=crew.workers,
+        )
+    group.wait()
     trainer = Trainer(
-        *(start.model, start.tokenizer, stage, start.pool, out, seed),
-        group=crew.group,
+        *(start.model, start.tokenizer, stage, start.pool, out, recipe.seed),
+        group=group,
         device=crew.device,
         workers=crew.workers,
     )
+    if stage.hints:
+        trainer.computing.listen_to(load_teacher(teacher).to(crew.device))
     for state in before:
         trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
     if not trainer.resume() and stage.name == "look":

@@ -165,7 +165,7 @@ def test_facts_name_only_the_marks_that_are_asked_for():
         "Measured distances, metres: 3 to 2 0.5; 3 to 1 1.0.",
     )
     assert line("How far is mark 2 from the camera?") == (
-        "Measured distances, metres: 2 to front 2.2.",
+        "Measured from front, metres away: 2 2.2.",
     )
     assert line("Is mark 3 on mark 1?") == ("Measured contacts: 3 on 1.",)
     assert line("How big is mark 2?") == ("Measured sizes, metres: 2 0.1 by 0.2 by 0.3.",)

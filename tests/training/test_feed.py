@@ -12,7 +12,7 @@ from oryx_scene.errors import TrainingError  # noqa: E402
 from oryx_scene.model.tokenizer import HubTokenizer  # noqa: E402
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES  # noqa: E402
 from oryx_scene.training.course import Course, Stage  # noqa: E402
-from oryx_scene.training.feed import taught  # noqa: E402
+from oryx_scene.training.feed import feed  # noqa: E402
 from oryx_scene.training.pool import fill_pool, pool_files  # noqa: E402
 from oryx_scene.training.ready import with_leaves  # noqa: E402
 from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E402
@@ -31,8 +31,8 @@ def test_workers_render_and_teach_the_same_in_the_same_order(tmp_path):
     named = " ".join(f" {word}" for word in (*COLOURS, *SHAPES, FURNITURE))
     write_tokenizer(tmp_path, lexicon([" left right colour of mark yes no 1 2 3 ;", named]))
     course = Course(STAGE, tuple(files[0]), HubTokenizer(tmp_path, "qwen2", None), seed=3)
-    here = [_flat(one) for one in taught(course, range(2), 1)]
-    there = [_flat(one) for one in taught(course, range(2), 1, workers=2)]
+    here = [_flat(one) for one in feed(course, range(2), 1)]
+    there = [_flat(one) for one in feed(course, range(2), 1, workers=2)]
     assert len(here) == len(there) == 2  # steps 1 and 2
     for one, other in zip(here, there, strict=True):
         assert len(one) == len(other) > 10

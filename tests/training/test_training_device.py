@@ -5,6 +5,9 @@ operation that mixes them with tensors "here" is refused, as CUDA would; so is w
 there by an operation that no wrapper takes part in.
 """
 
+import copy
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -27,6 +30,7 @@ from oryx_scene.training.pool import fill_pool  # noqa: E402
 from oryx_scene.training.probe import write_answers  # noqa: E402
 from oryx_scene.training.samples import make_sample  # noqa: E402
 from oryx_scene.training.small import new_model, small_config  # noqa: E402
+from oryx_scene.training.teacher import Teacher  # noqa: E402
 from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E402
 
 THERE = torch.device("meta")
@@ -138,15 +142,19 @@ def test_the_pretended_device_refuses_a_mixture():
 
 
 def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monkeypatch):
-    # Views of wrappers cannot be made in inference mode.
+    # Views of wrappers cannot be made in inference mode, and "meta" knows no other precision.
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
+    monkeypatch.setattr(torch, "autocast", lambda *_: nullcontext())
+    teacher = Teacher().eval().requires_grad_(False)
     lessons = make_lessons(tokenizer)
     drill = make_drill(tokenizer, np.random.default_rng(1), 5)
     here = make_learner(tokenizer)
+    here.listen_to(teacher)
     wanted = [float(here(one, Weights()).loss.detach()) for one in lessons]
     answers = [write_answers(here, one, tokenizer, most=3) for one in lessons]
     with Pretended():
         there = make_learner(tokenizer, send)
+        there.listen_to(send(copy.deepcopy(teacher)))
         found = []
         for one in lessons:
             seen = there(one, Weights())
@@ -185,7 +193,7 @@ def test_two_fed_steps_in_bfloat16_are_nearly_those_in_float32_on_a_cpu(
         given = (model, tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, dtype)
         trainer = Trainer(*given, device=place, workers=workers)
         found = [trainer.one_step() for _ in range(2)]
-        trainer._taught.close()
+        trainer._fed.close()
         assert next(trainer.learner.parameters()).device.type == place
         return [step[name] for step in found for name in ("answers", "dense", "drill")]
 
