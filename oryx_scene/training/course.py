@@ -69,14 +69,14 @@ class Course:
         files: training scenes, by seed.
         tokenizer: of the checkpoint.
         seed: of everything random.
-        parts: in which the questions of a scene go through the model.
+        wide: few large passes instead of many small ones, as a GPU likes them.
     """
 
     stage: Stage
     files: tuple[Path, ...]
     tokenizer: TextTokenizer
     seed: int
-    parts: int = 3
+    wide: bool = False
 
     def lessons(self, step: int, index: int) -> list[Lesson]:
         """What is learnt in place of scene ``index`` (0..scenes-1) of one step."""
@@ -93,7 +93,7 @@ class Course:
     def ready(self, step: int, index: int) -> list[Ready]:
         """The same as tensors."""
         sights = self.stage.dense > 0
-        return [ready(one, self.parts, sights) for one in self.lessons(step, index)]
+        return [ready(one, 1 if self.wide else 3, sights) for one in self.lessons(step, index)]
 
     def _any(self, rng: np.random.Generator) -> Sample:
         return load_sample(self.files[int(rng.integers(len(self.files)))])

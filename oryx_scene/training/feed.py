@@ -7,6 +7,7 @@ from typing import Any
 
 from oryx_scene.training.course import Course
 from oryx_scene.training.drills import Drill
+from oryx_scene.training.joining import join
 from oryx_scene.training.ready import Ready
 from oryx_scene.training.workers import in_order
 
@@ -32,7 +33,8 @@ def feed(
     made = in_order(workers, _make, tasks, course)
     for _ in steps:
         *lessons, drill = [next(made) for _ in range(len(indices) + 1)]
-        yield [one for some in lessons for one in some], drill
+        found = [one for some in lessons for one in some]
+        yield join(found) if course.wide else found, drill
 
 
 def _make(course: Course, task: tuple[int, int | None]) -> Any:

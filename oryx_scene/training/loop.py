@@ -64,9 +64,9 @@ class Trainer:
         self.learner = Learner(model.to(device).requires_grad_(True))
         self.tokenizer = tokenizer
         self.stage, self.out, self.group = stage, out, group
-        # On a GPU starting many small products costs more than padding.
-        parts = 3 if torch.device(device).type == "cpu" else 1
-        self.course = Course(stage, tuple(pool_files(pool)), tokenizer, seed, parts)
+        # On a GPU starting a small product costs as much as computing a large one.
+        wide = torch.device(device).type == "cuda"
+        self.course = Course(stage, tuple(pool_files(pool)), tokenizer, seed, wide)
         self.workers = workers
         self.step = 0
         out.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,8 @@ class Trainer:
         weights = Weights(self.stage.dense, self.stage.answers)
         lessons, drill = next(self._fed)
         for lesson in lessons:
-            self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
+            share = lesson.lessons / self.stage.scenes
+            self._learn(self.computing(lesson, weights), share, logged)
         if drill is not None:
             drill, part = share_of_drill(drill, self.group)
             if part:

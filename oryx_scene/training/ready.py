@@ -78,6 +78,7 @@ class Ready:
         scene_ids: `PLACEHOLDER` per image slot.
         rows: the questions.
         sights: None where nothing of the pictures is asked for directly.
+        lessons: that it holds and counts for (`joining.py`).
     """
 
     stride: Stride
@@ -86,6 +87,7 @@ class Ready:
     scene_ids: list[int]
     rows: tuple[Rows, ...]
     sights: Sights | None
+    lessons: int = 1
 
 
 def ready(lesson: Lesson, parts: int = 3, sights: bool = True) -> Ready:

@@ -169,7 +169,7 @@ class Recipe:
 # shows in minutes that every part runs.
 PRESETS = {
     "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
-    "gpu": Recipe(20000, 900, 1200, 500, 30, 200, 450, 200, wider=4),
+    "gpu": Recipe(14000, 900, 1200, 400, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
 }
 

@@ -28,6 +28,7 @@ from oryx_scene.training.lookup import link_numbers, reserve_head  # noqa: E402
 from oryx_scene.training.loop import Trainer  # noqa: E402
 from oryx_scene.training.pool import fill_pool  # noqa: E402
 from oryx_scene.training.probe import write_answers  # noqa: E402
+from oryx_scene.training.ready import ready  # noqa: E402
 from oryx_scene.training.samples import make_sample  # noqa: E402
 from oryx_scene.training.small import new_model, small_config  # noqa: E402
 from oryx_scene.training.teacher import Teacher  # noqa: E402
@@ -151,6 +152,9 @@ def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monke
     here = make_learner(tokenizer)
     here.listen_to(teacher)
     wanted = [float(here(one, Weights()).loss.detach()) for one in lessons]
+    # A GPU takes all questions of a scene at once.
+    whole = [float(here(ready(one, 1), Weights()).loss.detach()) for one in lessons]
+    assert whole == pytest.approx(wanted, rel=1e-4)
     answers = [write_answers(here, one, tokenizer, most=3) for one in lessons]
     with Pretended():
         there = make_learner(tokenizer, send)
