@@ -7,7 +7,7 @@ from typing import Any
 
 from oryx_scene.evaluation.scene_runs import Done
 from oryx_scene.evaluation.scene_scores import KindScore, reliability
-from oryx_scene.evaluation.scene_settings import BESIDE, PLAIN, SETTINGS
+from oryx_scene.evaluation.scene_settings import BESIDE, PLAIN, SEQUENCES, SETTINGS
 from oryx_scene.synth.questions import FACT_KINDS, KINDS, PICTURE_KINDS
 
 SCHEMA = "oryx_scene/eval_scenes/2"
@@ -107,16 +107,21 @@ def _means(condition: str, kinds: dict[str, KindScore]) -> dict[str, float | Non
     }
 
 
-def kinds_table(report: dict[str, Any]) -> list[str]:
-    """Markdown: every type of question of the plain run, and the same under other conditions."""
+def kinds_table(report: dict[str, Any], condition: str = PLAIN.name) -> list[str]:
+    """Markdown: every type of question of one run, beside the plain one the same under conditions.
+
+    Args:
+        report: of `as_report`.
+        condition: name of the run.
+    """
     conditions = report["conditions"]
-    beside = [name for name in BESIDE if name in conditions]
+    beside = [name for name in BESIDE if name in conditions and condition == PLAIN.name]
     lines = [
         "| type | right | accuracy | 95 % | goal | chance | majority |"
         + "".join(f" {name} |" for name in beside),
         "|---|---|---|---|---|---|---|" + "---|" * len(beside),
     ]
-    for kind, one in conditions[PLAIN.name]["kinds"].items():
+    for kind, one in conditions[condition]["kinds"].items():
         low, high = one["interval"]
         cells = [
             kind,
@@ -198,4 +203,6 @@ def tables(report: dict[str, Any]) -> list[str]:
     parts = [kinds_table(report), conditions_table(report), calibration_table(report)]
     line = errors_line(report)
     parts.insert(1, [line] if line else [])
+    if SEQUENCES in report["conditions"]:
+        parts.insert(2, [f"Condition `{SEQUENCES}`:", "", *kinds_table(report, SEQUENCES)])
     return [line for part in parts if part for line in ("", *part)][1:]

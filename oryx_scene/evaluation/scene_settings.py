@@ -91,6 +91,8 @@ class Setting:
         )
 
 
+# The setting that shows pictures over time, with a table of its own.
+SEQUENCES = "sequences"
 SETTINGS = {
     item.name: item
     for item in (
@@ -105,7 +107,7 @@ SETTINGS = {
         Setting("combinations", "worlds with colour-shape pairs never trained on", "combinations"),
         Setting("unseen_rig", "the rig `mast`, never trained on", rig="mast"),
         Setting(
-            "sequences",
+            SEQUENCES,
             "8 pictures of a hand, between which things came or went",
             rig="handheld",
             views=8,

@@ -29,7 +29,8 @@ from oryx_scene.synth.world import World
 
 # Judged by all visible objects, marked or not.
 OVER_ALL = ("exists", "count", "total")
-MOST_TOKENS = 96
+# A description of eight marks with its working takes 106.
+MOST_TOKENS = 128
 
 
 def questions_of(

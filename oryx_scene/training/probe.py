@@ -16,7 +16,7 @@ from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson
 from oryx_scene.training.ready import moved, ready
 
-MOST_TOKENS = 96
+MOST_TOKENS = 128
 
 
 def write_answers(

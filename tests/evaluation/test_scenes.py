@@ -82,6 +82,22 @@ def test_every_setting_can_be_rendered_and_asked(name):
     assert found["plain"]["colour"].asked == 1
 
 
+def test_sequences_are_asked_about_views_and_changes_and_have_a_table():
+    spec = SETTINGS["sequences"].spec(specs_of(SceneSpec(0, "test"), "mixed", range(4, 5))[0])
+    kinds = ("needle", "differs", "changed")
+    parrot = Parrot("None.")
+    found = judge_scene(parrot, spec, kinds=kinds)["plain"]
+    assert {kind: score.asked for kind, score in found.items()} == dict.fromkeys(kinds, 1)
+    assert all(score.majority == 1.0 and score.chance < 0.2 for score in found.values())
+    facts = [prompt.question for prompt in parrot.prompts]
+    assert "Seen in" in facts[0] and "Seen in" in facts[1] and "Measured changes" in facts[2]
+    plain = judge_scene(parrot, SPEC, kinds=("colour",))["plain"]
+    done = Done({"plain": plain, "sequences": found}, {"plain": 1, "sequences": 1})
+    lines = tables(as_report(done, {}))
+    assert any(line.startswith("| changed | ") for line in lines)
+    assert "Condition `sequences`:" in lines
+
+
 def test_mixed_takes_the_trained_rigs_in_turn():
     specs = specs_of(SceneSpec(0), "mixed", range(8, 13))
     assert [spec.rig for spec in specs] == [*MIXED, MIXED[0]]
