@@ -17,7 +17,7 @@ HELP = "Train the small model on synthetic scenes (goes on where it was interrup
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("out", type=Path, help="folder for scenes, states, curve and checkpoint")
-    parser.add_argument("--preset", choices=("cpu", "tiny"), default="cpu")
+    parser.add_argument("--preset", choices=("cpu", "gpu", "tiny"), help="default: by --device")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="run one stage only (stages side by side)")
     parser.add_argument(
@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--processes", type=int, default=1, metavar="N", help="share every step among N processes"
+    )
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that render and make lessons ahead (default: none on a CPU)",
     )
     parser.add_argument("--hours", type=float, help="stop early; a second call goes on")
 
@@ -38,15 +45,18 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
     from oryx_scene.errors import ConfigError
+    from oryx_scene.training.crew import choose_crew
     from oryx_scene.training.curve import draw_curve
     from oryx_scene.training.parallel import ALONE, together
     from oryx_scene.training.recipe import PRESETS
 
     if args.processes < 1:
         raise ConfigError(f"--processes is {args.processes}, expected at least 1.")
-    recipe = dataclasses.replace(PRESETS[args.preset], seed=args.seed)
+    crew = choose_crew(args.device, args.workers)
+    preset = args.preset or ("gpu" if crew.device.type == "cuda" else "cpu")
+    recipe = dataclasses.replace(PRESETS[preset], seed=args.seed)
     until = time.perf_counter() + args.hours * 3600 if args.hours else float("inf")
-    given = (recipe, args.out, until, args.stage, args.begin)
+    given = (recipe, args.out, until, args.stage, args.begin, args.device, args.workers)
     if args.processes == 1:
         _train(ALONE, *given)
     else:
@@ -58,11 +68,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(
-    group: Group, recipe: Recipe, out: Path, until: float, stage: str, begin: Path | None
+    group: Group,
+    recipe: Recipe,
+    out: Path,
+    until: float,
+    stage: str,
+    begin: Path | None,
+    device: str,
+    workers: int | None,
 ) -> None:
     import cv2
     import torch
 
+    from oryx_scene.training.crew import choose_crew
     from oryx_scene.training.recipe import train
 
     torch.set_num_threads(1)
@@ -72,4 +90,4 @@ def _train(
         if group.first:
             print(line, flush=True)
 
-    train(recipe, out, said, until, stage, begin, group)
+    train(recipe, out, said, until, stage, begin, choose_crew(device, workers, group))

@@ -32,3 +32,8 @@ def normalise(rgb: RgbImage) -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32 in [-1, 1]."""
     index = torch.from_numpy(np.ascontiguousarray(rgb)).long()
     return _VALUES[index].permute(2, 0, 1).contiguous()
+
+
+def normalise_batch(rgb: Tensor) -> Tensor:
+    """(n, H, W, 3) uint8 on any device -> (n, 3, H, W) float32 there, the bits of `normalise`."""
+    return normalised_values(rgb.device)[rgb.long()].permute(0, 3, 1, 2).contiguous()

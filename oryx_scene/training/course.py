@@ -15,6 +15,7 @@ from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.training.collage import make_collages
 from oryx_scene.training.drills import Drill, make_drill
 from oryx_scene.training.lessons import Lesson, make_lesson, make_sight
+from oryx_scene.training.ready import Ready, ready
 from oryx_scene.training.samples import Sample, load_sample
 
 
@@ -68,12 +69,14 @@ class Course:
         files: training scenes, by seed.
         tokenizer: of the checkpoint.
         seed: of everything random.
+        wide: few large passes instead of many small ones, as a GPU likes them.
     """
 
     stage: Stage
     files: tuple[Path, ...]
     tokenizer: TextTokenizer
     seed: int
+    wide: bool = False
 
     def lessons(self, step: int, index: int) -> list[Lesson]:
         """What is learnt in place of scene ``index`` (0..scenes-1) of one step."""
@@ -86,6 +89,11 @@ class Course:
         kinds, questions = self.stage.kinds, self.stage.questions
         unseen = rng.random() < self.stage.readings
         return [make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)]
+
+    def ready(self, step: int, index: int) -> list[Ready]:
+        """The same as tensors."""
+        sights = self.stage.dense > 0
+        return [ready(one, 1 if self.wide else 3, sights) for one in self.lessons(step, index)]
 
     def _any(self, rng: np.random.Generator) -> Sample:
         return load_sample(self.files[int(rng.integers(len(self.files)))])

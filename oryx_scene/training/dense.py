@@ -108,7 +108,7 @@ def dense_loss(
     """
     logits = heads(features)
     truths = (targets.digit, targets.colour, targets.shape)
-    total = torch.zeros(())
+    total = torch.zeros((), device=features.device)
     accuracy = {}
     things = (targets.shape > 0) & ~targets.marked
     for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oryx_scene.training.dense import DenseTargets
-from oryx_scene.training.lessons import Lesson
-from oryx_scene.training.teacher import FINAL, LOCAL, Taught, Teacher, lesson_pictures
+from oryx_scene.training.teacher import FINAL, LOCAL, Taught, Teacher
 
 
 class HintHeads(nn.Module):
@@ -44,8 +43,8 @@ def _far_off(found: Tensor, wanted: Tensor, things: Tensor) -> Tensor:
     return torch.stack(groups).mean()
 
 
-def ask_teacher(teacher: Teacher, lesson: Lesson) -> Taught:
-    """What the teacher sees in the pictures of a lesson; it learns nothing from it."""
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        taught: Taught = teacher(lesson_pictures(lesson))
+def ask_teacher(teacher: Teacher, pictures: Tensor) -> Taught:
+    """What the teacher sees in (n, 3, H, W) normalised pictures; it learns nothing from it."""
+    with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16):
+        taught: Taught = teacher(pictures)
     return taught

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from oryx_scene.answerer import Stride
-from oryx_scene.training.dense import COLOUR_INDEX, SHAPE_INDEX, dense_targets, pooled_targets
+from oryx_scene.training.dense import COLOUR_INDEX, SHAPE_INDEX
 from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson
+from oryx_scene.training.ready import moved, ready
 
 NUMBERS = 8
 # Logit by which a shown number stands out, for a perfectly read digit.
@@ -43,11 +44,12 @@ def read_tokens(learner: Learner, lessons: Sequence[Lesson]) -> Tokens:
         stride = lesson.sample.stride
         if stride is Stride.IMAGE:
             continue
-        features = learner.features(lesson)
-        grid = (features.shape[0], features.shape[1], features.shape[2])
-        index, true = pooled_targets(dense_targets(lesson.sample), grid, int(stride))
-        projected = learner.model.projector.proj(learner.pool(features, stride).flatten(0, 2))
-        told = torch.zeros(3, len(projected), dtype=torch.long)
+        shown = moved(ready(lesson), learner.device)
+        assert shown.sights is not None and shown.sights.tokens is not None
+        index, true = shown.sights.token_index, shown.sights.tokens
+        pooled = learner.pool(learner.features(shown), stride)
+        projected = learner.model.projector.proj(pooled.flatten(0, 2))
+        told = index.new_zeros(3, len(projected))
         told[:, index] = torch.stack([true.digit, true.colour, true.shape])
         keep = torch.cat([index, (told[0] == 0).nonzero()[::4, 0]])
         parts.append((projected[keep], *told[:, keep]))
@@ -57,9 +59,9 @@ def read_tokens(learner: Learner, lessons: Sequence[Lesson]) -> Tokens:
 
 def _ridge(inputs: Tensor, wanted: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted linear fit with bias: (outputs, inputs) and (outputs,)."""
-    extended = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
+    extended = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
     weighted = extended * weights[:, None]
-    square = extended.T @ weighted + RIDGE * torch.eye(extended.shape[1])
+    square = extended.T @ weighted + RIDGE * torch.eye(extended.shape[1], device=inputs.device)
     solution = torch.linalg.solve(square, weighted.T @ wanted)
     return solution[:-1].T, solution[-1]
 
@@ -95,9 +97,11 @@ def _set_lookup(
 ) -> None:  # fmt: skip
     attention, size = layer.self_attn, layer.self_attn.head_dim
     # Slow rotary pairs only: a number is far from the picture that shows it.
-    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    slow = torch.tensor([*range(size // 4, size // 2), *range(3 * size // 4, size)])
+    slow = slow.to(shown.device)
     generator = torch.Generator().manual_seed(11)
     codes = torch.linalg.qr(torch.randn(len(slow), len(slow), generator=generator))[0][:NUMBERS]
+    codes = codes.to(shown.device)
     projector = learner.model.projector
     layout = layer.input_layernorm(
         torch.stack(
@@ -110,14 +114,18 @@ def _set_lookup(
         )
     )
     inputs = torch.cat([shown, spoken, layout])
-    wanted = torch.zeros(len(inputs), len(slow))
+    wanted = inputs.new_zeros(len(inputs), len(slow))
     marked = tokens.digit > 0
     wanted[: len(shown)][marked] = codes[tokens.digit[marked] - 1]
     counts = torch.cat(
-        [1.0 + 2.0 * marked, torch.full((len(spoken),), 2.0), torch.full((len(layout),), 200.0)]
+        [
+            1.0 + 2.0 * marked,
+            inputs.new_full((len(spoken),), 2.0),
+            inputs.new_full((len(layout),), 200.0),
+        ]
     )
     keys = _ridge(inputs, wanted, counts)
-    asked = torch.zeros(len(spoken), len(slow))
+    asked = spoken.new_zeros(len(spoken), len(slow))
     for number in range(1, NUMBERS + 1):
         for word in (f"Ġ{number}", str(number)):
             asked[vocabulary[word]] = codes[number - 1]
@@ -134,19 +142,19 @@ def _set_values(
     attention, size = layer.self_attn, layer.self_attn.head_dim
     colours, shapes = len(COLOUR_INDEX), len(SHAPE_INDEX)
     marked = (tokens.digit > 0) & (tokens.colour > 0)
-    wanted = torch.zeros(int(marked.sum()), colours + shapes)
-    rows = torch.arange(len(wanted))
+    wanted = shown.new_zeros(int(marked.sum()), colours + shapes)
+    rows = torch.arange(len(wanted), device=shown.device)
     wanted[rows, tokens.colour[marked] - 1] = 1.0
     wanted[rows, colours + tokens.shape[marked] - 1] = 1.0
-    weight, bias = _ridge(shown[marked], wanted, torch.ones(len(wanted)))
+    weight, bias = _ridge(shown[marked], wanted, wanted.new_ones(len(wanted)))
     count = colours + shapes
     attention.v_proj.weight[:size], attention.v_proj.bias[:size] = 0.0, 0.0
     attention.v_proj.weight[:count], attention.v_proj.bias[:count] = weight, bias
     attention.v_proj.bias[:colours] -= 1.0 / colours
     attention.v_proj.bias[colours:count] -= 1.0 / shapes
-    ids = [vocabulary[f"Ġ{word}"] for word in (*COLOUR_INDEX, *SHAPE_INDEX)]
+    ids = torch.tensor([vocabulary[f"Ġ{word}"] for word in (*COLOUR_INDEX, *SHAPE_INDEX)])
     # The dual basis: each value raises its own word and no other of them.
-    dual = torch.linalg.pinv(words[ids])
+    dual = torch.linalg.pinv(words[ids.to(words.device)])
     dual = dual / dual.norm(dim=0) * words.norm(dim=1).mean() * 4.0
     attention.o_proj.weight[:, :size] = 0.0
     attention.o_proj.weight[:, :count] = dual

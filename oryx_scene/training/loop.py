@@ -6,11 +6,12 @@ lessons that an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import TextTokenizer
 from oryx_scene.training.course import Course, Stage
+from oryx_scene.training.feed import Fed, feed
 from oryx_scene.training.learner import Learner, Seen, Weights
 from oryx_scene.training.lookup import keep_reserved, reserve_head
 from oryx_scene.training.parallel import ALONE, Group, share_of_drill
@@ -40,6 +42,8 @@ class Trainer:
         out: folder for state and log.
         seed: of the order of lessons and of questions.
         dtype: to compute in; weights are float32.
+        device: to compute on.
+        workers: processes that make lessons ahead; 0 makes them here.
         group: processes that share every step; its first one logs, saves and inspects.
     """
 
@@ -53,12 +57,17 @@ class Trainer:
         seed: int,
         dtype: torch.dtype = torch.bfloat16,
         group: Group = ALONE,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
     ) -> None:
         torch.manual_seed(seed)  # of the heads that only training needs
-        self.learner = Learner(model.requires_grad_(True))
+        self.learner = Learner(model.to(device).requires_grad_(True))
         self.tokenizer = tokenizer
         self.stage, self.out, self.group = stage, out, group
-        self.course = Course(stage, tuple(pool_files(pool)), tokenizer, seed)
+        # On a GPU starting a small product costs as much as computing a large one.
+        wide = torch.device(device).type == "cuda"
+        self.course = Course(stage, tuple(pool_files(pool)), tokenizer, seed, wide)
+        self.workers = workers
         self.step = 0
         out.mkdir(parents=True, exist_ok=True)
         for name, parameter in self.learner.named_parameters():
@@ -135,15 +144,22 @@ class Trainer:
         low = stage.final
         return stage.rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
+    @functools.cached_property
+    def _fed(self) -> Generator[Fed, None, None]:
+        """From the step on at which it is first asked for."""
+        indices = self.group.share(self.stage.scenes)
+        return feed(self.course, indices, self.step, self.workers)
+
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""
         logged: dict[str, list[float]] = defaultdict(list)
         weights = Weights(self.stage.dense, self.stage.answers)
-        for index in self.group.share(self.stage.scenes):
-            for lesson in self.course.lessons(self.step, index):
-                self._learn(self.computing(lesson, weights), 1.0 / self.stage.scenes, logged)
-        if self.stage.drills:
-            drill, part = share_of_drill(self.course.drill(self.step), self.group)
+        lessons, drill = next(self._fed)
+        for lesson in lessons:
+            share = lesson.lessons / self.stage.scenes
+            self._learn(self.computing(lesson, weights), share, logged)
+        if drill is not None:
+            drill, part = share_of_drill(drill, self.group)
             if part:
                 self._learn(self.computing.drill(drill), part, logged)
         self.group.add_up(list(self.learner.parameters()))
@@ -197,6 +213,7 @@ class Trainer:
                 found = inspect(self)
                 self._log({"stage": self.stage.name, "step": self.step, "probe": found})
                 said(f"  free-running: {found}")
+        self._fed.close()
         if self.group.first:
             self.save()
         self.group.wait()

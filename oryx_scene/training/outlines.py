@@ -85,9 +85,9 @@ class ThingHeads(nn.Module):
         """
         count = len(things.shape)
         if not count:
-            return torch.zeros(()), {}
+            return features.new_zeros((), dtype=torch.float32), {}
         each = self.middle(middle[things.patch]).float()
-        total = torch.zeros(count, each.shape[1]).index_add(0, things.thing, each)
+        total = each.new_zeros(count, each.shape[1]).index_add(0, things.thing, each)
         sizes = torch.bincount(things.thing, minlength=count)[:, None]
         logits = self.shape((total / sizes).to(middle.dtype)).float()
         shape = F.cross_entropy(logits, things.shape)

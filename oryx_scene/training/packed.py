@@ -44,14 +44,16 @@ class PackedLanguage:
         self.language = language
         self.heads = int(config.num_attention_heads)
         inner = language.model
-        probe = torch.zeros(1, 1, config.hidden_size)
+        place = inner.embed_tokens.weight.device
+        probe = torch.zeros(1, 1, config.hidden_size, device=place)
         with torch.no_grad():
-            cos, sin = inner.rotary_emb(probe, torch.arange(longest)[None])
+            cos, sin = inner.rotary_emb(probe, torch.arange(longest, device=place)[None])
         self._cos, self._sin = cos[0], sin[0]
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Token ids to embeddings."""
-        embedded: Tensor = self.language.get_input_embeddings()(ids)
+        """Token ids, from any device, to embeddings."""
+        table = self.language.get_input_embeddings()
+        embedded: Tensor = table(ids.to(table.weight.device))
         return embedded
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -69,8 +71,8 @@ class PackedLanguage:
         used = embeds.shape[0]
         embeds = F.pad(embeds, (0, 0, 0, -used % multiple))
         length = embeds.shape[0]
-        mask = torch.full((length, length), NEVER, dtype=embeds.dtype).triu(1)
-        positions = torch.arange(length)[None]
+        mask = embeds.new_full((length, length), NEVER).triu(1)
+        positions = torch.arange(length, device=embeds.device)[None]
         hidden, kept = embeds[None], []
         for layer in self.language.model.layers:
             q, k, v = self._qkv(layer, hidden, positions)
@@ -95,8 +97,8 @@ class PackedLanguage:
             start: tokens of the scene.
         """
         rows, length, _ = embeds.shape
-        mask = torch.full((length, length), NEVER, dtype=embeds.dtype).triu(1)
-        positions = torch.arange(start, start + length)[None].expand(rows, -1)
+        mask = embeds.new_full((length, length), NEVER).triu(1)
+        positions = torch.arange(start, start + length, device=embeds.device)[None].expand(rows, -1)
         hidden, kept = embeds, []
         for layer, shared in zip(self.language.model.layers, scene, strict=True):
             q, k, v = self._qkv(layer, hidden, positions)
@@ -137,17 +139,19 @@ class PackedLanguage:
         for index, row in enumerate(ids):
             padded[index, : len(row)] = torch.tensor(row)
         hidden, kept = self.questions(self.embed(padded), scene, start)
-        last = hidden[torch.arange(len(ids)), lengths - 1]
+        lengths = lengths.to(hidden.device)
+        last = hidden[torch.arange(len(ids), device=hidden.device), lengths - 1]
         grown = _Growing(kept, lengths, most)
         found: list[list[int]] = [[] for _ in ids]
         open_rows = set(range(len(ids)))
         for step in range(most):
             tokens = self.logits(last).argmax(-1)
+            told = tokens.tolist()
             for one in list(open_rows):
-                if int(tokens[one]) in stops:
+                if told[one] in stops:
                     open_rows.discard(one)
                 else:
-                    found[one].append(int(tokens[one]))
+                    found[one].append(told[one])
             if not open_rows or step == most - 1:
                 break
             last = self._step(tokens, scene, grown, start)
@@ -176,8 +180,9 @@ class _Growing:
             Kept(F.pad(one.keys, (0, 0, 0, most)), F.pad(one.values, (0, 0, 0, most)))
             for one in kept
         ]
-        self._seen = torch.arange(longest + most)[None] < lengths[:, None]
-        self._rows = torch.arange(rows)
+        place = lengths.device
+        self._seen = torch.arange(longest + most, device=place)[None] < lengths[:, None]
+        self._rows = torch.arange(rows, device=place)
         self._at = lengths
 
     def extend(self) -> None:

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from oryx_scene.errors import ConfigError, TrainingError
 from oryx_scene.training.drills import Drill
 
-# Longer than the first process inspects and saves while the others wait for it.
-PATIENCE = timedelta(minutes=30)
+# Longer than the others wait while the first process trains the teacher, inspects or saves. A
+# process that dies ends the run at once without it.
+PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Group:
         """Replace gradients by their sums; one that no process has stays None."""
         if self.size == 1:
             return
-        # One buffer: what is sent costs little, every sending costs something.
+        # One buffer: what is sent costs little, every sending costs something. On the CPU: gloo.
         learnt = [p for p in parameters if p.requires_grad]
         flat = torch.zeros(sum(p.numel() for p in learnt) + len(learnt))
         *pieces, there = flat.split([*(p.numel() for p in learnt), len(learnt)])
@@ -62,7 +63,7 @@ class Group:
                 there[index] = 1.0
         torch.distributed.all_reduce(flat)
         for parameter, piece, seen in zip(learnt, pieces, there.tolist(), strict=True):
-            parameter.grad = piece.view_as(parameter) if seen else None
+            parameter.grad = piece.view_as(parameter).to(parameter.device) if seen else None
 
     def gather(self, logged: dict[str, list[float]]) -> dict[str, list[float]]:
         """What all processes logged."""
@@ -86,7 +87,7 @@ class Group:
         if self.size == 1:
             return
         kept = list(weights)
-        flat = torch.cat([weight.flatten() for weight in kept])
+        flat = torch.cat([weight.flatten() for weight in kept]).cpu()
         torch.distributed.broadcast(flat, 0)
         for weight, new in zip(kept, flat.split([w.numel() for w in kept]), strict=True):
             weight.copy_(new.view_as(weight))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from oryx_scene.training.samples import draw_spec, make_sample, save_sample
+from oryx_scene.training.workers import open_workers
 
 
 def sample_path(folder: Path, seed: int) -> Path:
@@ -18,9 +19,20 @@ def fill_pool(
     seeds: range,
     split: str = "train",
     progress: Callable[[int], None] | None = None,
+    workers: int = 0,
 ) -> Iterator[Path]:
-    """Render the scenes of ``seeds`` that are not there yet; yields each file as it is written."""
+    """Render the scenes of ``seeds`` that are not there yet; yields each file as it is written.
+
+    Raises:
+        TrainingError: one of the ``workers`` died; with 0 this process renders.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if workers:
+        missing = [seed for seed in seeds if not sample_path(folder, seed).exists()]
+        with open_workers(workers) as pool:
+            for found in pool.map(_fill_one, [(folder, seed, split) for seed in missing]):
+                yield from found
+        return
     for seed in seeds:
         path = sample_path(folder, seed)
         if path.exists():
@@ -32,6 +44,11 @@ def fill_pool(
         if progress is not None:
             progress(seed)
         yield path
+
+
+def _fill_one(wanted: tuple[Path, int, str]) -> list[Path]:
+    folder, seed, split = wanted
+    return list(fill_pool(folder, range(seed, seed + 1), split))
 
 
 def pool_files(folder: Path) -> list[Path]:

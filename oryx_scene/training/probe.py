@@ -14,6 +14,7 @@ from oryx_scene.model.tokenizer import IM_END, TextTokenizer
 from oryx_scene.synth.judge import right
 from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson
+from oryx_scene.training.ready import moved, ready
 
 MOST_TOKENS = 128
 
@@ -25,9 +26,10 @@ def write_answers(
     if not lesson.turns:
         return []
     with torch.inference_mode():
+        shown = moved(ready(lesson, sights=False), learner.device)
         if lesson.pictures:
-            pooled = learner.pool(learner.features(lesson), lesson.sample.stride)
-            embeds = learner.scene_embeds(lesson, pooled)
+            pooled = learner.pool(learner.features(shown), shown.stride)
+            embeds = learner.scene_embeds(shown, pooled)
         else:
             embeds = learner.packed.embed(torch.tensor(lesson.scene_ids))
         _, kept = learner.packed.scene(embeds)

@@ -7,6 +7,7 @@ numbers; then answers are taught, first with the tower at rest, then all togethe
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +27,11 @@ from oryx_scene.synth.rigs import camera_names
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.training.course import Stage
+from oryx_scene.training.crew import ONE_CORE, Crew
 from oryx_scene.training.learner import Learner
 from oryx_scene.training.lessons import Lesson, make_lesson, prompt_text
 from oryx_scene.training.lookup import link_numbers
 from oryx_scene.training.loop import Trainer
-from oryx_scene.training.parallel import ALONE, Group
 from oryx_scene.training.pool import fill_pool, pool_files
 from oryx_scene.training.probe import probe
 from oryx_scene.training.samples import load_sample
@@ -103,6 +104,7 @@ class Recipe:
         teacher: steps of the network that gives the tower hints.
         tower, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
+        wider: times as many scenes and drill rows in every step as `stages` says.
     """
 
     scenes: int
@@ -114,6 +116,14 @@ class Recipe:
     together: int
     polish: int
     seed: int = 1
+    wider: int = 1
+
+    def planned(self) -> tuple[Stage, ...]:
+        """The stages as they are run."""
+        return tuple(
+            dataclasses.replace(s, scenes=s.scenes * self.wider, drills=s.drills * self.wider)
+            for s in self.stages()
+        )
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages in their order; the first two know nothing of each other."""
@@ -155,9 +165,11 @@ class Recipe:
         )
 
 
-# "cpu" is meant for a few core-hours; "tiny" shows in minutes that every part runs.
+# "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
+# shows in minutes that every part runs.
 PRESETS = {
     "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
+    "gpu": Recipe(14000, 900, 1200, 400, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
 }
 
@@ -178,7 +190,7 @@ def prepare(
     out: Path,
     said: Callable[[str], None],
     begin: Path | None = None,
-    group: Group = ALONE,
+    crew: Crew = ONE_CORE,
 ) -> Start:
     """Scenes, vocabulary and first weights; what is there already is taken as it is.
 
@@ -187,17 +199,18 @@ def prepare(
         out: folder of the run.
         said: receives one line now and then.
         begin: checkpoint folder whose vocabulary and weights to begin with, None for new ones.
-        group: processes that render together.
+        crew: who renders.
 
     Raises:
         ConfigError: the folder holds another recipe.
         CheckpointError: ``begin`` is no checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
+    group = crew.group
     if group.first:
         _same_recipe(recipe, out)
     pool = out / "pool"
-    for path in fill_pool(pool, group.share(recipe.scenes)):
+    for path in fill_pool(pool, group.share(recipe.scenes), workers=crew.workers):
         if int(path.stem) % 200 == 0:
             said(f"scene {path.stem} of {recipe.scenes}")
     group.wait()
@@ -240,7 +253,7 @@ def train(
     until: float = float("inf"),
     only: str = "",
     begin: Path | None = None,
-    group: Group = ALONE,
+    crew: Crew = ONE_CORE,
 ) -> Path:
     """Run a recipe in ``out``; returns the checkpoint folder.
 
@@ -251,24 +264,29 @@ def train(
         until: steady clock at which stages stop early.
         only: name of the one stage to run, for stages side by side; "" for all.
         begin: checkpoint folder to begin with, None for new weights.
-        group: processes that share every step; all of them call this.
+        crew: who does the work; all processes of its group call this.
 
     Raises:
         ConfigError: the folder holds another recipe.
     """
-    start = prepare(recipe, out, said, begin, group)
+    said(f"training on {crew.describe()}")
+    start = prepare(recipe, out, said, begin, crew)
     before: list[Path] = []
-    for stage in recipe.stages():
+    for stage in recipe.planned():
         state = out / stage.name / "state.pt"
         if only in ("", stage.name):
-            _run_stage(start, stage, before, out / stage.name, recipe, said, until, group)
+            _run_stage(start, stage, before, out / stage.name, recipe, said, until, crew)
         if state.exists():
             before.append(state)
-    if not group.first:
+    if not crew.group.first:
         return out / "checkpoint"
     for state in before:
         _take(Learner(start.model), state)
-    told = {"recipe": vars(recipe), "stages": [s.name for s in recipe.stages()]}
+    told = {
+        "recipe": vars(recipe),
+        "stages": [s.name for s in recipe.stages()],
+        "trained_on": crew.describe(),
+    }
     return write_checkpoint(out / "checkpoint", start.model, start.config, start.words, told)
 
 
@@ -280,15 +298,24 @@ def _run_stage(
     recipe: Recipe,
     said: Callable[[str], None],
     until: float,
-    group: Group,
+    crew: Crew,
 ) -> None:
+    group, teacher = crew.group, out.parent / "teacher"
     if stage.hints and group.first:
-        train_teacher(start.pool, out.parent / "teacher", recipe.teacher, recipe.seed, said)
+        train_teacher(
+            *(start.pool, teacher, recipe.teacher, recipe.seed, said),
+            device=crew.device,
+            workers=crew.workers,
+        )
     group.wait()
-    seed = recipe.seed
-    trainer = Trainer(start.model, start.tokenizer, stage, start.pool, out, seed, group=group)
+    trainer = Trainer(
+        *(start.model, start.tokenizer, stage, start.pool, out, recipe.seed),
+        group=group,
+        device=crew.device,
+        workers=crew.workers,
+    )
     if stage.hints:
-        trainer.computing.listen_to(load_teacher(out.parent / "teacher"))
+        trainer.computing.listen_to(load_teacher(teacher).to(crew.device))
     for state in before:
         trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
     if not trainer.resume() and stage.name == "look":
@@ -305,12 +332,13 @@ def _take(learner: Learner, state: Path) -> None:
 
 def _same_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "recipe.json"
-    text = json.dumps(vars(recipe), sort_keys=True)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            f"{out} holds another recipe.", hint="give another folder, or the same settings"
-        )
-    path.write_text(text, encoding="utf-8")
+    if path.exists():
+        plain = {"wider": 1}  # what older runs did not say
+        if {**plain, **json.loads(path.read_text(encoding="utf-8"))} != vars(recipe):
+            raise ConfigError(
+                f"{out} holds another recipe.", hint="give another folder, or the same settings"
+            )
+    path.write_text(json.dumps(vars(recipe), sort_keys=True), encoding="utf-8")
 
 
 def _lessons(pool: Path, tokenizer: HubTokenizer, count: int) -> list[Lesson]:

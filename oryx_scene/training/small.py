@@ -201,7 +201,7 @@ def write_checkpoint(
         {"eos_token_id": [end, text_end], "pad_token_id": text_end},
     )
     tensors = {
-        published_name(name): value.detach().to(torch.bfloat16).contiguous()
+        published_name(name): value.detach().to("cpu", torch.bfloat16).contiguous()
         for name, value in model.state_dict().items()
         if not (config["tie_word_embeddings"] and name == "language.lm_head.weight")
     }

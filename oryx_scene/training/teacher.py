@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oryx_scene.model.pixels import normalise
+from oryx_scene.model.pixels import normalise_batch
 from oryx_scene.training.collage import LAYOUTS, make_collages
 from oryx_scene.training.dense import (
     COLOUR_INDEX,
@@ -28,8 +28,11 @@ from oryx_scene.training.dense import (
 )
 from oryx_scene.training.lessons import Lesson, make_sight
 from oryx_scene.training.pool import pool_files
+from oryx_scene.training.ready import moved
 from oryx_scene.training.samples import load_sample
+from oryx_scene.training.workers import in_order
 
+CPU = torch.device("cpu")
 LOCAL, FINAL = 96, 128
 # (channels in, channels out, stride); the first six see what is near, the rest what is around.
 NEAR = ((3, 24, 2), (24, 32, 1), (32, 48, 2), (48, 64, 1), (64, 96, 2), (96, LOCAL, 1))
@@ -84,14 +87,9 @@ class Teacher(nn.Module):
         return Taught(local, final, self.shape(seen), self.colour(seen))
 
 
-def lesson_pictures(lesson: Lesson) -> Tensor:
-    """(n, 3, H, W) of one lesson."""
-    return torch.stack([normalise(picture) for picture in lesson.pictures])
-
-
 def teacher_loss(taught: Taught, targets: DenseTargets) -> tuple[Tensor, float]:
     """Loss over patches (numbers, things, rest), and how many shapes under numbers are right."""
-    total = torch.zeros(())
+    total = torch.zeros((), device=taught.final.device)
     things = (targets.shape > 0) & ~targets.marked
     # Colours are learnt at once; at full weight they are all that is learnt for long.
     pairs = ((1.0, taught.shape, targets.shape), (0.2, taught.colour, targets.colour))
@@ -104,7 +102,13 @@ def teacher_loss(taught: Taught, targets: DenseTargets) -> tuple[Tensor, float]:
 
 
 def train_teacher(
-    pool: Path, out: Path, steps: int, seed: int, said: Callable[[str], None]
+    pool: Path,
+    out: Path,
+    steps: int,
+    seed: int,
+    said: Callable[[str], None],
+    device: torch.device = CPU,
+    workers: int = 0,
 ) -> Teacher:
     """Train, or go on where it was left; kept in ``out``/state.pt.
 
@@ -114,10 +118,12 @@ def train_teacher(
         steps: of 24 pictures.
         seed: of weights and pictures.
         said: receives one line now and then.
+        device: to compute on.
+        workers: processes that make pictures ahead; 0 makes them here.
     """
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    teacher: Teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teacher = _new().to(device)
     optimiser = torch.optim.AdamW(teacher.parameters(), lr=RATE, weight_decay=DECAY)
     kept = out / "state.pt"
     first = 0
@@ -126,14 +132,15 @@ def train_teacher(
         teacher.load_state_dict(state["teacher"])
         optimiser.load_state_dict(state["optimiser"])
         first = int(state["step"])
-    files = pool_files(pool)
     right: list[float] = []
-    for step in range(first, steps):
+    tasks = ((seed, step) for step in range(first, steps))
+    made = in_order(workers, _collages, tasks, pool_files(pool))
+    for step, collages in zip(range(first, steps), made, strict=True):
         rising = min(1.0, (step + 1) / WARMUP)
         optimiser.param_groups[0]["lr"] = (
             RATE * rising * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         )
-        loss, hits = _loss(teacher, _collages(files, np.random.default_rng([41, seed, step])))
+        loss, hits = _loss(teacher, *moved(collages, device))
         right.append(hits)
         optimiser.zero_grad()
         loss.backward()
@@ -154,32 +161,39 @@ def train_teacher(
 
 def load_teacher(out: Path) -> Teacher:
     """The network that `train_teacher` kept in ``out``, ready to be looked up."""
-    teacher: Teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teacher = _new()
     state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
     teacher.load_state_dict(state["teacher"])
     teacher.eval().requires_grad_(False)
     return teacher
 
 
-def _loss(teacher: Teacher, lessons: list[Lesson]) -> tuple[Tensor, float]:
-    pictures = torch.cat([lesson_pictures(lesson) for lesson in lessons])
-    parts = [dense_targets(lesson.sample) for lesson in lessons]
-    targets = DenseTargets(
-        *(
-            torch.cat([getattr(part, name) for part in parts])
-            for name in ("digit", "colour", "shape", "marked", "outline")
-        )
-    )
-    with torch.autocast("cpu", torch.bfloat16):
-        taught = teacher(pictures)
+def _new() -> Teacher:
+    teacher: Teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return teacher
+
+
+def _loss(teacher: Teacher, pictures: Tensor, targets: DenseTargets) -> tuple[Tensor, float]:
+    with torch.autocast(pictures.device.type, torch.bfloat16):
+        taught = teacher(normalise_batch(pictures))
     return teacher_loss(taught, targets)
 
 
-def _collages(files: list[Path], rng: np.random.Generator) -> list[Lesson]:
-    """The pictures of one step, of one size: statistics over few of them would be noise."""
+def _collages(files: list[Path], wanted: tuple[int, int]) -> tuple[Tensor, DenseTargets]:
+    """The pictures of one (seed, step), (n, H, W, 3) uint8, and what is true of their patches.
+
+    All of one size: statistics over few of them would be noise.
+    """
+    rng = np.random.default_rng([41, *wanted])
     layout = LAYOUTS[int(rng.random() < 0.3)]
     found: list[Lesson] = []
     while len(found) < PICTURES:
         samples = [load_sample(files[int(rng.integers(len(files)))]) for _ in range(2)]
         found += map(make_sight, make_collages(samples, rng, 2, layout))
-    return found[:PICTURES]
+    parts = [dense_targets(lesson.sample) for lesson in found[:PICTURES]]
+    joined = (
+        torch.cat([getattr(part, name) for part in parts])
+        for name in ("digit", "colour", "shape", "marked", "outline")
+    )
+    pictures = np.stack([one for lesson in found[:PICTURES] for one in lesson.pictures])
+    return torch.from_numpy(pictures), DenseTargets(*joined)

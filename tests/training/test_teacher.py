@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
 
+from oryx_scene.model.pixels import normalise_batch  # noqa: E402
 from oryx_scene.model.tokenizer import HubTokenizer  # noqa: E402
 from oryx_scene.training.dense import dense_targets  # noqa: E402
 from oryx_scene.training.hints import HintHeads, ask_teacher  # noqa: E402
@@ -25,10 +26,14 @@ def pool(tmp_path_factory):
     return folder
 
 
+def pictures_of(lesson):
+    return normalise_batch(torch.from_numpy(np.stack(lesson.pictures)))
+
+
 def test_what_is_taught_lies_on_the_patches(pool):
     sample = load_sample(pool_files(pool)[0])
     lesson = make_sight(sample)
-    taught = ask_teacher(Teacher().eval(), lesson)
+    taught = ask_teacher(Teacher().eval(), pictures_of(lesson))
     views, height, width = sample.labels.shape
     grid = (views, height // 16, width // 16)
     assert taught.local.shape == (*grid, 4 * LOCAL)
@@ -63,7 +68,7 @@ def test_a_teacher_goes_on_where_it_was_left(pool, tmp_path):
 
 def test_hints_are_met_by_the_teachers_own_features(pool):
     sample = load_sample(pool_files(pool)[0])
-    taught = ask_teacher(Teacher().eval(), make_sight(sample))
+    taught = ask_teacher(Teacher().eval(), pictures_of(make_sight(sample)))
     heads = HintHeads(FINAL)
     heads.end = torch.nn.Identity()
     torch.nn.init.eye_(heads.final.weight)

@@ -1,0 +1,107 @@
+"""How fast a GPU trains the small checkpoint, and how long its recipe would take.
+
+python benchmarks/gpu_train.py                       # a GPU, under ten minutes
+python benchmarks/gpu_train.py --device cpu --workers 1 --scenes 6 --seconds 5 --wider 1  # dry run
+
+Renders some scenes, then runs every stage of the preset `gpu` for some seconds on random weights
+(they cost what learnt ones cost). Beside each rate stands that of the lessons alone: where both are
+about the same, the workers are what limits. See docs/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from oryx_scene.training.course import Stage
+from oryx_scene.training.crew import Crew, choose_crew
+from oryx_scene.training.feed import feed
+from oryx_scene.training.loop import Trainer
+from oryx_scene.training.pool import fill_pool
+from oryx_scene.training.recipe import PRESETS, Start, prepare
+
+# Not counted: kernels are loaded and the workers begin.
+FIRST_STEPS = 2
+
+
+def main() -> int:
+    """Print a line per stage and what all stages would take."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--scenes", type=int, default=400, help="rendered and trained on")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per stage")
+    parser.add_argument("--wider", type=int, help="other than the preset's")
+    parser.add_argument("--out", type=Path, default=Path("gpu_train.jsonl"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    crew = choose_crew(args.device, args.workers)
+    recipe = PRESETS["gpu"]
+    told = [{"crew": crew.describe()}]
+    print(crew.describe())
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        began = time.perf_counter()
+        made = list(fill_pool(out / "pool", range(args.scenes), workers=crew.workers))
+        rate = len(made) / (time.perf_counter() - began)
+        minutes = recipe.scenes / rate / 60
+        told.append({"part": "render", "scenes_per_s": round(rate, 1), "minutes": minutes})
+        print(f"render    {rate:7.1f} scenes/s (start of workers included)  {minutes:5.1f} min")
+        small = dataclasses.replace(recipe, scenes=args.scenes, wider=args.wider or recipe.wider)
+        start = prepare(small, out, print, crew=crew)
+        for stage in small.planned():
+            line = _measure(start, stage, out, crew, args.seconds)
+            minutes += line["minutes"]
+            told.append(line)
+    told.append({"part": "all", "minutes": round(minutes, 1)})
+    print(f"all parts of the recipe: {minutes:.1f} min")
+    args.out.write_text("".join(json.dumps(line) + "\n" for line in told), encoding="utf-8")
+    return 0
+
+
+def _measure(start: Start, stage: Stage, out: Path, crew: Crew, seconds: float) -> dict[str, float]:
+    long = dataclasses.replace(stage, steps=1_000_000)
+    trainer = Trainer(
+        *(start.model, start.tokenizer, long, start.pool, out / stage.name, 1),
+        device=crew.device,
+        workers=crew.workers,
+    )
+    # The last number of a step comes from the device, so that a step has ended when it returns.
+    rate = stage.scenes * _per_second(lambda: iter(trainer.one_step, None), seconds)
+    trainer._fed.close()
+    lessons = feed(trainer.course, range(stage.scenes), 0, crew.workers)
+    alone = stage.scenes * _per_second(lambda: lessons, seconds / 4)
+    lessons.close()
+    minutes = stage.steps * stage.scenes / rate / 60
+    print(
+        f"{stage.name:9s} {rate:7.1f} scenes/s, lessons alone {alone:7.1f}/s, "
+        f"{stage.steps} steps of {stage.scenes} scenes  {minutes:5.1f} min",
+        flush=True,
+    )
+    found = {"scenes_per_s": round(rate, 1), "lessons_per_s": round(alone, 1), "minutes": minutes}
+    if crew.device.type == "cuda":
+        found["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return {"part": stage.name, **found}
+
+
+def _per_second(begin: Callable[[], Iterator[object]], seconds: float) -> float:
+    """Steps of an iterator per second, the first ones left out."""
+    steps = begin()
+    for _ in range(FIRST_STEPS):
+        next(steps)
+    began, count = time.perf_counter(), 0
+    while count < 1 or time.perf_counter() - began < seconds:
+        next(steps)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
