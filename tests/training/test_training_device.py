@@ -178,6 +178,24 @@ def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monke
     assert told == answers
 
 
+@pytest.mark.slow
+def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
+    assert len(list(fill_pool(tmp_path / "pool", range(3)))) > 1
+    stage = Stage("both", 1, 2, kinds=KINDS, readings=0.3, drills=3, reserve=True)
+    # In one precision: a wrapper cannot change its own.
+    given = (tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, torch.float32)
+    here = Trainer(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1), *given)
+    wanted = here.one_step()
+    with Pretended():
+        model = send(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+        there = Trainer(model, *given, device=THERE)
+        found = there.one_step()
+        weights = there.learnt()
+        assert all(isinstance(one, There) for one in weights.values())
+    for name in ("answers", "dense", "drill", "gradient"):
+        assert found[name] == pytest.approx(wanted[name], rel=1e-2), name
+
+
 CUDA = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
