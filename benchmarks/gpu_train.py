@@ -25,7 +25,8 @@ from oryx_scene.training.crew import Crew, choose_crew
 from oryx_scene.training.feed import feed
 from oryx_scene.training.loop import Trainer
 from oryx_scene.training.pool import fill_pool
-from oryx_scene.training.recipe import PRESETS, Start, prepare
+from oryx_scene.training.recipe import PRESETS
+from oryx_scene.training.run import Start, prepare
 
 # Not counted: kernels are loaded and the workers begin.
 FIRST_STEPS = 2

@@ -81,7 +81,7 @@ def _train(
     import torch
 
     from oryx_scene.training.crew import choose_crew
-    from oryx_scene.training.recipe import train
+    from oryx_scene.training.run import train
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -9,7 +9,8 @@ pytest.importorskip("matplotlib", reason="the extra 'train' is not installed")
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ConfigError
 from oryx_scene.model.load import load_answerer
-from oryx_scene.training.recipe import PRESETS, train
+from oryx_scene.training.recipe import PRESETS
+from oryx_scene.training.run import train
 
 
 @pytest.mark.slow

@@ -1,0 +1,39 @@
+"""Everything that questions, facts and answers are made of: what the vocabulary is built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from oryx_scene.synth.questions import KINDS, ask
+from oryx_scene.synth.rigs import camera_names
+from oryx_scene.synth.things import measured_scene
+from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
+from oryx_scene.training.lessons import prompt_text
+from oryx_scene.training.pool import pool_files
+from oryx_scene.training.samples import load_sample
+
+
+def texts_of(pool: Path) -> list[str]:
+    """Texts with every word that lessons on the scenes of ``pool`` hold."""
+    texts = [
+        "system\nYou are a helpful assistant.\nuser\nassistant\nAnswer yes or no. Yes No yes no",
+        "Answer with mark numbers only.\nAnswer with one of: red; blue.\nOne view: front.",
+        " camera view views picture scene room robot here there object objects thing things",
+    ]
+    for count in (1, 2, 3, 4, 5, 6, 8):
+        texts += [f"{name} {name}" for name in camera_names(count)]
+    for word in (*COLOURS, *SHAPES, FURNITURE, "wall", "grey"):
+        texts.append(f"{word} {word} {word}s {word}es {word.capitalize()}")
+    rng = np.random.default_rng(0)
+    for path in pool_files(pool)[:250]:
+        sample = load_sample(path)
+        scene = measured_scene(sample.marks, sample.objects, sample.truth, sample.views)
+        texts += [frame.camera + " " + frame.camera for frame in sample.views.frames]
+        for kind in KINDS:
+            asked = ask(scene, kind, rng)
+            if asked is not None:
+                texts += [prompt_text(sample, asked.question), asked.target]
+    marks = " views of one scene: , The same number on a red disc is the same object in every view."
+    return [*texts, marks, " Marks: ,"]
