@@ -37,6 +37,8 @@ class Stage:
         drills: rows of comparisons that go with every step.
         collages: share of scenes in whose place the tower sees collages of their things.
         hints: the tower also looks for what the convolutional teacher sees.
+        shapes: weight of shapes against colours and digits; high from the start, it drowns what
+            leads to shapes (`outlines.py`).
         reserve: keep the head silent that `link_numbers` will set.
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
@@ -55,6 +57,7 @@ class Stage:
     drills: int = 0
     collages: float = 0.0
     hints: bool = False
+    shapes: float = 1.0
     reserve: bool = False
     warmup: int = 20
     final: float = 0.1

@@ -20,8 +20,6 @@ COLOUR_INDEX = {name: index + 1 for index, name in enumerate(COLOURS)}
 SHAPE_INDEX = {name: index + 1 for index, name in enumerate((*SHAPES, FURNITURE))}
 PATCH = 16
 DIGITS = 10
-# Against colour and digit. More than this drowns what leads to shapes (`outlines.py`).
-SHAPE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +94,14 @@ class DenseHeads(nn.Module):
 
 
 def dense_loss(
-    heads: DenseHeads, features: Tensor, targets: DenseTargets
+    heads: DenseHeads, features: Tensor, targets: DenseTargets, shapes: float = 1.0
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss over patches: those with a number, those that show a thing, and the rest, a third each.
 
     Args:
         features: (patches, width).
+        targets: of the same patches.
+        shapes: weight of shapes against colour and digit.
 
     Returns:
         loss, and the accuracies of digit, colour and shape where numbers stand.
@@ -114,7 +114,7 @@ def dense_loss(
     for name, found, true in zip(("digit", "colour", "shape"), logits, truths, strict=True):
         each = F.cross_entropy(found, true, reduction="none")
         for group in (targets.marked, things, ~things):
-            weight = SHAPE_WEIGHT if name == "shape" else 1.0
+            weight = shapes if name == "shape" else 1.0
             total = total + weight * (each[group].mean() if bool(group.any()) else 0.0)
         hits = found.argmax(-1) == true
         accuracy[name] = float(hits[targets.marked].float().mean())

@@ -15,24 +15,24 @@ class HintHeads(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.early = nn.LayerNorm(width)
+        self.middle = nn.LayerNorm(width)
         self.local = nn.Linear(width, 4 * LOCAL)
         self.end = nn.LayerNorm(width)
         self.final = nn.Linear(width, FINAL)
 
     def forward(
-        self, early: Tensor, end: Tensor, taught: Taught, targets: DenseTargets
+        self, middle: Tensor, end: Tensor, taught: Taught, targets: DenseTargets
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss and its parts.
 
         Args:
-            early: (patches, width) a third up the tower.
+            middle: (patches, width) half-way up the tower.
             end: (patches, width) at its end.
             taught: of the same pictures.
             targets: tell which patches show things; those count as much as all others together.
         """
         things = targets.outline.mean(-1) > 0
-        local = _far_off(self.local(self.early(early)), taught.local.flatten(0, 2), things)
+        local = _far_off(self.local(self.middle(middle)), taught.local.flatten(0, 2), things)
         final = _far_off(self.final(self.end(end)), taught.final.flatten(0, 2), things)
         return local + final, {"local": float(local.detach()), "final": float(final.detach())}
 

@@ -30,15 +30,22 @@ from oryx_scene.training.teacher import Teacher
 # Shapes are filled up to a few (`ready.py`).
 SCENE_MULTIPLE = 32
 THING_WEIGHT = 4.0
-HINT_WEIGHT = 6.0
+HINT_WEIGHT = 12.0
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each loss counts; 0 leaves its part out."""
+    """How much each loss counts; 0 leaves its part out.
+
+    Attributes:
+        dense: what patches and visual tokens show.
+        answers: the words of answers.
+        shapes: within ``dense``, shapes against colours and digits.
+    """
 
     dense: float = 1.0
     answers: float = 1.0
+    shapes: float = 1.0
 
 
 @dataclass(eq=False)
@@ -88,21 +95,19 @@ class Learner(nn.Module):
         """(views, rows, columns, width) of the tower, before pooling."""
         return self._look(lesson)[-1]
 
-    def _look(self, lesson: Ready) -> tuple[Tensor, Tensor, Tensor]:
-        """Features a third and half-way up the tower, (patches, width), and at its end."""
+    def _look(self, lesson: Ready) -> tuple[Tensor, Tensor]:
+        """Features half-way up the tower, (patches, width), and at its end."""
         vision = self.model.vision
         x, grids = vision.embed(list(normalise_batch(lesson.pictures).to(self.dtype)))
-        early = middle = x
+        middle = x
         # On a CPU the fused kernel's backward pass is slower than plain matrix products.
         plain = self.device.type != "cuda"
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             for index, block in enumerate(vision.blocks, 1):
                 x = block(x, [rows * columns for rows, columns in grids])
-                if index == len(vision.blocks) // 3:
-                    early = x
                 if index == len(vision.blocks) // 2:
-                    early = middle = x
-        return early, middle, x.view(len(grids), *grids[0], -1)
+                    middle = x
+        return middle, x.view(len(grids), *grids[0], -1)
 
     def pool(self, features: Tensor, stride: Stride) -> Tensor:
         """(views, rows, columns, width) after the compressor."""
@@ -133,7 +138,7 @@ class Learner(nn.Module):
         looked = self._look(one)
         pooled = self.pool(looked[-1], one.stride)
         if weights.dense > 0 and one.sights is not None:
-            self._dense(one, looked, pooled, weights.dense, seen)
+            self._dense(one, looked, pooled, weights, seen)
         if weights.answers > 0 and one.rows:
             self._answers(one.rows, self.scene_embeds(one, pooled), weights.answers, seen)
         return seen
@@ -150,16 +155,18 @@ class Learner(nn.Module):
     def _dense(
         self,
         lesson: Ready,
-        looked: tuple[Tensor, Tensor, Tensor],
+        looked: tuple[Tensor, Tensor],
         pooled: Tensor,
-        weight: float,
+        weights: Weights,
         seen: Seen,
     ) -> None:
         sights = lesson.sights
         assert sights is not None
-        early, middle, features = looked
+        middle, features = looked
         targets = sights.patches
-        loss, accuracy = dense_loss(self.patch_heads, features.flatten(0, 2), targets)
+        loss, accuracy = dense_loss(
+            self.patch_heads, features.flatten(0, 2), targets, weights.shapes
+        )
         seen.logged.update({f"patch_{name}": value for name, value in accuracy.items()})
         edges = self.patch_heads.edges(features.flatten(0, 2), targets.outline)
         seen.logged["edges"] = float(edges.detach())
@@ -169,17 +176,19 @@ class Learner(nn.Module):
         loss = loss + THING_WEIGHT * whole
         for teacher in self._teacher:
             taught = ask_teacher(teacher, normalise_batch(lesson.pictures))
-            hints, found = self.hint_heads(early, features.flatten(0, 2), taught, targets)
+            hints, found = self.hint_heads(middle, features.flatten(0, 2), taught, targets)
             seen.logged.update(found)
             loss = loss + HINT_WEIGHT * hints
         if sights.tokens is not None and len(sights.token_index):
             single = pooled.flatten(0, 2)[sights.token_index]
-            loss = loss + self._token_loss(single, sights.tokens, seen)
-        seen.loss = seen.loss + weight * loss
+            loss = loss + self._token_loss(single, sights.tokens, weights.shapes, seen)
+        seen.loss = seen.loss + weights.dense * loss
         seen.logged["dense"] = float(loss.detach())
 
-    def _token_loss(self, features: Tensor, targets: DenseTargets, seen: Seen) -> Tensor:
-        loss, accuracy = dense_loss(self.token_heads, features, targets)
+    def _token_loss(
+        self, features: Tensor, targets: DenseTargets, shapes: float, seen: Seen
+    ) -> Tensor:
+        loss, accuracy = dense_loss(self.token_heads, features, targets, shapes)
         seen.logged.update({f"token_{name}": value for name, value in accuracy.items()})
         return loss
 

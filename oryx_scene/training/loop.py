@@ -153,7 +153,7 @@ class Trainer:
     def one_step(self) -> dict[str, float]:
         """One optimiser step; the mean of what its lessons logged."""
         logged: dict[str, list[float]] = defaultdict(list)
-        weights = Weights(self.stage.dense, self.stage.answers)
+        weights = Weights(self.stage.dense, self.stage.answers, self.stage.shapes)
         lessons, drill = next(self._fed)
         for lesson in lessons:
             share = lesson.lessons / self.stage.scenes

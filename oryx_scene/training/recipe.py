@@ -75,7 +75,7 @@ class Recipe:
     Attributes:
         scenes: in the pool.
         teacher: steps of the network that gives the tower hints.
-        tower, reading, look, answers, together, polish: steps of the stages.
+        tower, shapes, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
         wider: times as many scenes and drill rows in every step as `stages` says.
     """
@@ -83,6 +83,7 @@ class Recipe:
     scenes: int
     teacher: int
     tower: int
+    shapes: int
     reading: int
     look: int
     answers: int
@@ -99,12 +100,19 @@ class Recipe:
         )
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in their order; the first two know nothing of each other."""
+        """In their order; those of the tower and `reading` know nothing of each other."""
         return (
             Stage(
                 *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
                 collages=0.75,
                 hints=True,
+                final=0.4,
+            ),
+            Stage(
+                *("shapes", self.shapes, 8, 1.2e-3, 1.0, 0.0, 0, {}, (1, 2, 4), LANGUAGE),
+                collages=0.7,
+                hints=True,
+                shapes=3.0,
                 final=0.02,
             ),
             Stage(
@@ -124,10 +132,12 @@ class Recipe:
                 final=0.4,
             ),
             Stage(
-                *("together", self.together, 8, 6e-4, 0.3, 1.0, 24, ASKING, (1, 2, 4)),
-                readings=0.15,
-                drills=144,
-                final=0.03,
+                *("together", self.together, 8, 8e-4, 0.5, 1.0, 24, ASKING, (1, 2, 4)),
+                readings=0.25,
+                drills=96,
+                hints=True,
+                shapes=3.0,
+                final=0.02,
             ),
             Stage(
                 *("polish", self.polish, 8, 8e-4, 0.0, 1.0, 24, WEAK, (1, 2, 4), NO_PICTURES),
@@ -141,7 +151,7 @@ class Recipe:
 # "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
 # shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(11000, 900, 2800, 1100, 40, 280, 320, 330),
-    "gpu": Recipe(14000, 900, 1200, 400, 30, 200, 400, 200, wider=4),
-    "tiny": Recipe(6, 1, 2, 1, 1, 2, 1, 1),
+    "cpu": Recipe(15000, 1500, 1500, 2600, 1500, 40, 400, 1100, 0),
+    "gpu": Recipe(14000, 900, 400, 800, 400, 30, 200, 400, 200, wider=4),
+    "tiny": Recipe(6, 1, 1, 1, 1, 1, 2, 1, 1),
 }

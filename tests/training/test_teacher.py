@@ -74,11 +74,11 @@ def test_hints_are_met_by_the_teachers_own_features(pool):
     torch.nn.init.eye_(heads.final.weight)
     torch.nn.init.zeros_(heads.final.bias)
     end = taught.final.float().flatten(0, 2)
-    early = torch.zeros(len(end), FINAL)
+    middle = torch.zeros(len(end), FINAL)
     targets = dense_targets(sample)
-    _, found = heads(early, end, taught, targets)
+    _, found = heads(middle, end, taught, targets)
     assert found["final"] == pytest.approx(0.0, abs=1e-6)
-    _, worse = heads(early, end + 1.0, taught, targets)
+    _, worse = heads(middle, end + 1.0, taught, targets)
     assert worse["final"] == pytest.approx(1.0, abs=1e-3)
 
 
