@@ -1,7 +1,8 @@
 """How fast a GPU trains the small checkpoint, and how long its recipe would take.
 
 python benchmarks/gpu_train.py                       # a GPU, under ten minutes
-python benchmarks/gpu_train.py --device cpu --workers 1 --scenes 6 --seconds 5 --wider 1  # dry run
+python benchmarks/gpu_train.py --device cpu --workers 1 --scenes 6 --seconds 1 --wider 1 \\
+    --teacher-steps 1                                                   # a dry run
 
 Renders some scenes, then runs every stage of the preset `gpu` for some seconds on random weights
 (they cost what learnt ones cost). Beside each rate stands that of the lessons alone: where both are
@@ -25,8 +26,9 @@ from oryx_scene.training.crew import Crew, choose_crew
 from oryx_scene.training.feed import feed
 from oryx_scene.training.loop import Trainer
 from oryx_scene.training.pool import fill_pool
-from oryx_scene.training.recipe import PRESETS
+from oryx_scene.training.recipe import PRESETS, Recipe
 from oryx_scene.training.run import Start, prepare
+from oryx_scene.training.teacher import Teacher, load_teacher, train_teacher
 
 # Not counted: kernels are loaded and the workers begin.
 FIRST_STEPS = 2
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--scenes", type=int, default=400, help="rendered and trained on")
     parser.add_argument("--seconds", type=float, default=20.0, help="per stage")
+    parser.add_argument("--teacher-steps", type=int, default=60)
     parser.add_argument("--wider", type=int, help="other than the preset's")
     parser.add_argument("--out", type=Path, default=Path("gpu_train.jsonl"))
     args = parser.parse_args()
@@ -56,9 +59,16 @@ def main() -> int:
         told.append({"part": "render", "scenes_per_s": round(rate, 1), "minutes": minutes})
         print(f"render    {rate:7.1f} scenes/s (start of workers included)  {minutes:5.1f} min")
         small = dataclasses.replace(recipe, scenes=args.scenes, wider=args.wider or recipe.wider)
+        began = time.perf_counter()
         start = prepare(small, out, print, crew=crew)
+        seconds = time.perf_counter() - began
+        minutes += seconds / 60
+        told.append({"part": "vocabulary and first weights", "seconds": round(seconds, 1)})
+        teacher, line = _teach(start, out / "teacher", recipe, args.teacher_steps, crew)
+        told.append(line)
+        minutes += line["minutes"]
         for stage in small.planned():
-            line = _measure(start, stage, out, crew, args.seconds)
+            line = _measure(start, stage, teacher, out, crew, args.seconds)
             minutes += line["minutes"]
             told.append(line)
     told.append({"part": "all", "minutes": round(minutes, 1)})
@@ -67,13 +77,29 @@ def main() -> int:
     return 0
 
 
-def _measure(start: Start, stage: Stage, out: Path, crew: Crew, seconds: float) -> dict[str, float]:
+def _teach(
+    start: Start, out: Path, recipe: Recipe, steps: int, crew: Crew
+) -> tuple[Teacher, dict[str, float]]:
+    began = time.perf_counter()
+    train_teacher(start.pool, out, steps, 1, print, device=crew.device, workers=crew.workers)
+    rate = steps / (time.perf_counter() - began)
+    minutes = recipe.teacher / rate / 60
+    print(f"teacher   {rate:7.1f} steps/s (start of workers included)  {minutes:5.1f} min")
+    line = {"part": "teacher", "steps_per_s": round(rate, 2), "minutes": minutes}
+    return load_teacher(out).to(crew.device), line
+
+
+def _measure(
+    start: Start, stage: Stage, teacher: Teacher, out: Path, crew: Crew, seconds: float
+) -> dict[str, float]:
     long = dataclasses.replace(stage, steps=1_000_000)
     trainer = Trainer(
         *(start.model, start.tokenizer, long, start.pool, out / stage.name, 1),
         device=crew.device,
         workers=crew.workers,
     )
+    if stage.hints:
+        trainer.computing.listen_to(teacher)
     # The last number of a step comes from the device, so that a step has ended when it returns.
     rate = stage.scenes * _per_second(lambda: iter(trainer.one_step, None), seconds)
     trainer._fed.close()
