@@ -34,9 +34,6 @@ KINDS = {
     "total": 1,
 }
 LEAST_RIGHT = 18
-# What the checkpoint in the package must not fall below; "Mark 1 is red." to everything gets fewer
-# than 5.
-FLOOR = 8
 # A mark's measured place is that of its object's visible side.
 NEAR_M = 0.25
 
@@ -107,17 +104,12 @@ def wrong_ones(asked, answers):
     ]
 
 
-# The checkpoint in the package is short of this goal, as its card says. Strict: a better one that
-# reaches it fails here until this mark is taken away.
-@pytest.mark.xfail(reason="the small checkpoint misses this goal", strict=True)
 def test_the_default_model_answers_twenty_questions(asked, answers):
     wrong = wrong_ones(asked, answers)
     assert len(wrong) <= 20 - LEAST_RIGHT, "\n".join(wrong)
 
 
 def test_the_default_model_answers_in_its_own_way(asked, answers):
-    wrong = wrong_ones(asked, answers)
-    assert 20 - len(wrong) >= FLOOR, "\n".join(wrong)
     assert all("<think>" not in answer["text"] and answer["text"] for answer in answers)
     assert sum(bool(answer["scratchpad"]) for answer in answers) >= 10
     assert all(answer["stop_reason"] == "eos" for answer in answers)
