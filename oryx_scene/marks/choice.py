@@ -167,10 +167,18 @@ def _place(
                 depth_m=_depth_at(part, spot.u, spot.v),
                 visible_fraction=part.visible_fraction,
                 area_px=part.seen.area_px,
-                bbox=part.seen.bbox,
+                bbox=_within(part.seen.bbox, size),
             )
         )
     return tuple(placed)
+
+
+def _within(
+    bbox: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """The box without what a last, incomplete cell adds beyond the picture of (height, width)."""
+    u0, v0, u1, v1 = bbox
+    return u0, v0, min(u1, size[1] - 1.0), min(v1, size[0] - 1.0)
 
 
 def _depth_at(part: SeenIn, u: float, v: float) -> float:

@@ -77,7 +77,8 @@ def _inside_box(mark: Mark, seen: MarkObservation, frame: Frame) -> tuple[FloatA
         return np.zeros((0, 3)), np.zeros((0, 3))
     assert frame.depth is not None and frame.intrinsics is not None
     assert frame.T_fixed_camera is not None
-    u0, v0, u1, v1 = (int(value) for value in seen.bbox)
+    u0, v0 = (max(0, int(value)) for value in seen.bbox[:2])
+    u1, v1 = min(int(seen.bbox[2]), frame.width - 1), min(int(seen.bbox[3]), frame.height - 1)
     step = max(1, int(np.sqrt((u1 - u0 + 1) * (v1 - v0 + 1) / MOST_POINTS)))
     v, u = (axis.ravel() for axis in np.mgrid[v0 : v1 + 1 : step, u0 : u1 + 1 : step])
     z = frame.depth[v, u].astype(np.float64)

@@ -84,3 +84,21 @@ def test_the_finder_marks_what_came_and_went_and_says_so(seed):
     assert changes is not None and changes.gone + changes.new
     assert {objects[number] for number in changes.gone} == world.gone
     assert {objects[number] for number in changes.new} == world.new
+
+
+def test_a_box_that_reaches_beyond_the_picture_is_cut():
+    seen = MarkObservation(0, 32.0, 24.0, 0.0, 2.0, 1.0, 289, (24.0, 16.0, 70.0, 60.0))
+    marks = MarkSet((Mark(1, (seen,), (0.0, 0.0, 2.05), (0.7, 0.7, 0.1), 0.02, frame_id="map"),))
+    assert changes_over_time(ViewSet((view(0, 2.0), view(1, 4.0))), marks) == Changes(gone=(1,))
+
+
+def test_boxes_of_marks_lie_in_their_pictures_whatever_the_size():
+    found = 0
+    for seed, (height, width) in enumerate([(384, 512), (193, 257), (241, 323)]):
+        _, frames = render_spec(SceneSpec(seed, "test", views=2, height=height, width=width))
+        for mark in find_marks(ViewSet(tuple(frames))).marks:
+            for seen in mark.observations:
+                u0, v0, u1, v1 = seen.bbox
+                assert 0 <= u0 <= u1 <= width - 1 and 0 <= v0 <= v1 <= height - 1
+                found += u1 == width - 1 or v1 == height - 1
+    assert found  # some were cut at the border
