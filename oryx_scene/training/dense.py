@@ -7,7 +7,8 @@ thing that it shows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,12 @@ def dense_targets(sample: Sample) -> DenseTargets:
             digit[at], colour[at], shape[at] = disc.number, colours[object_id], shapes[object_id]
     flat = digit.flatten()
     return DenseTargets(flat, colour.flatten(), shape.flatten(), flat > 0, _outline(sample))
+
+
+def joined_targets(parts: Sequence[DenseTargets]) -> DenseTargets:
+    """Those of several scenes, one after the other."""
+    names = [field.name for field in fields(DenseTargets)]
+    return DenseTargets(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def _outline(sample: Sample) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from oryx_scene.training.dense import DenseTargets
+from oryx_scene.training.dense import joined_targets
 from oryx_scene.training.outlines import Things
 from oryx_scene.training.ready import Ready, Sights
 
@@ -36,10 +36,10 @@ def _joined(lessons: list[Ready]) -> Ready:
         lessons[0],
         pictures=torch.cat([one.pictures for one in lessons]),
         sights=Sights(
-            _targets([one.patches for one in sights]),
+            joined_targets([one.patches for one in sights]),
             _things([one.things for one in sights], patches),
             torch.cat(index),
-            _targets(tokens) if tokens else None,
+            joined_targets(tokens) if tokens else None,
         ),
         lessons=sum(one.lessons for one in lessons),
     )
@@ -47,11 +47,6 @@ def _joined(lessons: list[Ready]) -> Ready:
 
 def _starts(counts: Sequence[int]) -> list[int]:
     return [sum(counts[:index]) for index in range(len(counts))]
-
-
-def _targets(parts: list[DenseTargets]) -> DenseTargets:
-    names = [field.name for field in dataclasses.fields(DenseTargets)]
-    return DenseTargets(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def _things(parts: list[Things], patches: Sequence[int]) -> Things:

@@ -25,6 +25,7 @@ from oryx_scene.training.dense import (
     SHAPE_INDEX,
     DenseTargets,
     dense_targets,
+    joined_targets,
 )
 from oryx_scene.training.lessons import Lesson, make_sight
 from oryx_scene.training.pool import pool_files
@@ -114,7 +115,7 @@ def train_teacher(
 
     Args:
         pool: folder of training scenes.
-        out: folder of the state.
+        out: folder of the state; a half-written one never has the final name.
         steps: of 24 pictures.
         seed: of weights and pictures.
         said: receives one line now and then.
@@ -154,7 +155,9 @@ def train_teacher(
                 "optimiser": optimiser.state_dict(),
                 "step": step + 1,
             }
-            torch.save(state, kept)
+            half = kept.with_suffix(".part")
+            torch.save(state, half)
+            half.rename(kept)
     teacher.eval().requires_grad_(False)
     return teacher
 
@@ -191,9 +194,5 @@ def _collages(files: list[Path], wanted: tuple[int, int]) -> tuple[Tensor, Dense
         samples = [load_sample(files[int(rng.integers(len(files)))]) for _ in range(2)]
         found += map(make_sight, make_collages(samples, rng, 2, layout))
     parts = [dense_targets(lesson.sample) for lesson in found[:PICTURES]]
-    joined = (
-        torch.cat([getattr(part, name) for part in parts])
-        for name in ("digit", "colour", "shape", "marked", "outline")
-    )
     pictures = np.stack([one for lesson in found[:PICTURES] for one in lesson.pictures])
-    return torch.from_numpy(pictures), DenseTargets(*joined)
+    return torch.from_numpy(pictures), joined_targets(parts)
