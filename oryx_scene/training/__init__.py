@@ -1,1 +1,1 @@
-"""The two-stage training recipe that makes the small default checkpoint."""
+"""The training recipe that makes the small default checkpoint."""

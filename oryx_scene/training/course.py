@@ -27,7 +27,7 @@ class Stage:
         name: of the stage.
         steps: optimiser steps.
         scenes: per step.
-        rate: highest learning rate; cosine down to a tenth of it, after a short warm-up.
+        rate: highest learning rate; cosine down to ``final`` of it, after a short warm-up.
         dense, answers: weights of the losses.
         questions: per scene.
         kinds: weight of each type of question.

@@ -12,7 +12,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +220,3 @@ class Trainer:
     def _log(self, line: dict[str, Any]) -> None:
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-    def describe(self) -> dict[str, Any]:
-        """The stage, for the model card."""
-        return asdict(self.stage)

@@ -150,6 +150,8 @@ def _one_of(
     if len(allowed) == size:
         os.sched_setaffinity(0, {allowed[rank]})
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
+    if not loopback:
+        raise ConfigError("several processes need a loopback interface, there is none.")
     os.environ["GLOO_SOCKET_IFNAME"] = loopback[0]
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=PATIENCE

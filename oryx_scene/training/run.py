@@ -194,12 +194,10 @@ def _take(learner: Learner, state: Path) -> None:
 
 def _same_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "recipe.json"
-    if path.exists():
-        plain = {"wider": 1}  # what older runs did not say
-        if {**plain, **json.loads(path.read_text(encoding="utf-8"))} != vars(recipe):
-            raise ConfigError(
-                f"{out} holds another recipe.", hint="give another folder, or the same settings"
-            )
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != vars(recipe):
+        raise ConfigError(
+            f"{out} holds another recipe.", hint="give another folder, or the same settings"
+        )
     path.write_text(json.dumps(vars(recipe), sort_keys=True), encoding="utf-8")
 
 
