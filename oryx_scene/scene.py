@@ -15,23 +15,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.answerer import ModelCard, Stride, VisualItem
-from oryx_scene.capture.choose import CoverageReport, choose_views_reported
+from oryx_scene.capture.choose import CoverageReport
 from oryx_scene.config import PipelineConfig
-from oryx_scene.errors import BudgetError, NoFramesError
 from oryx_scene.frames import Evidence, Frame, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.over_time import changes_over_time
 from oryx_scene.marks.spots import Lattice
-from oryx_scene.prompt.budget import BudgetPlan, plan_budget
-from oryx_scene.prompt.deadline import counts_to_try, predicted_s, with_deadline
+from oryx_scene.prompt.budget import BudgetPlan
 from oryx_scene.prompt.placement import Placement
 from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
 from oryx_scene.prompt.wording import marks_text, views_text
-
-# Room for system text, chat template, marks and facts, besides the answer itself.
-TEXT_TOKENS = 1024
+from oryx_scene.view_plan import lateness, plan_views
 
 # (views, marks configuration, question) -> marks. The node and tests hand in their own, e.g. one
 # that keeps numbers stable from scene to scene.
@@ -107,52 +103,6 @@ def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
     )
 
 
-def order_views(
-    frames: Sequence[Frame], count: int, earlier: Sequence[Frame] = ()
-) -> tuple[ViewSet, CoverageReport]:
-    """Choose at most ``count`` frames and order them by camera, then stamp.
-
-    The order does not depend on which camera was a millisecond earlier, so that the same views
-    give the same prompt. Frames among ``earlier`` stand first, in the order they had there.
-
-    Raises:
-        NoFramesError: no frame at all.
-    """
-    if not frames:
-        raise NoFramesError(
-            "there is no frame to look at.", hint="check the cameras with `oryx-scene check`"
-        )
-    indices, report = choose_views_reported(frames, count)
-    chosen = [frames[index] for index in indices]
-    places = {(frame.camera, frame.stamp_ns): place for place, frame in enumerate(earlier)}
-    chosen.sort(
-        key=lambda frame: (
-            places.get((frame.camera, frame.stamp_ns), len(places)),
-            frame.camera,
-            frame.stamp_ns,
-        )
-    )
-    newest = {frame.camera: frame.stamp_ns for frame in chosen}
-    skew_s = (max(newest.values()) - min(newest.values())) / 1e9
-    warnings = tuple(
-        f"view {frame.camera} at {frame.stamp_ns / 1e9:.3f} s: {text}"
-        for frame in chosen
-        for text in frame.warnings
-    )
-    return _with_own_frame(ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings)), report
-
-
-def _with_own_frame(views: ViewSet) -> ViewSet:
-    """One view with depth and no pose still has places: in its own optical frame."""
-    frame = views.frames[0]
-    posed = frame.T_fixed_camera is not None
-    if len(views.frames) > 1 or posed or frame.depth is None or frame.intrinsics is None:
-        return views
-    own = dataclasses.replace(frame, T_fixed_camera=np.eye(4), fixed_frame=frame.frame_id)
-    text = f"no pose: places are given in the camera's own frame '{frame.frame_id}'"
-    return dataclasses.replace(views, frames=(own,), warnings=(*views.warnings, text))
-
-
 def place_discs(marks: MarkSet, views: ViewSet, plan: BudgetPlan) -> tuple[tuple[Disc, ...], ...]:
     """Discs of every view in prepared pixels."""
     discs: list[tuple[Disc, ...]] = []
@@ -205,7 +155,7 @@ def freeze_scene(
     """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
     clock = _Laps()
     earlier = () if after is None else after.views.frames
-    views, report, plan = _choose(frames, config, card, earlier)
+    views, report, plan = plan_views(frames, config, card, earlier)
     clock.lap("views")
     marks = MarkSet()
     if config.marks.enabled:
@@ -230,77 +180,13 @@ def freeze_scene(
         prompt=prompt,
         timings_s=clock.laps,
         warnings=tuple(
-            dict.fromkeys((*warnings, *views.warnings, *marks.warnings, *_late(plan, config, card)))
+            dict.fromkeys(
+                (*warnings, *views.warnings, *marks.warnings, *lateness(plan, config, card))
+            )
         ),
         synthetic=synthetic,
         choice={**(choice or report).as_dict(), "skew_s": views.skew_s},
     )
-
-
-def _choose(
-    frames: Sequence[Frame],
-    config: PipelineConfig,
-    card: ModelCard,
-    earlier: Sequence[Frame],
-) -> tuple[ViewSet, CoverageReport, BudgetPlan]:
-    """Views and plan; with a deadline the most views, then the weakest compression, that keep it.
-
-    Where nothing keeps it, one view at the strongest allowed compression is shown.
-    """
-    deadline, rates, count = config.budget.deadline_s, card.rates, config.views.count
-    if deadline <= 0.0 or rates is None:
-        views, report = order_views(frames, count, earlier)
-        return views, report, _plan(views, config, card)
-    asked = min(count, max(len(frames), 1))
-
-    def seconds(plan: BudgetPlan) -> float:
-        return predicted_s(plan, rates, config.budget.answer_tokens)
-
-    for number in counts_to_try(asked):
-        views, report = order_views(frames, number, earlier)
-        try:
-            plan = _plan(views, config, card, lambda plan: seconds(plan) <= deadline)
-        except BudgetError:
-            continue
-        return views, report, with_deadline(plan, deadline, seconds(plan), asked)
-    views, report = order_views(frames, 1, earlier)
-    budget = config.budget
-    if budget.compression == "auto":
-        budget = dataclasses.replace(budget, compression="16")
-    least = dataclasses.replace(budget, image_max_side=64, video_max_side=64)
-    plan = _plan(views, dataclasses.replace(config, budget=least), card)
-    return views, report, with_deadline(plan, deadline, seconds(plan), asked)
-
-
-def _plan(
-    views: ViewSet,
-    config: PipelineConfig,
-    card: ModelCard,
-    accept: Callable[[BudgetPlan], bool] = lambda plan: True,
-) -> BudgetPlan:
-    return plan_budget(
-        [(frame.height, frame.width) for frame in views.frames],
-        config.budget,
-        context_length=card.context_length,
-        reserved_tokens=TEXT_TOKENS,
-        accept=accept,
-    )
-
-
-def _late(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> tuple[str, ...]:
-    """What must be said about a deadline that was asked for."""
-    deadline = config.budget.deadline_s
-    if deadline > 0.0 and card.rates is None:
-        return (
-            f"no rates of this model were measured: the deadline of {deadline:g} s was not "
-            "planned for",
-        )
-    if plan.predicted_s > plan.deadline_s:
-        return (
-            f"the deadline of {deadline:g} s cannot be kept: even one view at "
-            f"{plan.stride.compression}x is predicted to take {plan.predicted_s:.2f} s",
-        )
-    return ()
 
 
 class _Laps:

@@ -97,7 +97,7 @@ def _plan(count: int, size: tuple[int, int], context: int) -> BudgetPlan:
     from oryx_scene.config import BudgetConfig
     from oryx_scene.errors import BudgetError
     from oryx_scene.prompt.budget import plan_budget
-    from oryx_scene.scene import TEXT_TOKENS
+    from oryx_scene.view_plan import TEXT_TOKENS
 
     most = BudgetConfig(max_visual_tokens=MOST_TOKENS)
     try:
@@ -124,7 +124,7 @@ def _row(
     from oryx_scene.model.memory import predict
     from oryx_scene.model.static_rows import ROW_TOKENS
     from oryx_scene.prompt.deadline import patches_of
-    from oryx_scene.scene import TEXT_TOKENS
+    from oryx_scene.view_plan import TEXT_TOKENS
 
     dtype, kind = precision
     tokens = plan.visual_tokens + TEXT_TOKENS
