@@ -6,10 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oryx_scene.frames import Frame
+from oryx_scene.frames import FloatArray, Frame
 
 
 def z_is_up(frames: Sequence[Frame]) -> bool:
-    """Whether the cameras, on average, stand upright in the fixed frame (within 45 degrees)."""
-    ups = [-frame.T_fixed_camera[2, 1] for frame in frames if frame.T_fixed_camera is not None]
-    return bool(ups) and float(np.mean(ups)) > np.cos(np.pi / 4)
+    """Whether the cameras, on average, stand upright in the fixed frame or look down there.
+
+    Within 45 degrees: a camera that is level or tilted down by less has its picture's upper edge
+    up, one that looks down by more has its optical axis down.
+    """
+    downs = [
+        _most_down(frame.T_fixed_camera) for frame in frames if frame.T_fixed_camera is not None
+    ]
+    return bool(downs) and float(np.mean(downs)) > np.cos(np.pi / 4) - 1e-6
+
+
+def _most_down(T_fixed_camera: FloatArray) -> float:
+    """How far the picture's lower edge or the optical axis points against z, whichever more."""
+    return float(-min(T_fixed_camera[2, 1], T_fixed_camera[2, 2]))
