@@ -26,7 +26,7 @@ class Stage:
     Attributes:
         name: of the stage.
         steps: optimiser steps.
-        scenes: per step.
+        scenes: per step; 0 leaves drills only.
         rate: highest learning rate; cosine down to ``final`` of it, after a short warm-up.
         dense, answers: weights of the losses.
         questions: per scene.

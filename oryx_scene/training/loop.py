@@ -108,6 +108,8 @@ class Trainer:
         """Start from weights that other stages learnt."""
         _, strangers = self.learner.load_state_dict(weights, strict=False)
         assert not strangers, strangers
+        if self.stage.reserve:
+            reserve_head(self.learner)
         self.compute.follow(frozen=True)
 
     def save(self) -> None:

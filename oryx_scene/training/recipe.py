@@ -1,8 +1,8 @@
 """The recipe: which stages, how long each, on which questions.
 
-The tower is aligned with what pictures show while the language model, beside it, learns to read
-measured facts; the link starts its look at numbers; then answers are taught, first with the tower
-at rest, then all together.
+The tower is aligned with what pictures show while the language model, beside it, learns to look
+values up and to read measured facts; the link starts its look at numbers; then answers are taught,
+first with the tower at rest, then all together.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Recipe:
     Attributes:
         scenes: in the pool.
         teacher: steps of the network that gives the tower hints.
-        tower, shapes, reading, look, answers, together, polish: steps of the stages.
+        tower, shapes, drills, reading, look, answers, together, polish: steps of the stages.
         seed: of everything random.
         wider: times as many scenes and drill rows in every step as `stages` says.
     """
@@ -84,6 +84,7 @@ class Recipe:
     teacher: int
     tower: int
     shapes: int
+    drills: int
     reading: int
     look: int
     answers: int
@@ -100,7 +101,7 @@ class Recipe:
         )
 
     def stages(self) -> tuple[Stage, ...]:
-        """In their order; those of the tower and `reading` know nothing of each other."""
+        """In their order; those of the tower know nothing of `drills` and `reading`."""
         return (
             Stage(
                 *("tower", self.tower, 8, 1.5e-3, 1.0, 0.0, 0, {}, (2, 4), LANGUAGE),
@@ -116,9 +117,17 @@ class Recipe:
                 final=0.02,
             ),
             Stage(
-                *("reading", self.reading, 8, 1.5e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
-                *(NO_PICTURES, 1.0, 192, True),
-                final=0.5,
+                *("drills", self.drills, 0, 1.5e-3, 0.0, 1.0, 0, {}, (1, 2, 4), NO_PICTURES),
+                drills=192,
+                final=0.6,
+            ),
+            Stage(
+                *("reading", self.reading, 8, 1.2e-3, 0.0, 1.0, 24, ASKING, (1, 2, 4)),
+                frozen=NO_PICTURES,
+                readings=1.0,
+                drills=96,
+                reserve=True,
+                final=0.4,
             ),
             Stage(
                 *("look", self.look, 8, 1e-3, 0.0, 1.0, 12, LOOKING, (2, 4), TOWER),
@@ -153,7 +162,7 @@ class Recipe:
 # "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
 # shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(15000, 2400, 1500, 3000, 1500, 40, 400, 1000, 700),
-    "gpu": Recipe(14000, 900, 400, 800, 400, 30, 200, 400, 200, wider=4),
-    "tiny": Recipe(6, 1, 1, 1, 1, 1, 2, 1, 1),
+    "cpu": Recipe(15000, 2400, 1500, 3000, 1100, 600, 40, 400, 1000, 600),
+    "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
+    "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }

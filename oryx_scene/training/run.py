@@ -184,7 +184,8 @@ def _run_stage(
         lessons = _lessons(start.pool, start.tokenizer, 140)
         link_numbers(trainer.learner, lessons, start.tokenizer._tokenizer)
         trainer.compute.follow(frozen=True)
-    trainer.run(said, until=until, inspect=_probing(start.pool) if stage.answers else None)
+    asks = stage.answers and stage.scenes
+    trainer.run(said, until=until, inspect=_probing(start.pool) if asks else None)
 
 
 def _take(learner: Learner, state: Path) -> None:
