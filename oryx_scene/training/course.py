@@ -6,7 +6,7 @@ make any lesson of a step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,7 @@ class Stage:
 
     name: str
     steps: int
+    _: KW_ONLY
     scenes: int = 8
     rate: float = 1e-3
     dense: float = 1.0

@@ -18,7 +18,7 @@ from oryx_scene.training.ready import with_leaves  # noqa: E402
 from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E402
 from oryx_scene.training.workers import open_workers  # noqa: E402
 
-STAGE = Stage("both", 3, 2, kinds={"colour": 1.0, "distance": 1.0}, readings=0.3, drills=3)
+STAGE = Stage("both", 3, scenes=2, kinds={"colour": 1.0, "distance": 1.0}, readings=0.3, drills=3)
 
 
 @pytest.mark.slow

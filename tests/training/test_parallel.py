@@ -25,7 +25,9 @@ from oryx_scene.training.vocabulary import lexicon, write_tokenizer  # noqa: E40
 
 # Three lessons and five rows do not split evenly.
 STAGE = Stage(
-    *("both", 2, 3),
+    "both",
+    2,
+    scenes=3,
     kinds={"colour": 1.0, "left_right": 1.0},
     readings=0.3,
     drills=5,

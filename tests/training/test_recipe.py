@@ -9,8 +9,26 @@ pytest.importorskip("matplotlib", reason="the extra 'train' is not installed")
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ConfigError
 from oryx_scene.model.load import load_answerer
+from oryx_scene.model.tokenizer import HubTokenizer
+from oryx_scene.training.course import Course
+from oryx_scene.training.pool import pool_files
 from oryx_scene.training.recipe import PRESETS
 from oryx_scene.training.run import train
+
+
+def taught(stage, out):
+    """What two steps of a stage hold: questions, pictures."""
+    course = Course(
+        stage, tuple(pool_files(out / "pool")), HubTokenizer(out / "tokenizer", "qwen2", None), 1
+    )
+    lessons = [
+        lesson
+        for step in range(2)
+        for index in range(stage.scenes)
+        for lesson in course.lessons(step, index)
+    ]
+    questions = sum(len(lesson.turns) for lesson in lessons)
+    return questions, sum(len(lesson.pictures) for lesson in lessons)
 
 
 @pytest.mark.slow
@@ -26,6 +44,12 @@ def test_the_tiny_recipe_runs_to_a_checkpoint_that_loads_and_goes_on(tmp_path, c
     # Finished stages are not done again.
     assert main(["train", str(out), "--preset", "tiny"]) == 0
     assert (out / "checkpoint" / "model.safetensors").read_bytes() == before
+    # A field in the wrong place once made a stage of questions one of pictures only.
+    for stage in PRESETS["tiny"].stages():
+        questions, pictures = taught(stage, out)
+        assert bool(questions) == bool(stage.kinds), stage.name
+        assert bool(pictures) == (stage.scenes > 0 and stage.readings < 1.0), stage.name
+        assert stage.scenes or stage.drills
     other = dataclasses.replace(PRESETS["tiny"], seed=2)
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, out, print)

@@ -181,7 +181,7 @@ def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monke
 @pytest.mark.slow
 def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
     assert len(list(fill_pool(tmp_path / "pool", range(3)))) > 1
-    stage = Stage("both", 1, 2, kinds=KINDS, readings=0.3, drills=3, reserve=True)
+    stage = Stage("both", 1, scenes=2, kinds=KINDS, readings=0.3, drills=3, reserve=True)
     # In one precision: a wrapper cannot change its own.
     given = (tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, torch.float32)
     here = Trainer(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1), *given)
@@ -208,7 +208,7 @@ def test_two_fed_steps_in_bfloat16_are_nearly_those_in_float32_on_a_cpu(
     tokenizer, tmp_path, device
 ):
     assert len(list(fill_pool(tmp_path / "pool", range(4)))) > 1
-    stage = Stage("both", 2, 2, kinds=KINDS, readings=0.3, drills=6)
+    stage = Stage("both", 2, scenes=2, kinds=KINDS, readings=0.3, drills=6)
 
     def losses(place, dtype, workers):
         model = new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1)
