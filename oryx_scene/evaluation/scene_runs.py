@@ -21,6 +21,7 @@ from oryx_scene.evaluation.scene_settings import Condition
 from oryx_scene.evaluation.scenes import judge_scene
 from oryx_scene.model.engine import Engine, EngineConfig
 from oryx_scene.model.load import load_answerer
+from oryx_scene.orphans import end_with_parent
 from oryx_scene.synth.questions import KINDS
 from oryx_scene.synth.scenes import SceneSpec
 
@@ -157,7 +158,8 @@ def _beside(
     """Finished pieces as they come; few are begun ahead, so that the clock can stop them."""
     waiting = iter(pieces)
     running: dict[Future[Judged], Piece] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawning, end_with_parent) as pool:
         try:
             while True:
                 while len(running) < 2 * workers and time.perf_counter() < until:

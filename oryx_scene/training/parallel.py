@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from oryx_scene.errors import ConfigError, TrainingError
+from oryx_scene.orphans import end_with_parent
 from oryx_scene.training.drills import Drill
 
 # Longer than the others wait while the first process trains the teacher, inspects or saves. A
@@ -145,6 +146,7 @@ def together(processes: int, work: Callable[..., None], *args: Any) -> None:
 def _one_of(
     rank: int, size: int, meeting: str, work: Callable[..., None], args: tuple[Any, ...]
 ) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) == size:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from oryx_scene.errors import TrainingError
+from oryx_scene.orphans import end_with_parent
 from oryx_scene.training.ready import with_leaves
 
 # Things per worker that are made ahead at most.
@@ -91,6 +92,7 @@ _given: list[Any] = []
 def _begin(given: Any) -> None:
     import cv2
 
+    end_with_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _given[:] = [given]
