@@ -207,7 +207,7 @@ class Recipe:
 # "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
 # shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(15000, 2400, 1500, 3000, 1100, 600, 40, 400, 1000, 600),
+    "cpu": Recipe(15000, 2400, 1500, 2600, 1100, 600, 40, 300, 800, 500),
     "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }
