@@ -23,8 +23,9 @@ from oryx_scene.marks.changed import SceneChanges, what_changed
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.prompt.stream import VisibleText
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
+from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.feed import Feeds
-from oryx_scene_ros.live import Wanted, gather
+from oryx_scene_ros.live import gather
 from oryx_scene_ros.numbers import KeptNumbers, MapFeeder
 from oryx_scene_ros.requests import Request
 from oryx_scene_ros.scenes import KeptScene, SceneStore

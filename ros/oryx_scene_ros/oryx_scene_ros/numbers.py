@@ -22,9 +22,10 @@ from oryx_scene.marks.instance_map import InstanceMap, MapConfig
 from oryx_scene.marks.known_places import NumberMemory
 from oryx_scene.scene import MarkFinder, find_marks_fresh
 from oryx_scene_ros.detected import LiveDetections
+from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.feed import Feeds
-from oryx_scene_ros.live import Snapshot, Wanted
 from oryx_scene_ros.settings import NodeSettings
+from oryx_scene_ros.snapshot import Snapshot
 
 log = logging.getLogger("oryx_scene_ros")
 

@@ -11,7 +11,7 @@ from oryx_scene.answerer import Limits
 from oryx_scene.frames import Question
 from oryx_scene.prompt.wording import check_question
 from oryx_scene_ros.codes import Code, NodeError
-from oryx_scene_ros.live import Wanted
+from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.settings import NodeSettings
 
 FORMATS = ("text", "yes_no", "choice", "marks", "json")
