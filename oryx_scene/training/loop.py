@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,7 +172,7 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.compute.follow()
         self.step += 1
-        found = {n: float(np.nanmean(values)) for n, values in self.group.gather(logged).items()}
+        found = {n: _mean(values) for n, values in self.group.gather(logged).items()}
         return {**found, "gradient": float(norm)}
 
     def _learn(self, seen: Seen, weight: float, logged: dict[str, list[float]]) -> None:
@@ -203,7 +202,7 @@ class Trainer:
                 recent.clear()
                 continue
             if self.step % every == 0:
-                line = {name: round(float(np.nanmean(v)), 4) for name, v in recent.items()}
+                line = {name: round(_mean(v), 4) for name, v in recent.items()}
                 line["seconds"] = round(time.perf_counter() - started, 1)
                 self._log({"stage": self.stage.name, "step": self.step, **line})
                 said(f"{self.stage.name} {self.step}/{self.stage.steps} {line}")
@@ -222,3 +221,9 @@ class Trainer:
     def _log(self, line: dict[str, Any]) -> None:
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _mean(values: list[float]) -> float:
+    """Of what there was to judge; NaN where there was nothing."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
