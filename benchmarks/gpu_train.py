@@ -101,18 +101,18 @@ def _measure(
     if stage.hints:
         trainer.computing.listen_to(teacher)
     # The last number of a step comes from the device, so that a step has ended when it returns.
-    rate = stage.scenes * _per_second(lambda: iter(trainer.one_step, None), seconds)
+    rate = _per_second(lambda: iter(trainer.one_step, None), seconds)
     trainer._fed.close()
     lessons = feed(trainer.course, range(stage.scenes), 0, crew.workers)
-    alone = stage.scenes * _per_second(lambda: lessons, seconds / 4)
+    alone = _per_second(lambda: lessons, seconds / 4)
     lessons.close()
-    minutes = stage.steps * stage.scenes / rate / 60
+    minutes = stage.steps / rate / 60
     print(
-        f"{stage.name:9s} {rate:7.1f} scenes/s, lessons alone {alone:7.1f}/s, "
-        f"{stage.steps} steps of {stage.scenes} scenes  {minutes:5.1f} min",
+        f"{stage.name:9s} {rate:7.2f} steps/s of {stage.scenes} scenes, lessons alone "
+        f"{alone:7.2f}/s, {stage.steps} steps  {minutes:5.1f} min",
         flush=True,
     )
-    found = {"scenes_per_s": round(rate, 1), "lessons_per_s": round(alone, 1), "minutes": minutes}
+    found = {"steps_per_s": round(rate, 3), "lessons_per_s": round(alone, 3), "minutes": minutes}
     if crew.device.type == "cuda":
         found["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
     return {"part": stage.name, **found}
