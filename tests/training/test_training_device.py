@@ -186,6 +186,12 @@ def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
     given = (tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, torch.float32)
     here = Trainer(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1), *given)
     wanted = here.one_step()
+    # The head that is kept for the link stays silent, whatever other stages had taught it.
+    name = "model.language.model.layers.0.self_attn.o_proj.weight"
+    silent = here.learner.model.language.model.layers[0].self_attn.head_dim
+    here.take({name: torch.ones_like(here.learnt()[name])})
+    kept = here.learnt()[name]
+    assert not kept[:, :silent].any() and kept[:, silent:].all()
     with Pretended():
         model = send(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
         there = Trainer(model, *given, device=THERE)
