@@ -24,6 +24,7 @@ from oryx_scene.training.course import Course, Stage
 from oryx_scene.training.feed import Fed, feed
 from oryx_scene.training.learner import Learner, Seen, Weights
 from oryx_scene.training.lookup import keep_reserved, reserve_head
+from oryx_scene.training.optimisers import Optimisers
 from oryx_scene.training.parallel import ALONE, Group, share_of_drill
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.precision import ComputeCopy
@@ -71,19 +72,10 @@ class Trainer:
         for name, parameter in self.learner.named_parameters():
             if any(name.startswith(prefix) for prefix in stage.frozen):
                 parameter.requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self._groups(), lr=stage.rate, betas=(0.9, 0.98), foreach=True
-        )
+        self.optimisers = Optimisers(self.learner, stage.rate, stage.muon)
         if stage.reserve:
             reserve_head(self.learner)
         self.compute = ComputeCopy(self.learner, dtype)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        learnt = [p for p in self.learner.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in learnt if p.dim() >= 2], "weight_decay": 0.02},
-            {"params": [p for p in learnt if p.dim() < 2], "weight_decay": 0.0},
-        ]
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -116,7 +108,7 @@ class Trainer:
         half = self.state_file.with_suffix(".part")
         state = {
             "learner": self.learnt(),
-            "optimiser": self.optimiser.state_dict(),
+            **self.optimisers.state(),
             "step": self.step,
             "stage": self.stage.name,
         }
@@ -129,7 +121,7 @@ class Trainer:
             return False
         state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         self.take(state["learner"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimisers.take(state)
         self.step = int(state["step"])
         return True
 
@@ -165,11 +157,8 @@ class Trainer:
         self.group.add_up(list(self.learner.parameters()))
         if self.stage.reserve:
             keep_reserved(self.learner)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate_at(self.step)
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimisers.step(self.rate_at(self.step))
         self.compute.follow()
         self.step += 1
         found = {n: _mean(values) for n, values in self.group.gather(logged).items()}

@@ -2,7 +2,8 @@
 
 The tower is aligned with what pictures show while the language model, beside it, learns to look
 values up and to read measured facts; the link starts its look at numbers; then answers are taught,
-first with the tower at rest, then all together.
+first with the tower at rest, then all together. A longer recipe then looks at things alone once
+more and polishes again.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Recipe:
         scenes: in the pool.
         teacher: steps of the network that gives the tower hints.
         tower, shapes, drills, reading, look, answers, together, polish: steps of the stages.
+        sharpen, finish: the same of the longer recipe; 0 leaves them out.
         seed: of everything random.
         wider: times as many scenes and drill rows in every step as `stages` says.
     """
@@ -90,6 +92,8 @@ class Recipe:
     answers: int
     together: int
     polish: int
+    sharpen: int = 0
+    finish: int = 0
     seed: int = 1
     wider: int = 1
 
@@ -102,6 +106,9 @@ class Recipe:
 
     def stages(self) -> tuple[Stage, ...]:
         """In their order; those of the tower know nothing of `drills` and `reading`."""
+        return (*self._first(), *self._second(), *(s for s in self._longer() if s.steps))
+
+    def _first(self) -> tuple[Stage, ...]:
         return (
             Stage(
                 "tower",
@@ -175,6 +182,10 @@ class Recipe:
                 drills=192,
                 final=0.4,
             ),
+        )
+
+    def _second(self) -> tuple[Stage, ...]:
+        return (
             Stage(
                 "together",
                 self.together,
@@ -203,11 +214,44 @@ class Recipe:
             ),
         )
 
+    def _longer(self) -> tuple[Stage, ...]:
+        return (
+            Stage(
+                "sharpen",
+                self.sharpen,
+                rate=1.2e-3,
+                answers=0.0,
+                questions=0,
+                frozen=LANGUAGE,
+                collages=0.7,
+                hints=True,
+                shapes=3.0,
+                muon=True,
+                final=0.02,
+            ),
+            Stage(
+                "finish",
+                self.finish,
+                rate=6e-4,
+                dense=0.5,
+                questions=24,
+                kinds=LAST,
+                readings=0.04,
+                drills=32,
+                hints=True,
+                shapes=3.0,
+                muon=True,
+                final=0.02,
+            ),
+        )
 
-# "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
-# shows in minutes that every part runs.
+
+# "cpu" is meant for a few core-hours, and "long" goes on where it ends; "gpu" for twenty minutes of
+# a large GPU and 16 cores; "tiny" shows in minutes that every part runs.
+CPU = Recipe(15000, 2400, 1500, 2600, 1100, 600, 40, 300, 800, 500)
 PRESETS = {
-    "cpu": Recipe(15000, 2400, 1500, 2600, 1100, 600, 40, 300, 800, 500),
+    "cpu": CPU,
+    "long": dataclasses.replace(CPU, sharpen=5400, finish=1200),
     "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }

@@ -125,26 +125,45 @@ class Spinner:
 
 
 class Goal:
-    """One goal of the action on its way."""
+    """One goal of the action on its way.
 
-    def __init__(self, client: ActionClient, goal: AskScene.Goal) -> None:
+    Args:
+        client: to send it with.
+        goal: to send.
+        result_at_once: ask for the result now, not in :meth:`result`. rclpy throws away feedback
+            that it has not handed on when the result comes: who wants all of it asks late.
+    """
+
+    def __init__(
+        self, client: ActionClient, goal: AskScene.Goal, result_at_once: bool = True
+    ) -> None:
         self.feedback: list[AskScene.Feedback] = []
         self.handle = result_of(
             client.send_goal_async(goal, lambda m: self.feedback.append(m.feedback)), "acceptance"
         )
-        self._result = self.handle.get_result_async() if self.handle.accepted else None
+        self._result: Any = None
         self.got_at = 0.0
-        if self._result is not None:
-            self._result.add_done_callback(self._got)
+        if result_at_once and self.handle.accepted:
+            self._ask_for_result()
+
+    def _ask_for_result(self) -> None:
+        self._result = self.handle.get_result_async()
+        self._result.add_done_callback(self._got)
 
     def _got(self, _) -> None:
         self.got_at = time.monotonic()
+
+    def wait_for_text(self, text: str) -> None:
+        """Until the deltas make up ``text``."""
+        wait_until(lambda: "".join(item.delta for item in self.feedback) == text, f"all of {text}")
 
     def cancel(self) -> None:
         result_of(self.handle.cancel_goal_async(), "the cancel reply")
 
     def result(self, timeout_s: float = WAIT_S) -> tuple[int, Answer]:
         """Goal status and answer."""
+        if self._result is None:
+            self._ask_for_result()
         found = result_of(self._result, "the result", timeout_s)
         return found.status, found.result.answer
 
@@ -251,11 +270,11 @@ class Bench:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def goal(self, question="What is here?", **fields) -> Goal:
+    def goal(self, question="What is here?", *, result_at_once=True, **fields) -> Goal:
         fields.setdefault("feedback", True)
         if not self._action.server_is_ready():
             assert self._action.wait_for_server(WAIT_S)
-        return Goal(self._action, AskScene.Goal(question=question, **fields))
+        return Goal(self._action, AskScene.Goal(question=question, **fields), result_at_once)
 
     def ask(self, question="What is here?", **fields) -> Answer:
         """The answer of a goal."""

@@ -57,8 +57,9 @@ def take_one_step(group, start, out):
     )
     group.take_over([p.data for p in trainer.learner.parameters()])
     logged = trainer.one_step()
+    states = {p: state for one in trainer.optimisers for p, state in one.state.items()}
     first = {
-        name: trainer.optimiser.state[p]["exp_avg"] if p in trainer.optimiser.state else None
+        name: states[p]["exp_avg"] if p in states else None
         for name, p in trainer.learner.named_parameters()
     }
     kept = {"weights": trainer.learnt(), "gradients": first, "logged": logged}
