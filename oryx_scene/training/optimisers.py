@@ -69,7 +69,7 @@ class Optimisers:
 
 
 def _of_layer(name: str, parameter: Tensor) -> bool:
-    return parameter.dim() == 2 and any(part in name for part in LAYERS)
+    return parameter.dim() == 2 and any(part in f".{name}" for part in LAYERS)
 
 
 def _new_muon(matrices: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:

@@ -251,7 +251,7 @@ class Recipe:
 CPU = Recipe(15000, 2400, 1500, 2600, 1100, 600, 40, 300, 800, 500)
 PRESETS = {
     "cpu": CPU,
-    "long": dataclasses.replace(CPU, sharpen=5400, finish=1200),
+    "long": dataclasses.replace(CPU, sharpen=5400, finish=1500),
     "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }

@@ -44,13 +44,19 @@ def test_the_tiny_recipe_runs_to_a_checkpoint_that_loads_and_goes_on(tmp_path, c
     # Finished stages are not done again.
     assert main(["train", str(out), "--preset", "tiny"]) == 0
     assert (out / "checkpoint" / "model.safetensors").read_bytes() == before
+    # A longer recipe goes on where a shorter one ended, not the other way round.
+    longer = dataclasses.replace(PRESETS["tiny"], sharpen=1, finish=1)
+    train(longer, out, print)
+    assert (out / "checkpoint" / "model.safetensors").read_bytes() != before
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(PRESETS["tiny"], out, print)
     # A field in the wrong place once made a stage of questions one of pictures only.
-    for stage in PRESETS["tiny"].stages():
+    for stage in longer.stages():
         questions, pictures = taught(stage, out)
         assert bool(questions) == bool(stage.kinds), stage.name
         assert bool(pictures) == (stage.scenes > 0 and stage.readings < 1.0), stage.name
         assert stage.scenes or stage.drills
-    other = dataclasses.replace(PRESETS["tiny"], seed=2)
+    other = dataclasses.replace(longer, seed=2)
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, out, print)
     # Another run may begin with what this one made.
