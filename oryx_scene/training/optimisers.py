@@ -2,7 +2,7 @@
 
 Muon (K. Jordan et al., 2024; scaled to AdamW's steps as in arXiv 2502.16982) replaces the momentum
 of a matrix by the nearest orthogonal one, so that rare directions are learnt as fast as common
-ones. With the same lessons the tower's losses fall faster by it, and a step costs as much.
+ones. How the tower learnt with it: docs/measurements.md.
 """
 
 from __future__ import annotations
