@@ -215,34 +215,10 @@ class Recipe:
         )
 
     def _longer(self) -> tuple[Stage, ...]:
+        shapes, polish = self._first()[1], self._second()[1]
         return (
-            Stage(
-                "sharpen",
-                self.sharpen,
-                rate=1.2e-3,
-                answers=0.0,
-                questions=0,
-                frozen=LANGUAGE,
-                collages=0.7,
-                hints=True,
-                shapes=3.0,
-                muon=True,
-                final=0.02,
-            ),
-            Stage(
-                "finish",
-                self.finish,
-                rate=6e-4,
-                dense=0.5,
-                questions=24,
-                kinds=LAST,
-                readings=0.04,
-                drills=32,
-                hints=True,
-                shapes=3.0,
-                muon=True,
-                final=0.02,
-            ),
+            dataclasses.replace(shapes, name="sharpen", steps=self.sharpen, muon=True),
+            dataclasses.replace(polish, name="finish", steps=self.finish, muon=True),
         )
 
 
