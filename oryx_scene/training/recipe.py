@@ -68,6 +68,9 @@ LAST = {
     "total": 0.1,
 }
 
+# Stages that only a longer recipe has.
+LONGER = ("sharpen", "finish")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -96,6 +99,15 @@ class Recipe:
     finish: int = 0
     seed: int = 1
     wider: int = 1
+
+    def goes_on_from(self, kept: dict[str, int]) -> bool:
+        """Whether a folder of the recipe ``kept`` (its fields) can be gone on with.
+
+        It is the same one, or one that ends before stages of the longer recipe that this one has.
+        """
+        own = vars(self)
+        before = {**dict.fromkeys(LONGER, 0), **kept}
+        return own == {**before, **{n: own[n] for n in LONGER if not before[n]}}
 
     def planned(self) -> tuple[Stage, ...]:
         """The stages as they are run."""

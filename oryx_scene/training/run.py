@@ -195,9 +195,7 @@ def _take(learner: Learner, state: Path) -> None:
 
 def _same_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "recipe.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    # What is new to an older folder, or 0 in it, goes on where that one ends.
-    if any(kept.get(name, 0) not in (0, value) for name, value in vars(recipe).items()):
+    if path.exists() and not recipe.goes_on_from(json.loads(path.read_text(encoding="utf-8"))):
         raise ConfigError(
             f"{out} holds another recipe.", hint="give another folder, or the same settings"
         )
