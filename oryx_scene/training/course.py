@@ -61,7 +61,7 @@ class Stage:
     hints: bool = False
     shapes: float = 1.0
     reserve: bool = False
-    muon: bool = False
+    muon: bool = True
     warmup: int = 20
     final: float = 0.1
 

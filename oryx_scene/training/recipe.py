@@ -229,14 +229,14 @@ class Recipe:
     def _longer(self) -> tuple[Stage, ...]:
         shapes, polish = self._first()[1], self._second()[1]
         return (
-            dataclasses.replace(shapes, name="sharpen", steps=self.sharpen, muon=True),
-            dataclasses.replace(polish, name="finish", steps=self.finish, muon=True),
+            dataclasses.replace(shapes, name="sharpen", steps=self.sharpen),
+            dataclasses.replace(polish, name="finish", steps=self.finish),
         )
 
 
 # "cpu" is meant for a few core-hours, and "long" goes on where it ends; "gpu" for twenty minutes of
 # a large GPU and 16 cores; "tiny" shows in minutes that every part runs.
-CPU = Recipe(15000, 2400, 1500, 2600, 1100, 600, 40, 300, 800, 500)
+CPU = Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 900)
 PRESETS = {
     "cpu": CPU,
     "long": dataclasses.replace(CPU, sharpen=5400, finish=1500),
