@@ -214,7 +214,7 @@ class Recipe:
             Stage(
                 "polish",
                 self.polish,
-                rate=6e-4,
+                rate=8e-4,
                 dense=0.5,
                 questions=24,
                 kinds=LAST,
@@ -236,7 +236,7 @@ class Recipe:
 
 # "cpu" is meant for a few core-hours, and "long" goes on where it ends; "gpu" for twenty minutes of
 # a large GPU and 16 cores; "tiny" shows in minutes that every part runs.
-CPU = Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 900)
+CPU = Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 1200)
 PRESETS = {
     "cpu": CPU,
     "long": dataclasses.replace(CPU, sharpen=5400, finish=1500),
