@@ -17,9 +17,7 @@ HELP = "Train the small model on synthetic scenes (goes on where it was interrup
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("out", type=Path, help="folder for scenes, states, curve and checkpoint")
-    parser.add_argument(
-        "--preset", choices=("cpu", "long", "gpu", "tiny"), help="default: by --device"
-    )
+    parser.add_argument("--preset", choices=("cpu", "gpu", "tiny"), help="default: by --device")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="run one stage only (stages side by side)")
     parser.add_argument(

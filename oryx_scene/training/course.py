@@ -40,7 +40,6 @@ class Stage:
         shapes: weight of shapes against colours and digits; high from the start, it drowns what
             leads to shapes (`outlines.py`).
         reserve: keep the head silent that `link_numbers` will set.
-        muon: matrices of layers are moved in all their directions alike (`optimisers.py`).
         warmup, final: steps of rising rate, and the share of the rate that is left at the end.
     """
 
@@ -61,7 +60,6 @@ class Stage:
     hints: bool = False
     shapes: float = 1.0
     reserve: bool = False
-    muon: bool = True
     warmup: int = 20
     final: float = 0.1
 

@@ -72,7 +72,7 @@ class Trainer:
         for name, parameter in self.learner.named_parameters():
             if any(name.startswith(prefix) for prefix in stage.frozen):
                 parameter.requires_grad_(False)
-        self.optimisers = Optimisers(self.learner, stage.rate, stage.muon)
+        self.optimisers = Optimisers(self.learner, stage.rate)
         if stage.reserve:
             reserve_head(self.learner)
         self.compute = ComputeCopy(self.learner, dtype)

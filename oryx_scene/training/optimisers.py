@@ -25,15 +25,14 @@ class Optimisers:
     Args:
         learner: whose parameters that require gradients are learnt.
         rate: first learning rate.
-        muon: use Muon for the matrices of layers, AdamW for everything else.
 
     Raises:
         TrainingError: this torch has no Muon.
     """
 
-    def __init__(self, learner: nn.Module, rate: float, muon: bool) -> None:
+    def __init__(self, learner: nn.Module, rate: float) -> None:
         learnt = [(n, p) for n, p in learner.named_parameters() if p.requires_grad]
-        matrices = [p for n, p in learnt if muon and _of_layer(n, p)]
+        matrices = [p for n, p in learnt if _of_layer(n, p)]
         taken = set(map(id, matrices))
         rest = [p for _, p in learnt if id(p) not in taken]
         groups: list[dict[str, Any]] = [
@@ -75,8 +74,8 @@ def _of_layer(name: str, parameter: Tensor) -> bool:
 def _new_muon(matrices: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
     if not hasattr(torch.optim, "Muon"):
         raise TrainingError(
-            f"this stage learns by Muon, which torch {torch.__version__} does not have.",
-            hint="pip install 'torch>=2.9', or use a recipe without it (--preset cpu)",
+            f"training uses Muon, which torch {torch.__version__} does not have.",
+            hint="pip install 'torch>=2.9'",
         )
     made: torch.optim.Optimizer = torch.optim.Muon(
         matrices, lr=rate, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"

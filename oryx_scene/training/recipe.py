@@ -2,8 +2,7 @@
 
 The tower is aligned with what pictures show while the language model, beside it, learns to look
 values up and to read measured facts; the link starts its look at numbers; then answers are taught,
-first with the tower at rest, then all together. A longer recipe then looks at things alone once
-more and polishes again.
+first with the tower at rest, then all together.
 """
 
 from __future__ import annotations
@@ -68,9 +67,6 @@ LAST = {
     "total": 0.1,
 }
 
-# Stages that only a longer recipe has.
-LONGER = ("sharpen", "finish")
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -80,7 +76,6 @@ class Recipe:
         scenes: in the pool.
         teacher: steps of the network that gives the tower hints.
         tower, shapes, drills, reading, look, answers, together, polish: steps of the stages.
-        sharpen, finish: the same of the longer recipe; 0 leaves them out.
         seed: of everything random.
         wider: times as many scenes and drill rows in every step as `stages` says.
     """
@@ -95,19 +90,8 @@ class Recipe:
     answers: int
     together: int
     polish: int
-    sharpen: int = 0
-    finish: int = 0
     seed: int = 1
     wider: int = 1
-
-    def goes_on_from(self, kept: dict[str, int]) -> bool:
-        """Whether a folder of the recipe ``kept`` (its fields) can be gone on with.
-
-        It is the same one, or one that ends before stages of the longer recipe that this one has.
-        """
-        own = vars(self)
-        before = {**dict.fromkeys(LONGER, 0), **kept}
-        return own == {**before, **{n: own[n] for n in LONGER if not before[n]}}
 
     def planned(self) -> tuple[Stage, ...]:
         """The stages as they are run."""
@@ -118,7 +102,7 @@ class Recipe:
 
     def stages(self) -> tuple[Stage, ...]:
         """In their order; those of the tower know nothing of `drills` and `reading`."""
-        return (*self._first(), *self._second(), *(s for s in self._longer() if s.steps))
+        return (*self._first(), *self._second())
 
     def _first(self) -> tuple[Stage, ...]:
         return (
@@ -226,20 +210,11 @@ class Recipe:
             ),
         )
 
-    def _longer(self) -> tuple[Stage, ...]:
-        shapes, polish = self._first()[1], self._second()[1]
-        return (
-            dataclasses.replace(shapes, name="sharpen", steps=self.sharpen),
-            dataclasses.replace(polish, name="finish", steps=self.finish),
-        )
 
-
-# "cpu" is meant for a few core-hours, and "long" goes on where it ends; "gpu" for twenty minutes of
-# a large GPU and 16 cores; "tiny" shows in minutes that every part runs.
-CPU = Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 1200)
+# "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
+# shows in minutes that every part runs.
 PRESETS = {
-    "cpu": CPU,
-    "long": dataclasses.replace(CPU, sharpen=5400, finish=1500),
+    "cpu": Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 1200),
     "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }

@@ -195,7 +195,7 @@ def _take(learner: Learner, state: Path) -> None:
 
 def _same_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "recipe.json"
-    if path.exists() and not recipe.goes_on_from(json.loads(path.read_text(encoding="utf-8"))):
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != vars(recipe):
         raise ConfigError(
             f"{out} holds another recipe.", hint="give another folder, or the same settings"
         )
