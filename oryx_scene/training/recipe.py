@@ -214,7 +214,7 @@ class Recipe:
 # "cpu" is meant for a few core-hours, "gpu" for twenty minutes of a large GPU and 16 cores; "tiny"
 # shows in minutes that every part runs.
 PRESETS = {
-    "cpu": Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 600, 1200),
+    "cpu": Recipe(15000, 2400, 1200, 4400, 600, 350, 40, 200, 550, 1050),
     "gpu": Recipe(14000, 900, 400, 800, 300, 250, 30, 200, 400, 200, wider=4),
     "tiny": Recipe(6, 1, 1, 1, 1, 1, 1, 2, 1, 1),
 }
