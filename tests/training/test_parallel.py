@@ -47,6 +47,10 @@ def start(tmp_path_factory):
     return out
 
 
+def momentum(state):
+    return state and state.get("exp_avg", state.get("momentum_buffer"))
+
+
 def take_one_step(group, start, out):
     """Runs in new processes too: keeps the weights, their gradients and what was logged."""
     tokenizer = HubTokenizer(start / "words", "qwen2", None)
@@ -58,10 +62,8 @@ def take_one_step(group, start, out):
     group.take_over([p.data for p in trainer.learner.parameters()])
     logged = trainer.one_step()
     states = {p: state for one in trainer.optimisers for p, state in one.state.items()}
-    first = {
-        name: states[p]["exp_avg"] if p in states else None
-        for name, p in trainer.learner.named_parameters()
-    }
+    # After one step the momentum of AdamW and of Muon is the gradient, scaled.
+    first = {name: momentum(states.get(p)) for name, p in trainer.learner.named_parameters()}
     kept = {"weights": trainer.learnt(), "gradients": first, "logged": logged}
     torch.save(kept, out / f"{group.rank}.pt")
 
