@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
+if not hasattr(torch.optim, "Muon"):
+    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 from oryx_scene.cli.main import main  # noqa: E402
 from oryx_scene.errors import ConfigError, TrainingError  # noqa: E402

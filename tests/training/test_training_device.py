@@ -13,6 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
+if not hasattr(torch.optim, "Muon"):
+    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
