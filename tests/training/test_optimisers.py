@@ -10,8 +10,6 @@ from oryx_scene.errors import TrainingError  # noqa: E402
 from oryx_scene.training.optimisers import DECAY, Optimisers  # noqa: E402
 
 RATE = 1e-2
-if not hasattr(torch.optim, "Muon"):
-    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 
 class Small(nn.Module):
@@ -64,6 +62,7 @@ def one_step_of_adamw():
     return moved(module, before)
 
 
+@pytest.mark.usefixtures("muon")
 def test_rare_directions_of_a_layer_are_learnt_as_fast_as_steep_ones():
     ours, adamw = one_step(), one_step_of_adamw()
     spread = [torch.linalg.svdvals(found["layers.0.weight"]) for found in (ours, adamw)]
@@ -72,6 +71,7 @@ def test_rare_directions_of_a_layer_are_learnt_as_fast_as_steep_ones():
         torch.testing.assert_close(ours[name], adamw[name])
 
 
+@pytest.mark.usefixtures("muon")
 def test_steps_of_both_are_about_as_large():
     found = one_step()
     for name in ("layers.0.weight", "table.weight"):
@@ -79,6 +79,7 @@ def test_steps_of_both_are_about_as_large():
         assert 0.1 * RATE < size < 1.2 * RATE, name
 
 
+@pytest.mark.usefixtures("muon")
 def test_what_was_kept_goes_on_as_if_nothing_had_happened():
     straight, resumed = small(), small()
     first, second = Optimisers(straight, RATE), Optimisers(resumed, RATE)
@@ -108,7 +109,7 @@ def test_what_is_frozen_stays():
 
 
 def test_a_torch_without_muon_is_named(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
     with pytest.raises(TrainingError, match="Muon") as err:
         Optimisers(small(), RATE)
     assert "torch>=2.9" in err.value.hint

@@ -8,8 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
-if not hasattr(torch.optim, "Muon"):
-    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 from oryx_scene.cli.main import main  # noqa: E402
 from oryx_scene.errors import ConfigError, TrainingError  # noqa: E402
@@ -70,6 +68,7 @@ def take_one_step(group, start, out):
     torch.save(kept, out / f"{group.rank}.pt")
 
 
+@pytest.mark.usefixtures("muon")
 @pytest.mark.slow
 def test_a_step_of_two_processes_is_the_step_of_one(start, tmp_path):
     take_one_step(Group(), start, tmp_path / "alone")
@@ -130,6 +129,7 @@ def test_a_lost_process_ends_the_run_and_is_named():
         together(2, fail)
 
 
+@pytest.mark.usefixtures("muon")
 @pytest.mark.slow
 def test_two_processes_make_a_checkpoint_and_go_on(tmp_path, capfd):
     out = tmp_path / "run"

@@ -6,8 +6,6 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("matplotlib", reason="the extra 'train' is not installed")
 
-import torch
-
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ConfigError
 from oryx_scene.model.load import load_answerer
@@ -16,9 +14,6 @@ from oryx_scene.training.course import Course
 from oryx_scene.training.pool import pool_files
 from oryx_scene.training.recipe import PRESETS
 from oryx_scene.training.run import train
-
-if not hasattr(torch.optim, "Muon"):
-    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 
 def taught(stage, out):
@@ -36,6 +31,7 @@ def taught(stage, out):
     return questions, sum(len(lesson.pictures) for lesson in lessons)
 
 
+@pytest.mark.usefixtures("muon")
 @pytest.mark.slow
 def test_the_tiny_recipe_runs_to_a_checkpoint_that_loads_and_goes_on(tmp_path, capsys):
     out = tmp_path / "run"

@@ -13,8 +13,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
-if not hasattr(torch.optim, "Muon"):
-    pytest.skip("training needs Muon: torch >= 2.9", allow_module_level=True)
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
@@ -180,6 +178,7 @@ def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monke
     assert told == answers
 
 
+@pytest.mark.usefixtures("muon")
 @pytest.mark.slow
 def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
     assert len(list(fill_pool(tmp_path / "pool", range(3)))) > 1
@@ -210,6 +209,7 @@ CUDA = [
 ]
 
 
+@pytest.mark.usefixtures("muon")
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 def test_two_fed_steps_in_bfloat16_are_nearly_those_in_float32_on_a_cpu(
