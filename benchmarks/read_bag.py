@@ -22,9 +22,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import BagWriter
 from oryx_scene.frames import Intrinsics
+from oryx_scene.sources.registry import open_source
 
 TOPIC = "/front/image_raw"
 FRAME_ID = "front_optical"

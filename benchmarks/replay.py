@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.source import FrameSource, FrameStub, open_source
 from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main as oryx_scene
 from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.sources.base import FrameSource, FrameStub
+from oryx_scene.sources.registry import open_source
 
 OFFICE = Path(__file__).parent.parent / "tests" / "data" / "office_rgbd"
 PERIOD_NS = 500_000_000

@@ -20,10 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import EngineError
 from oryx_scene.frames import Frame
+from oryx_scene.sources.registry import open_source
 from oryx_scene.view.cloud import fuse_cloud
 from oryx_scene.view.open3d_process import render_in_child
 from oryx_scene.view.overlay import draw_labels

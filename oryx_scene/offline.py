@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oryx_scene.bags.source import FrameSource, FrameStub
 from oryx_scene.capture.choose import CoverageReport, choose_views_reported
 from oryx_scene.capture.synchronize import Moment, newest_moment
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.camera import scaled_to
+from oryx_scene.sources.base import FrameSource, FrameStub
 
 # Enough viewpoints for any choice of 8; more only cost decoding time.
 MAX_CANDIDATES = 64

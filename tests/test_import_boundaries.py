@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ ALLOWED = {
     "errors": set(),
     "frames": set(),
     "answerer": {"frames"},
+    "bags": {"errors", "frames", "geometry", "marks", "sources", "warning"},
     "caution": {"answerer"},
     "config": {"errors"},
     "geometry": {"errors", "frames"},
@@ -23,6 +25,8 @@ ALLOWED = {
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
     "model": {"errors", "frames", "answerer", "prompt"},
     "view_plan": {"errors", "frames", "answerer", "config", "capture", "prompt"},
+    "sources": {"errors", "frames", "geometry", "bags", "dump", "warning"},
+    "warning": set(),
     "scene": {"frames", "answerer", "config", "capture", "marks", "prompt", "view_plan"},
     "asking": {"answerer", "prompt"},
     "asked": {"frames", "answerer", "asking", "config", "prompt"},
@@ -35,19 +39,19 @@ ALLOWED = {
 }
 
 
-def imported_parts(path: Path) -> set[str]:
+def imported_names(path: Path) -> set[str]:
+    """All that a file imports, `from a import b` as a.b, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "oryx_scene" and len(parts) > 1:
-                found.add(parts[1])
-    return found
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("oryx_scene.")}
+
+
+def imported_parts(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported_names(path)} - {"__version__"}
 
 
 @pytest.mark.parametrize("part", sorted(ALLOWED))
@@ -69,6 +73,25 @@ def modules_of(part: str) -> list[str]:
     return [name.removesuffix(".__init__") for name in names]
 
 
+def test_sources_form_no_import_circle():
+    """Kinds of sources know sources.base only; the registry alone knows the kinds."""
+    names = {*modules_of("sources"), *modules_of("bags"), *modules_of("dump")}
+    graph = {}
+    for name in names:
+        file = PACKAGE.parent / (name.replace(".", "/") + ".py")
+        text = file if file.exists() else file.with_suffix("") / "__init__.py"
+        found = imported_names(text)
+        graph[name] = (found | {item.rpartition(".")[0] for item in found}) & names - {name}
+    TopologicalSorter(graph).prepare()  # its CycleError names the circle
+    registry = "oryx_scene.sources.registry"
+    assert not [name for name, found in graph.items() if registry in found]
+    for name in modules_of("bags"):
+        assert graph[name] & set(modules_of("sources")) <= {
+            "oryx_scene.sources",
+            "oryx_scene.sources.base",
+        }, name
+
+
 def loaded_after(modules: list[str]) -> set[str]:
     code = "import sys\n" + "".join(f"import {name}\n" for name in modules)
     code += f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
@@ -80,7 +103,7 @@ def loaded_after(modules: list[str]) -> set[str]:
 
 def test_light_parts_load_nothing_heavy():
     modules = ["oryx_scene", "oryx_scene.pipeline", "oryx_scene.cli.main"]
-    for part in ("geometry", "capture", "marks", "prompt", "bags"):
+    for part in ("geometry", "capture", "marks", "prompt", "bags", "sources"):
         modules += modules_of(part)
     assert loaded_after(modules) == set()
 

@@ -14,11 +14,11 @@ from oryx_scene.bags.bag_depth import BagDepth, Lookups
 from oryx_scene.bags.bag_index import BagIndex
 from oryx_scene.bags.messages import decode_image_message, info_to_intrinsics, payload_sha256
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
-from oryx_scene.bags.source import FrameStub
 from oryx_scene.errors import CalibrationError, TransformError
 from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene.sources.base import FrameStub
 
 # Where the asked fixed frame does not exist these are taken, said in a warning.
 OTHER_FIXED_FRAMES = ("map", "odom", "world")

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from oryx_scene.bags.bag_index import BagIndex
 from oryx_scene.bags.messages import decode_depth_message, payload_sha256
 from oryx_scene.bags.pairing import CameraTopics
-from oryx_scene.bags.source import FrameStub
 from oryx_scene.bags.topics import base_topic, says_registered
 from oryx_scene.errors import OryxSceneError, TransformError
 from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
 from oryx_scene.geometry.camera import register_depth
 from oryx_scene.geometry.transforms import invert
+from oryx_scene.sources.base import FrameStub
 
 # Depth and colour of one moment; at 30 Hz neighbours are 33 ms apart.
 DEPTH_SLOP_S = 0.02

@@ -7,7 +7,7 @@ what becomes of messages that belong together is in ``assemble``.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import BagIndex, index_bag, open_bag, raw_messages
 from oryx_scene.bags.pairing import pair_topics
 from oryx_scene.bags.read_ahead import ReadAhead
-from oryx_scene.bags.source import FrameStub
-from oryx_scene.errors import ImageDecodeError, OryxSceneError
+from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
+
+BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 
 
-class BagSource:
+class BagSource(BaseSource):
     """Frames of a rosbag2 or ROS 1 bag.
 
     Args:
@@ -42,24 +44,13 @@ class BagSource:
         self._connections: dict[str, list[Any]] = {}
         for connection in self._reader.connections:
             self._connections.setdefault(connection.topic, []).append(connection)
-        self._warnings = list(self.index.warnings)
         self._ahead: ReadAhead | None = None
         self.topics = pair_topics(self.index, rig, path)
-        self.cameras = tuple(sorted(self.topics))
-        self._stubs = self._list_stubs()
+        super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
+        self._warnings += [*self.index.warnings, *self._unstamped()]
         self._assembler = FrameAssembler(self.index, self.topics, rig, self._message)
         add_rig_transforms(rig, self._frame_ids(), self.index.transforms)
         self._assembler.fixed_frame = self._choose_fixed_frame(fixed_frame)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is missing or doubtful, one sentence each."""
-        return tuple(dict.fromkeys(self._warnings))
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether a synthetic world wrote this bag."""
-        return self.index.synthetic
 
     @property
     def fixed_frame(self) -> str:
@@ -72,20 +63,23 @@ class BagSource:
 
     # -- what belongs together -----------------------------------------------------------------
 
-    def _list_stubs(self) -> tuple[FrameStub, ...]:
-        stubs = []
-        for name, topics in self.topics.items():
-            found = self.index.images[topics.image]
-            if found.zero_stamps:
-                self._warnings.append(
-                    f"{topics.image}: {found.zero_stamps} pictures carry no stamp; the time of "
-                    "recording was taken"
-                )
-            stubs += [
-                FrameStub(name, stamp_ns, log_ns, topics.image, serial)
-                for serial, (stamp_ns, log_ns) in enumerate(found.entries)
-            ]
-        return tuple(sorted(stubs, key=lambda stub: (stub.stamp_ns, stub.camera, stub.serial)))
+    def _list_stubs(self) -> list[FrameStub]:
+        return [
+            FrameStub(name, stamp_ns, log_ns, topics.image, serial)
+            for name, topics in self.topics.items()
+            for serial, (stamp_ns, log_ns) in enumerate(self.index.images[topics.image].entries)
+        ]
+
+    def _unstamped(self) -> list[str]:
+        counts = {
+            topics.image: self.index.images[topics.image].zero_stamps
+            for topics in self.topics.values()
+        }
+        return [
+            f"{topic}: {count} pictures carry no stamp; the time of recording was taken"
+            for topic, count in counts.items()
+            if count
+        ]
 
     def _frame_ids(self) -> dict[str, str]:
         return {name: self._assembler.frame_id_of(name) for name in self.topics}
@@ -99,10 +93,6 @@ class BagSource:
         return chosen
 
     # -- loading -------------------------------------------------------------------------------
-
-    def stubs(self) -> Sequence[FrameStub]:
-        """All frames in the order of their stamps."""
-        return self._stubs
 
     def load(self, stub: FrameStub) -> Frame:
         """Decode one frame with its depth, calibration and pose.
@@ -154,22 +144,7 @@ class BagSource:
             camera, f"message {serial} of {topic} cannot be read again", hint="the bag is damaged"
         )
 
-    def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
-        """Decode frames one after the other; broken ones are left out and counted."""
-        wanted = [
-            stub
-            for stub in self._stubs
-            if (start_ns is None or stub.stamp_ns >= start_ns)
-            and (end_ns is None or stub.stamp_ns <= end_ns)
-        ]
-        self._start_reading_ahead(wanted)
-        for stub in wanted:
-            try:
-                yield self.load(stub)
-            except OryxSceneError as err:
-                self._warnings.append(f"left out a frame of '{stub.camera}': {err.message}")
-
-    def _start_reading_ahead(self, wanted: Sequence[FrameStub]) -> None:
+    def begin_pass(self, wanted: Sequence[FrameStub]) -> None:
         """Begin one pass from the first wanted frame on; a moment earlier for its depth."""
         if not wanted:
             return
@@ -188,3 +163,18 @@ class BagSource:
             self._reader, self._path, self._warnings, connections=connections, start=start_ns
         )
         self._ahead = ReadAhead(messages, first)
+
+
+def _recognises(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() in BAG_SUFFIXES
+    inside = any(item.suffix.lower() in BAG_SUFFIXES for item in path.iterdir())
+    return inside or (path / "metadata.yaml").exists()
+
+
+KIND = SourceKind(
+    "bag",
+    "rosbag2 folder, `.mcap`, `.db3`, ROS 1 `.bag`",
+    _recognises,
+    lambda path, options: BagSource(path, options.rig, options.fixed_frame),
+)

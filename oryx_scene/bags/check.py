@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from oryx_scene.bags.source import FrameSource, FrameStub
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.frames import Frame
 from oryx_scene.geometry.camera import doubts
+from oryx_scene.sources.base import FrameSource, FrameStub
 
 SCHEMA = "oryx_scene/check/1"
 # Header stamps and recording times of one camera may differ by this much before it is said.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
-    from oryx_scene.bags.source import FrameSource
     from oryx_scene.config import PipelineConfig
     from oryx_scene.frames import Mark
     from oryx_scene.marks.changed import SceneChanges
     from oryx_scene.scene import Scene
+    from oryx_scene.sources.base import FrameSource
 
 HELP = "Say what appeared, disappeared or moved between two moments; no model is loaded."
 SCHEMA = "oryx_scene/changed/1"

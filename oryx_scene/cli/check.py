@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if all is there, 1 if something prevents answers with 3D places."""
     from oryx_scene.bags.check import check_source
-    from oryx_scene.bags.source import open_source
+    from oryx_scene.sources.registry import open_source
 
     source = open_source(args.source, rig=args.rig, fixed_frame=args.fixed_frame)
     report = check_source(source, args.source)

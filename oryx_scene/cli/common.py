@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
-    from oryx_scene.bags.source import FrameSource, FrameStub
     from oryx_scene.capture.choose import CoverageReport
     from oryx_scene.config import PipelineConfig
     from oryx_scene.frames import Frame
     from oryx_scene.scene import MarkFinder
+    from oryx_scene.sources.base import FrameSource, FrameStub
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +121,7 @@ def rates_file() -> Path:
 
 def open_from_args(args: argparse.Namespace, config: PipelineConfig) -> FrameSource:
     """Open the source that the arguments name."""
-    from oryx_scene.bags.source import open_source
+    from oryx_scene.sources.registry import open_source
 
     return open_source(
         args.source,

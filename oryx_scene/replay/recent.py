@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from oryx_scene.bags.source import FrameSource, FrameStub
 from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.sources.base import FrameSource, FrameStub
 
 _Key = tuple[str, str, int]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oryx_scene.bags.source import FrameSource
 from oryx_scene.config import PipelineConfig
 from oryx_scene.offline import CameraPath, Progress, frames_at
 from oryx_scene.scene import NO_MODEL, Scene, freeze_scene
+from oryx_scene.sources.base import FrameSource
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.step import Step
 from oryx_scene.view.words import Caption

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from oryx_scene.bags.read_ahead import ReadAhead
-from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
+from oryx_scene.sources.registry import open_source
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

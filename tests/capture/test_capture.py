@@ -132,7 +132,7 @@ class Recorded:
     synthetic = False
 
     def __init__(self, frames):
-        from oryx_scene.bags.source import FrameStub
+        from oryx_scene.sources.base import FrameStub
 
         self._frames = sorted(frames, key=lambda f: f.stamp_ns)
         self.cameras = tuple(sorted({f.camera for f in frames}))

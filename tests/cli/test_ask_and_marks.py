@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import BagWriter, write_source
 from oryx_scene.cli.main import main
+from oryx_scene.sources.registry import open_source
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.frames import ViewSet
 from oryx_scene.model.load import DEFAULT_FOLDER, WEIGHTS
+from oryx_scene.sources.registry import open_source
 from oryx_scene.synth.judge import right
 from oryx_scene.synth.questions import ask
 from oryx_scene.synth.recording import record_room

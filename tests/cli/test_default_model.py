@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main
 from oryx_scene.model import load
 from oryx_scene.model.random_model import write_random_checkpoint
+from oryx_scene.sources.registry import open_source
 
 OFFICE = str(Path(__file__).parent.parent / "data" / "office_rgbd")
 TOLD = {"trained": True, "name": "small", "synthetic_only": True, "scratchpad": True}

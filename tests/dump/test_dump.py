@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from oryx_scene.answer_json import to_plain
 from oryx_scene.answerer import Generation, Limits, ModelCard
-from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig, ViewsConfig
 from oryx_scene.dump.folder import is_dump, read_dump, write_dump
@@ -24,6 +23,7 @@ from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.frames import Mark, MarkObservation, MarkSet, Predicate, Question, Relation
 from oryx_scene.offline import frames_at
 from oryx_scene.pipeline import ScenePipeline, prompt_hash
+from oryx_scene.sources.registry import open_source
 
 DATA = Path(__file__).parent.parent / "data"
 

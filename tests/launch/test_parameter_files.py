@@ -11,8 +11,8 @@ pytest.importorskip("oryx_scene_ros.schema")
 from oryx_scene_ros.parameter_file import render
 from oryx_scene_ros.schema import SPECS, all_specs, problem_with
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import write_source
+from oryx_scene.sources.registry import open_source
 
 ROOT = Path(__file__).parent.parent.parent
 LAUNCH = ROOT / "launch"

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
 from oryx_scene.evaluation.mark_counts import MarkCounts
@@ -19,6 +18,7 @@ from oryx_scene.marks.detection_pieces import NO_FRAME, TWICE, UNSURE
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Detection, load_detections, parse_detections
 from oryx_scene.marks.run_length import RunLengths
+from oryx_scene.sources.registry import open_source
 
 SIZE = (180, 240)
 OFFICE = "tests/data/office_rgbd"

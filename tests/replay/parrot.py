@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from oryx_scene.answerer import Generation, ModelCard
-from oryx_scene.bags.source import open_source
 from oryx_scene.errors import EngineError
 from oryx_scene.frames import Question
 from oryx_scene.pipeline import ScenePipeline
@@ -18,6 +17,7 @@ from oryx_scene.replay.journal import Journal
 from oryx_scene.replay.questions import AskedQuestion, make_schedule
 from oryx_scene.replay.recent import RecentFrames
 from oryx_scene.replay.run import Replay
+from oryx_scene.sources.registry import open_source
 
 QUESTIONS = tuple(
     AskedQuestion(name, Question(text))

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from parrot import Parrot, replay_wall
 from rosbags.highlevel import AnyReader
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.errors import OutputError
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import from_translation_quaternion
 from oryx_scene.replay.journal import read_answers
 from oryx_scene.replay.record import write_layout, write_replay_bag
+from oryx_scene.sources.registry import open_source
 
 TOPICS = {
     "/oryx_scene/question": "std_msgs/msg/String",

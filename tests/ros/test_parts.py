@@ -19,8 +19,8 @@ from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
 
-from oryx_scene.bags.source import FrameStub
 from oryx_scene.offline import _thin
+from oryx_scene.sources.base import FrameStub
 
 PAGE = Path(__file__).parents[2] / "docs" / "ros_parameters.md"
 

@@ -11,7 +11,6 @@ from oryx_scene_msgs.srv import DumpQuery
 from oryx_scene_ros.playback import Player, Recording
 
 from oryx_scene.answerer import Limits
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig, ViewsConfig
@@ -21,6 +20,7 @@ from oryx_scene.errors import SourceError
 from oryx_scene.frames import Question
 from oryx_scene.offline import frames_at, newest_stamp
 from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.sources.registry import open_source
 
 OFFICE = Path(__file__).parent.parent / "data" / "office_rgbd"
 QUESTION = "How far is mark 1 from mark 2?"

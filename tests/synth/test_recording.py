@@ -1,7 +1,7 @@
 import numpy as np
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.cli.main import main
+from oryx_scene.sources.registry import open_source
 from oryx_scene.synth.recording import record_room
 from oryx_scene.synth.scenes import SceneSpec, render_spec
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import BagWriter
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig
+from oryx_scene.sources.registry import open_source
 from oryx_scene.view.dumped import DumpStory, dump_folders
 from oryx_scene.view.kept import KeptStory
 from oryx_scene.view.overlay import project

@@ -22,9 +22,9 @@ from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 
 from oryx_scene.bags.bag_index import open_bag
-from oryx_scene.bags.source import open_source
 from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import SourceError
+from oryx_scene.sources.registry import open_source
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 PLAYED_TYPES = (*IMAGE_TYPES, "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage")

@@ -11,16 +11,16 @@ from dataclasses import replace
 from oryx_scene.bags.assemble import FrameAssembler, choose_fixed_frame
 from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import BagIndex, ImageTopic
-from oryx_scene.bags.source import FrameStub
 from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.sources.base import FrameStub
 from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.feed import CameraFeed, Feeds, Kept
 
 
 class Snapshot:
-    """The messages of one moment as a source of frames (``bags.source.FrameSource``)."""
+    """The messages of one moment as a source of frames (``sources.base.FrameSource``)."""
 
     def __init__(
         self, feeds: Feeds, wanted: Wanted, fixed_frame: str, rig: Rig | None, until_ns: int

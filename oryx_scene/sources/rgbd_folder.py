@@ -8,23 +8,22 @@ the frame number counts at 30 Hz, which is said in a warning.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from oryx_scene.bags.compressed import decode_compressed_depth, decode_compressed_image
-from oryx_scene.bags.source import FrameStub
-from oryx_scene.errors import CalibrationError, ImageDecodeError, OryxSceneError, SourceError
+from oryx_scene.errors import CalibrationError, ImageDecodeError, SourceError
 from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.transforms import check_transform
+from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
 
 FRAME_RATE_HZ = 30
 OPTICAL_FRAME = "camera_optical_frame"
 
 
-class RgbdFolder:
+class RgbdFolder(BaseSource):
     """One moving RGB-D camera per sequence folder.
 
     Args:
@@ -35,8 +34,6 @@ class RgbdFolder:
         SourceError: no frames, or no usable intrinsics file.
     """
 
-    synthetic = False
-
     def __init__(self, path: Path, fixed_frame: str) -> None:
         self._path = path
         self._fixed_frame = fixed_frame
@@ -46,17 +43,16 @@ class RgbdFolder:
             "camera" if len(sequences) == 1 else item.name.replace("-", "_"): item
             for item in sequences
         }
-        self.cameras = tuple(sorted(self._folders))
-        stubs = [stub for camera in self.cameras for stub in self._list(camera)]
+        stubs = [stub for camera in sorted(self._folders) for stub in self._list(camera)]
         if not stubs:
             raise SourceError(
                 path,
                 "there is no seq-*/frame-*.color.png.",
                 hint="the layout is described in docs/sources.md",
             )
-        self._stubs = tuple(sorted(stubs, key=lambda stub: (stub.stamp_ns, stub.camera)))
-        self.warnings: tuple[str, ...] = (
-            f"this layout has no stamps: frame numbers are counted at {FRAME_RATE_HZ} Hz",
+        super().__init__(stubs)
+        self._warnings.append(
+            f"this layout has no stamps: frame numbers are counted at {FRAME_RATE_HZ} Hz"
         )
 
     def _read_K(self) -> FloatArray:
@@ -78,10 +74,6 @@ class RgbdFolder:
                 stamp_ns = 1_000_000_000 + int(digits) * 1_000_000_000 // FRAME_RATE_HZ
                 stubs.append(FrameStub(camera, stamp_ns, stamp_ns, str(file.name), len(stubs)))
         return stubs
-
-    def stubs(self) -> Sequence[FrameStub]:
-        """All frames."""
-        return self._stubs
 
     def load(self, stub: FrameStub) -> Frame:
         """Decode one frame with its depth and pose."""
@@ -141,14 +133,14 @@ class RgbdFolder:
             warnings.append(f"{err.message} The pose was left out: no 3D places")
         return None
 
-    def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
-        """Decode the frames one after the other."""
-        for stub in self._stubs:
-            early = start_ns is not None and stub.stamp_ns < start_ns
-            late = end_ns is not None and stub.stamp_ns > end_ns
-            if early or late:
-                continue
-            try:
-                yield self.load(stub)
-            except OryxSceneError as err:
-                self.warnings += (f"left out {stub.topic}: {err.message}",)
+
+def _recognises(path: Path) -> bool:
+    return (path / "camera-intrinsics.txt").exists() or any(path.glob("seq-*"))
+
+
+KIND = SourceKind(
+    "posed RGB-D folder (3DMatch, 7-Scenes)",
+    "`camera-intrinsics.txt`, `seq-*/frame-*.{color.png,depth.png,pose.txt}`",
+    _recognises,
+    lambda path, options: RgbdFolder(path, options.fixed_frame),
+)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from oryx_scene.bags.compressed import decode_compressed_image
-from oryx_scene.bags.source import FrameStub
-from oryx_scene.errors import ImageDecodeError, OryxSceneError, SourceError
+from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.frames import Frame
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 # Pictures of one folder are taken as one moment, a millisecond apart so that they have an order.
 SPACING_NS = 1_000_000
 
 
-class PictureSource:
+class PictureSource(BaseSource):
     """Pictures, each a camera of its own named after its file.
 
     Args:
@@ -28,8 +30,6 @@ class PictureSource:
         SourceError: two files of one name, or none.
     """
 
-    synthetic = False
-
     def __init__(self, path: Path, files: Sequence[Path], rig: Rig | None) -> None:
         names = [file.stem for file in files]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -37,18 +37,15 @@ class PictureSource:
             raise SourceError(path, f"several pictures are called {', '.join(twice)}.")
         self._files = {file.stem: file for file in files}
         self._rig = rig
-        self._stubs = tuple(
-            FrameStub(name, index * SPACING_NS, index * SPACING_NS, str(file.name), 0)
-            for index, (name, file) in enumerate(self._files.items())
+        super().__init__(
+            [
+                FrameStub(name, index * SPACING_NS, index * SPACING_NS, str(file.name), 0)
+                for index, (name, file) in enumerate(self._files.items())
+            ]
         )
-        self.cameras = tuple(sorted(self._files))
-        self.warnings: tuple[str, ...] = (
-            "plain pictures have no stamps: all are taken as one moment, and ages mean nothing",
+        self._warnings.append(
+            "plain pictures have no stamps: all are taken as one moment, and ages mean nothing"
         )
-
-    def stubs(self) -> Sequence[FrameStub]:
-        """All pictures."""
-        return self._stubs
 
     def load(self, stub: FrameStub) -> Frame:
         """Decode one picture, turned upright as its EXIF says."""
@@ -80,19 +77,20 @@ class PictureSource:
     def pose(self, stub: FrameStub) -> None:
         """Nobody knows where a plain picture was taken."""
 
-    def frames(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Frame]:
-        """Decode the pictures one after the other."""
-        yield from decode_all(self, start_ns, end_ns)
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [item for item in sorted(path.iterdir()) if item.suffix.lower() in PICTURE_SUFFIXES]
 
 
-def decode_all(source: PictureSource, start_ns: int | None, end_ns: int | None) -> Iterator[Frame]:
-    """Frames of a source in order; a broken one is left out with a warning of the source."""
-    for stub in source.stubs():
-        if start_ns is not None and stub.stamp_ns < start_ns:
-            continue
-        if end_ns is not None and stub.stamp_ns > end_ns:
-            continue
-        try:
-            yield source.load(stub)
-        except OryxSceneError as err:
-            source.warnings += (f"left out {stub.topic}: {err.message}",)
+def _open(path: Path, options: OpenOptions) -> PictureSource:
+    return PictureSource(path, _files(path), options.rig)
+
+
+KIND = SourceKind(
+    "pictures",
+    "a picture, or a folder of them",
+    lambda path: bool(_files(path)),
+    _open,
+)

@@ -1,0 +1,1 @@
+"""Where recorded frames come from: one protocol, a registry of kinds, one file per layout."""

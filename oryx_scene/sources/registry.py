@@ -1,0 +1,88 @@
+"""All kinds of sources, and the one function that opens any of them.
+
+To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/adding_a_source.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oryx_scene.bags import bag_source
+from oryx_scene.errors import SourceError
+from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.geometry.rig import Rig, load_rig
+from oryx_scene.sources import dump, pictures, rgbd_folder
+from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
+
+# The first that recognises a path opens it: what a description file names comes before what only
+# looks like pictures.
+KINDS: tuple[SourceKind, ...] = (
+    dump.KIND,
+    rgbd_folder.KIND,
+    bag_source.KIND,
+    pictures.KIND,
+)
+
+
+def open_source(
+    path: str | Path,
+    *,
+    rig: str | Path | Rig | None = None,
+    fixed_frame: str = "map",
+    cameras: Sequence[str] = (),
+) -> BaseSource:
+    """Open a recording of any kind in :data:`KINDS`.
+
+    Args:
+        path: a file or folder; what is read is listed in docs/sources.md.
+        rig: calibration that fills in or overrides what the recording lacks.
+        fixed_frame: coordinate frame of poses.
+        cameras: only these; all if empty.
+
+    Raises:
+        SourceError: nothing there, damaged, or without a picture; also for unknown cameras.
+        CalibrationError: the rig file cannot be used.
+    """
+    path = Path(path)
+    calibration = load_rig(rig) if isinstance(rig, str | Path) else rig
+    if not path.exists():
+        raise SourceError(path, "no such file or folder.", hint="check the path")
+    for kind in KINDS:
+        if kind.recognises(path):
+            source = kind.open(path, OpenOptions(calibration, fixed_frame))
+            return _Selected(source, tuple(cameras), path) if cameras else source
+    raise SourceError(
+        path,
+        "neither a bag, nor a posed RGB-D folder, nor pictures.",
+        hint="see docs/sources.md for what can be read",
+    )
+
+
+class _Selected(BaseSource):
+    """A source of which only some cameras are used."""
+
+    def __init__(self, source: BaseSource, cameras: tuple[str, ...], path: Path) -> None:
+        unknown = [name for name in cameras if name not in source.cameras]
+        if unknown:
+            raise SourceError(
+                path,
+                f"there is no camera '{unknown[0]}'.",
+                hint=f"there are: {', '.join(source.cameras) or 'none'}",
+            )
+        stubs = [stub for stub in source.stubs() if stub.camera in cameras]
+        super().__init__(stubs, synthetic=source.synthetic)
+        self._source = source
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._source.warnings, *self._warnings)))
+
+    def load(self, stub: FrameStub) -> Frame:
+        return self._source.load(stub)
+
+    def pose(self, stub: FrameStub) -> FloatArray | None:
+        return self._source.pose(stub)
+
+    def begin_pass(self, wanted: Sequence[FrameStub]) -> None:
+        self._source.begin_pass(wanted)
