@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "rclpy", "open3d")
 ALLOWED = {
     "errors": set(),
     "frames": set(),
+    "file_kind": {"errors"},
     "answerer": {"frames"},
     "bags": {"errors", "frames", "geometry", "marks", "sources", "warning"},
     "caution": {"answerer"},
@@ -23,7 +24,7 @@ ALLOWED = {
     "capture": {"errors", "frames", "geometry"},
     "marks": {"errors", "frames", "geometry"},
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
-    "model": {"errors", "frames", "answerer", "prompt"},
+    "model": {"errors", "frames", "file_kind", "answerer", "prompt"},
     "view_plan": {"errors", "frames", "answerer", "config", "capture", "prompt"},
     "sources": {"errors", "frames", "geometry", "bags", "dump", "warning"},
     "warning": set(),

@@ -17,6 +17,7 @@ import torch
 
 from oryx_scene.answerer import ModelCard
 from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
+from oryx_scene.file_kind import LFS_POINTER, file_kind
 from oryx_scene.model.attention import choose_backend
 from oryx_scene.model.checkpoint import DTYPES, load_model, vision_config
 from oryx_scene.model.device import check_device
@@ -127,6 +128,7 @@ def _engine(
     quantization: str,
     config: EngineConfig | None,
 ) -> Engine:
+    _refuse_pointers(folder)
     described = read_json(folder, "config.json")
     family = family_of(described, str(folder))
     need = refuse_what_cannot_fit(folder, described, device, DTYPES[dtype], quantization, name)
@@ -151,6 +153,15 @@ def _engine(
         calibration=load_calibration(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
+
+
+def _refuse_pointers(folder: Path) -> None:
+    """A clone without git-lfs holds small text files of the right names."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    pointers = [path.name for path in files if file_kind(path) is LFS_POINTER]
+    if pointers:
+        what = f"{', '.join(pointers)}: {LFS_POINTER.description}."
+        raise CheckpointError(folder, what, hint=LFS_POINTER.hint)
 
 
 def refuse_what_cannot_fit(
