@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from oryx_scene.errors import CalibrationError
 from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
@@ -31,6 +32,9 @@ _MODEL_NAMES = {
     "kannala_brandt": "equidistant",
     "kannala_brandt4": "equidistant",
 }
+# A ray that does not come back onto its pixel within this is not known.
+BACK_PX = 1e-7
+NEWTON_STEPS = 12
 _COEFFICIENTS = {
     "none": (0,),
     "plumb_bob": (4, 5),
@@ -167,17 +171,31 @@ def cropped(intrinsics: Intrinsics, top: int, left: int, height: int, width: int
     return dataclasses.replace(intrinsics, K=K, height=height, width=width)
 
 
-def _valid_radius(intrinsics: Intrinsics) -> float:
-    """Largest undistorted radius at which the radial polynomial still grows."""
+def _radial_curve(intrinsics: Intrinsics) -> tuple[FloatArray, FloatArray, float]:
+    """Radii (n,) of rays and of their pixels, normalised, as far as the lens model grows.
+
+    Returns:
+        (undistorted, distorted, limit): from ``limit`` on the polynomial folds back and another ray
+        has the same pixel; infinite where it never does.
+    """
     D = np.zeros(8)
     D[: min(8, intrinsics.D.size)] = intrinsics.D[:8]
-    k1, k2, k3, k4, k5, k6 = D[0], D[1], D[4], D[5], D[6], D[7]
-    r = np.linspace(0.0, 10.0, 2001)
-    r2 = r * r
-    bent = r * (1 + r2 * (k1 + r2 * (k2 + r2 * k3)))
-    bent /= 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    if intrinsics.distortion_model == "equidistant":
+        angle = np.linspace(0.0, np.radians(89.9), 2001)
+        r, a2 = np.tan(angle), angle * angle
+        bent = angle * (1 + a2 * (D[0] + a2 * (D[1] + a2 * (D[2] + a2 * D[3]))))
+    else:
+        k1, k2, k3, k4, k5, k6 = D[0], D[1], D[4], D[5], D[6], D[7]
+        r = np.linspace(0.0, 10.0, 2001)
+        r2 = r * r
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bent = r * (1 + r2 * (k1 + r2 * (k2 + r2 * k3)))
+            bent /= 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
     falling = np.flatnonzero(~(np.diff(bent) > 0))
-    return float(r[falling[0]]) if falling.size else float("inf")
+    if not falling.size:
+        return r, bent, float("inf")
+    last = int(falling[0]) + 1
+    return r[:last], bent[:last], float(r[last - 1])
 
 
 def project(intrinsics: Intrinsics, points: FloatArray) -> FloatArray:
@@ -192,62 +210,109 @@ def project(intrinsics: Intrinsics, points: FloatArray) -> FloatArray:
     """
     points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     z = points[:, 2]
-    ahead = z > 1e-6
+    usable = z > 1e-6
     with np.errstate(divide="ignore", invalid="ignore"):
-        xy = np.where(ahead[:, None], points[:, :2] / z[:, None], np.nan)
+        xy = points[:, :2] / z[:, None]
+    if intrinsics.distortion_model != "none":
+        usable &= np.hypot(xy[:, 0], xy[:, 1]) < _radial_curve(intrinsics)[2]
     uv = np.full((len(points), 2), np.nan)
-    if intrinsics.distortion_model == "none":
-        usable = ahead
-        uv[usable] = xy[usable] * np.diag(intrinsics.K)[:2] + intrinsics.K[:2, 2]
-        uv[usable, 0] += intrinsics.K[0, 1] * xy[usable, 1]
-        return uv
-    if intrinsics.distortion_model == "equidistant":
-        usable = ahead
-    else:
-        usable = ahead & (np.hypot(xy[:, 0], xy[:, 1]) < _valid_radius(intrinsics))
     if usable.any():
-        rays = np.column_stack([xy[usable], np.ones(int(usable.sum()))])
-        uv[usable] = _cv_project(intrinsics, rays)
+        uv[usable] = _to_pixels(intrinsics, _distorted(intrinsics, xy[usable]))
     return uv
 
 
-def _cv_project(intrinsics: Intrinsics, rays: FloatArray) -> FloatArray:
-    zero = np.zeros(3)
+def _to_pixels(intrinsics: Intrinsics, xy: FloatArray) -> FloatArray:
+    """(N, 2) pixels of normalised picture coordinates (N, 2); K may have a skew."""
+    uv: FloatArray = xy @ intrinsics.K[:2, :2].T + intrinsics.K[:2, 2]
+    return uv
+
+
+def _from_pixels(intrinsics: Intrinsics, uv: FloatArray) -> FloatArray:
+    K = intrinsics.K
+    y = (uv[:, 1] - K[1, 2]) / K[1, 1]
+    return np.column_stack([(uv[:, 0] - K[0, 2] - K[0, 1] * y) / K[0, 0], y])
+
+
+def _distorted(intrinsics: Intrinsics, xy: FloatArray) -> FloatArray:
+    """(N, 2) normalised picture coordinates of rays (x/z, y/z) under the distortion model."""
+    if intrinsics.distortion_model == "none":
+        return xy
+    rays = np.column_stack([xy, np.ones(len(xy))])[:, None]
+    zero, unit = np.zeros(3), np.eye(3)
     if intrinsics.distortion_model == "equidistant":
-        out, _ = cv2.fisheye.projectPoints(
-            rays[:, None], zero, zero, intrinsics.K, intrinsics.D.reshape(4, 1)
-        )
+        out, _ = cv2.fisheye.projectPoints(rays, zero, zero, unit, intrinsics.D.reshape(4, 1))
     else:
-        out, _ = cv2.projectPoints(rays[:, None], zero, zero, intrinsics.K, intrinsics.D)
+        out, _ = cv2.projectPoints(rays, zero, zero, unit, intrinsics.D)
     found: FloatArray = np.asarray(out, dtype=np.float64).reshape(-1, 2)
     return found
 
 
 def normalised_rays(intrinsics: Intrinsics, uv: FloatArray) -> FloatArray:
-    """(N, 2) x/z and y/z of the rays through pixels (N, 2); NaN where none is found."""
+    """(N, 2) x/z and y/z of the rays through pixels (N, 2).
+
+    NaN where no ray has that pixel: beyond the end of the distortion model, or 90 degrees off axis.
+    Every ray was projected back onto its pixel.
+    """
     uv = np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    K = intrinsics.K
+    wanted = _from_pixels(intrinsics, uv)
     if intrinsics.distortion_model == "none" or not len(uv):
-        y = (uv[:, 1] - K[1, 2]) / K[1, 1]
-        x = (uv[:, 0] - K[0, 2] - K[0, 1] * y) / K[0, 0]
-        return np.column_stack([x, y])
-    if intrinsics.distortion_model == "equidistant":
-        rays = cv2.fisheye.undistortPoints(uv[:, None], K, intrinsics.D.reshape(4, 1))
-    else:
-        rays = cv2.undistortPoints(uv[:, None], K, intrinsics.D)
-    return _refined(intrinsics, uv, np.array(rays, dtype=np.float64).reshape(-1, 2))
-
-
-def _refined(intrinsics: Intrinsics, uv: FloatArray, rays: FloatArray) -> FloatArray:
-    """Rays moved until they project onto their pixels; NaN where the polynomial folds back."""
-    focal = np.diag(intrinsics.K)[:2]
-    for _ in range(20):
-        off = uv - _cv_project(intrinsics, np.column_stack([rays, np.ones(len(rays))]))
-        if not np.nanmax(np.abs(off)) > 1e-7:
-            break
-        rays = rays + off / focal
-    rays[~(np.abs(off).max(axis=1) < 0.1)] = np.nan
+        return wanted
+    rays = _undistorted(intrinsics, wanted)
+    left = np.flatnonzero(~_comes_back(intrinsics, rays, uv))
+    # Few steps from there, then from the radial curve's inverse for what that did not reach.
+    for start, steps in ((rays, 2), (_radial_start(intrinsics, wanted), NEWTON_STEPS)):
+        rays[left] = start[left]
+        for _ in range(steps):
+            if len(left):
+                off = wanted[left] - _distorted(intrinsics, rays[left])
+                rays[left] += _newton_step(intrinsics, rays[left], off)
+                left = left[~_comes_back(intrinsics, rays[left], uv[left])]
+    rays[left] = np.nan
     return rays
+
+
+def _undistorted(intrinsics: Intrinsics, wanted: FloatArray) -> FloatArray:
+    """(N, 2) rays after OpenCV's few iterations: fast, nearly right for mild lenses."""
+    points, unit = wanted[:, None], np.eye(3)
+    if intrinsics.distortion_model == "equidistant":
+        found = cv2.fisheye.undistortPoints(points, unit, intrinsics.D.reshape(4, 1))
+    else:
+        found = cv2.undistortPoints(points, unit, intrinsics.D)
+    return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+
+def _comes_back(intrinsics: Intrinsics, rays: FloatArray, uv: FloatArray) -> NDArray[np.bool_]:
+    """(N,) whether rays lie within the lens model and project onto their pixels."""
+    off = np.abs(_to_pixels(intrinsics, _distorted(intrinsics, rays)) - uv).max(axis=1)
+    inside = np.hypot(rays[:, 0], rays[:, 1]) < _radial_curve(intrinsics)[2]
+    return np.asarray((off < BACK_PX) & inside)
+
+
+def _radial_start(intrinsics: Intrinsics, wanted: FloatArray) -> FloatArray:
+    """(N, 2) rays that would be right if the distortion were only radial."""
+    undistorted, distorted, _ = _radial_curve(intrinsics)
+    radius = np.hypot(wanted[:, 0], wanted[:, 1])
+    start = np.interp(radius, distorted, undistorted)
+    return np.asarray(wanted * (start / np.maximum(radius, 1e-12))[:, None])
+
+
+def _newton_step(intrinsics: Intrinsics, rays: FloatArray, off: FloatArray) -> FloatArray:
+    """(N, 2) by how much to move rays so that their distorted coordinates move by ``off``."""
+    here, moved = _distorted(intrinsics, rays), []
+    step = 1e-6 * (1.0 + (rays * rays).sum(axis=1))
+    for axis in (0, 1):
+        aside = rays.copy()
+        aside[:, axis] += step
+        moved.append((_distorted(intrinsics, aside) - here) / step[:, None])
+    (a, c), (b, d) = moved[0].T, moved[1].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.column_stack([d * off[:, 0] - b * off[:, 1], a * off[:, 1] - c * off[:, 0]])
+        found /= (a * d - b * c)[:, None]
+    # Near the end of the model the slope vanishes: no step may leave the neighbourhood.
+    most = 0.5 * (0.1 + np.hypot(rays[:, 0], rays[:, 1]))
+    length = np.maximum(np.hypot(found[:, 0], found[:, 1]), 1e-300)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(found * np.minimum(1.0, most / length)[:, None])
 
 
 def unproject(intrinsics: Intrinsics, uv: FloatArray, depth: FloatArray) -> FloatArray:
@@ -267,12 +332,13 @@ def unproject(intrinsics: Intrinsics, uv: FloatArray, depth: FloatArray) -> Floa
 
 
 def depth_to_points(depth: DepthImage, intrinsics: Intrinsics, stride: int = 1) -> FloatArray:
-    """Points of the optical frame for every ``stride``-th pixel with a known depth: (N, 3)."""
+    """(N, 3) points of the optical frame: every ``stride``-th pixel with known depth and ray."""
     v, u = np.mgrid[0 : depth.shape[0] : stride, 0 : depth.shape[1] : stride]
     z = depth[::stride, ::stride].ravel()
     known = np.isfinite(z) & (z > 0)
     uv = np.column_stack([u.ravel()[known], v.ravel()[known]]).astype(np.float64)
-    return unproject(intrinsics, uv, z[known].astype(np.float64))
+    points = unproject(intrinsics, uv, z[known].astype(np.float64))
+    return points[np.isfinite(points[:, 0])]
 
 
 def register_depth(

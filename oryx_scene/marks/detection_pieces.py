@@ -164,12 +164,16 @@ def _as_piece(
     chosen = np.unique(np.linspace(0, len(u) - 1, min(MOST_POINTS, len(u))).astype(int))
     uv = np.column_stack([u, v])[chosen].astype(np.float64) * STEP
     local = unproject(frame.intrinsics, uv, z[v[chosen], u[chosen]])
+    # Beyond the end of the lens model depth has no place.
+    local = local[np.isfinite(local).all(axis=1)]
+    if len(local) < LEAST_CELLS:
+        return None
     points = transform_points(frame.T_fixed_camera, local)
     seen = _cutout(thing)
     row, column = seen.v0 // STEP, seen.u0 // STEP
     height, width = seen.mask.shape
     depth = z[row : row + height, column : column + width]
-    return Piece(view, detection, seen, points[np.isfinite(points).all(axis=1)], depth)
+    return Piece(view, detection, seen, points, depth)
 
 
 def _in_front(mask: NDArray[np.bool_], z: FloatArray, outlined: bool) -> NDArray[np.bool_]:

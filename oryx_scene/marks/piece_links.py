@@ -68,7 +68,11 @@ def _region_at(found: RegionMap, uv: FloatArray) -> np.ndarray:
 
 
 def posed_links(
-    i: int, j: int, sightings: list[list[Sighting]], votes: FloatArray, alike: NDArray[np.bool_]
+    i: int,
+    j: int,
+    sightings: list[list[Sighting | None]],
+    votes: FloatArray,
+    alike: NDArray[np.bool_],
 ) -> list[PieceLink]:
     """Mutually best pairs of two posed views, where the runner-up is clearly worse."""
     if not votes.size:

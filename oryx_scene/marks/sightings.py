@@ -36,7 +36,7 @@ class Sighting:
         rim: (m, 3) unit rays along its outline.
         half_angle: rad, of a cone as wide as the region's area.
         paint: (3,).
-        cut: by the picture's border.
+        cut: by the picture's border or the end of the lens model.
         pixel_angle: rad between neighbouring pixels.
     """
 
@@ -49,8 +49,8 @@ class Sighting:
     pixel_angle: float
 
 
-def sighting_of(region: Region, frame: Frame) -> Sighting:
-    """Rays of a region of a posed view."""
+def sighting_of(region: Region, frame: Frame) -> Sighting | None:
+    """Rays of a region of a posed view; None where its middle lies beyond the lens model."""
     assert frame.intrinsics is not None and frame.T_fixed_camera is not None
     seen = region.seen
     rows, columns = np.nonzero(seen.mask)
@@ -64,11 +64,16 @@ def sighting_of(region: Region, frame: Frame) -> Sighting:
     rays = np.column_stack([normalised_rays(frame.intrinsics, uv), np.ones(len(uv))])
     rays = rays @ frame.T_fixed_camera[:3, :3].T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    rays = rays[np.isfinite(rays).all(axis=1)]
+    known = np.isfinite(rays).all(axis=1)
+    middle, outline = rays[0], rays[1:][known[1:]]
+    if not known[0] or not len(outline):
+        return None
+    # Where the lens model ends, the outline goes on unseen, as at the picture's border.
+    cut = region.cut or not bool(known.all())
     pixel = 1.0 / float(frame.intrinsics.K[0, 0])
     half = np.sqrt(seen.area_px / np.pi) * pixel
     origin = frame.T_fixed_camera[:3, 3]
-    return Sighting(origin, rays[0], rays[1:], float(half), region.paint, region.cut, pixel)
+    return Sighting(origin, middle, outline, float(half), region.paint, cut, pixel)
 
 
 def meet(origins: FloatArray, rays: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -80,8 +85,10 @@ def meet(origins: FloatArray, rays: FloatArray) -> tuple[FloatArray, FloatArray]
     return point, np.einsum("ij,ij->i", point - origins, rays)
 
 
-def mismatch(a: Sighting, b: Sighting) -> float:
+def mismatch(a: Sighting | None, b: Sighting | None) -> float:
     """How unlike two sightings are, in squared standard deviations; infinite where impossible."""
+    if a is None or b is None:
+        return np.inf
     paint = float(np.linalg.norm(a.paint - b.paint)) / PAINT_STD
     if paint > 4.0:
         return np.inf

@@ -37,6 +37,7 @@ LEAST_CERTAIN_M = 0.4
 LARGE = "too large to be one object"
 ALONE = "seen in one view only: no correspondence"
 DISAGREE = "views disagree where it is"
+NO_RAYS = "beyond the end of the lens model: its rays are not known"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,14 @@ def find_by_tracks(
         else:
             objects.append(found)
     joined = {node for group in groups for node in group}
-    left_out[ALONE] += sum(len(item.regions) for item in maps) - len(joined)
+    unknown = {
+        (view, index)
+        for view, seen in enumerate(sightings)
+        for index, sighting in enumerate(seen)
+        if sighting is None
+    } - joined
+    left_out[NO_RAYS] += len(unknown)
+    left_out[ALONE] += sum(len(item.regions) for item in maps) - len(joined) - len(unknown)
     left_out[DISAGREE] += torn
     return TracksFound(tuple(objects), +left_out)
 
@@ -112,16 +120,21 @@ def _join(links: Sequence[PieceLink]) -> tuple[list[list[Node]], int]:
 def _object(
     group: list[Node],
     maps: Sequence[RegionMap],
-    sightings: list[list[Sighting]],
+    sightings: list[list[Sighting | None]],
     frames: Sequence[Frame],
 ) -> FoundObject | None:
     """The object of a group; None where its views do not agree on one place."""
-    seen = [(view, index) for view, index in group if sightings[view]]
+    known = {
+        (view, index): sighting
+        for view, index in group
+        if sightings[view] and (sighting := sightings[view][index]) is not None
+    }
+    seen = list(known)
     place: tuple[float, float, float] | None = None
     size: tuple[float, float, float] | None = None
     std, frame_id = float("nan"), ""
     if len(seen) >= 2:
-        fitted = _place([sightings[view][index] for view, index in seen])
+        fitted = _place(list(known.values()))
         if fitted is None:
             return None
         point, width, std, kept = fitted

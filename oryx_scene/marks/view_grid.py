@@ -101,6 +101,9 @@ def make_grid(frame: Frame, max_range_m: float) -> ViewGrid:
     ).astype(np.float32)
     half = (step - 1) // 2
     rays = _rays(frame.intrinsics, step, half, height, width)
+    # Depth whose ray is not known (beyond the end of the lens model) has no place.
+    z = np.where(np.isfinite(rays).all(axis=-1), z, np.float32(0))
+    rays = np.nan_to_num(rays)
     kernel = np.ones((3, 3), np.uint8)
     farthest = cv2.dilate(z, kernel)
     nearest = cv2.erode(z, kernel)
@@ -162,7 +165,7 @@ def _rays(intrinsics: Intrinsics, step: int, half: int, height: int, width: int)
         return out
     uv = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2).astype(np.float64)
     rays = normalised_rays(intrinsics, uv).reshape(height, width, 2)
-    return np.nan_to_num(rays).astype(np.float32)
+    return rays.astype(np.float32)
 
 
 def fit_normals(z: Float32, rays: Float32) -> Float32:

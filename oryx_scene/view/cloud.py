@@ -156,7 +156,8 @@ def _points_of(
         v, u = np.mgrid[0 : frame.height : step, 0 : frame.width : step]
         uv = np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float64)
         rays[key] = unproject(frame.intrinsics, uv, np.ones(len(uv)))
-    usable = _usable(depth, max_range_m).ravel()
+    # Beyond the end of the lens model a pixel has depth, but no ray.
+    usable = _usable(depth, max_range_m).ravel() & np.isfinite(rays[key][:, 0])
     points = rays[key][usable] * depth.ravel()[usable, None].astype(np.float64)
     return points, frame.rgb[::step, ::step].reshape(-1, 3)[usable]
 

@@ -14,6 +14,7 @@ from oryx_scene.geometry.camera import (
     canonical_distortion_model,
     check_intrinsics,
     cropped,
+    normalised_rays,
     project,
     register_depth,
     scaled_to,
@@ -86,6 +87,59 @@ def test_nothing_behind_the_camera_and_nothing_folded_back():
     folding = Intrinsics(K, 480, 640, "plumb_bob", np.array([-0.28, 0.0, 0.0, 0.0, 0.0]))
     assert np.isnan(project(folding, np.array([[1.8, 0.0, 1.0]]))).all()
     assert np.isfinite(project(folding, np.array([[1.0, 0.0, 1.0]]))).all()
+
+
+WIDE = {
+    "barrel": ("plumb_bob", (-0.35, 0.0, 0.0, 0.0, 0.0)),
+    "moustache": ("plumb_bob", (-0.4, 0.2, 0.001, -0.002, -0.05)),
+    "rational": ("rational_polynomial", (-0.3, 0.05, 0.001, 0.0, 0.0, 0.1, 0.02, 0.0)),
+    "fisheye": ("equidistant", (0.1, -0.05, 0.01, -0.004)),
+}
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(list(WIDE)), st.floats(0, 639), st.floats(0, 479))
+def test_every_ray_of_a_wide_lens_comes_back_onto_its_pixel_or_is_not_known(lens, u, v):
+    model, D = WIDE[lens]
+    wide = check_intrinsics(Intrinsics(K * [[0.6], [0.6], [1]], 480, 640, model, np.array(D)), "w")
+    ray = normalised_rays(wide, np.array([[u, v]]))
+    if np.isfinite(ray).all():
+        assert np.allclose(project(wide, np.array([[*ray[0], 1.0]])), [[u, v]], atol=1e-6)
+    else:
+        assert np.hypot(u - 192, v - 144) > 150
+
+
+def test_rays_end_where_the_lens_model_does():
+    # r - 0.35 r^3 is largest at 1 / sqrt(1.05) = 0.9759, where it is 0.6506: 65.06 px.
+    square = np.array([[100.0, 0, 100.0], [0, 100.0, 100.0], [0, 0, 1]])
+    barrel = Intrinsics(square, 200, 200, "plumb_bob", np.array([-0.35, 0, 0, 0, 0.0]))
+    uv = np.array([[165.0, 100.0], [100.0, 34.9], [165.2, 100.0], [0.0, 0.0]])
+    known = np.isfinite(normalised_rays(barrel, uv)).all(axis=1)
+    assert known.tolist() == [True, False, False, False]
+    # Equidistant without coefficients: 100 px per radian, 90 degrees at 157.08 px.
+    fisheye = Intrinsics(square, 400, 400, "equidistant", np.zeros(4))
+    uv = np.array([[200.0, 100.0], [257.0, 100.0], [257.2, 100.0]])
+    rays = normalised_rays(fisheye, uv)
+    assert rays[0] == pytest.approx((np.tan(1.0), 0.0))
+    assert rays[1, 0] == pytest.approx(np.tan(1.57), rel=1e-6)
+    assert np.isnan(rays[2]).all()
+    # A fisheye polynomial that folds back ends there, too.
+    folding = Intrinsics(square, 400, 400, "equidistant", np.array([-0.3, 0, 0, 0]))
+    assert np.isnan(project(folding, np.array([[np.tan(1.2), 0.0, 1.0]]))).all()
+    assert np.isfinite(project(folding, np.array([[np.tan(1.0), 0.0, 1.0]]))).all()
+
+
+def test_a_skewed_K_moves_the_pixel_whatever_the_distortion():
+    for model, D in MODELS.items():
+        skewed = K.copy()
+        skewed[0, 1] = 5.0
+        point = np.array([[0.3, -0.2, 1.0]])
+        plain = Intrinsics(K, 480, 640, model, np.array(D))
+        bent = Intrinsics(skewed, 480, 640, model, np.array(D))
+        v = project(plain, point)[0, 1]
+        moved = project(bent, point)[0] - project(plain, point)[0]
+        assert moved == pytest.approx((5.0 * (v - 240.0) / 510.0, 0.0), abs=1e-9)
+        assert normalised_rays(bent, project(bent, point))[0] == pytest.approx((0.3, -0.2))
 
 
 def test_scaling_and_cropping_move_pixels_and_K_alike():
