@@ -13,7 +13,7 @@ from typing import Any
 
 from oryx_scene.frames import Mark, SceneAnswer
 
-SCHEMA = "oryx_scene/answer/1"
+SCHEMA = "oryx_scene/answer/2"
 
 
 def to_plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from oryx_scene.frames import RgbImage
+from oryx_scene.warning import Warning
 
 # Receives each piece of an answer's text as soon as it exists.
 TextSink: TypeAlias = Callable[[str], None]
@@ -120,7 +121,7 @@ class Generation:
     tokens_sha256: str
     timings_s: dict[str, float] = field(default_factory=dict)
     counters: dict[str, int | float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from oryx_scene.marks.relations import Viewpoint, measure_relations
 from oryx_scene.prompt.facts import viewpoint_of
 from oryx_scene.prompt.wording import view_names
 from oryx_scene.scene import Scene
+from oryx_scene.warning import Warning
 
 
 def assemble_answer(
@@ -68,11 +69,11 @@ def assemble_answer(
         choice_of_views=dict(scene.choice),
         left_out=dict(scene.marks.left_out),
         warnings=(
-            *([caution.sentence] if caution else ()),
+            *([caution.warning] if caution else ()),
             *scene.warnings,
             *generation.warnings,
             *parsed.warnings,
-            *disagreements,
+            *(Warning("answer_contradicts_measurement", text) for text in disagreements),
         ),
     )
 

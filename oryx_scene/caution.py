@@ -9,24 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oryx_scene.answerer import ModelCard
+from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
 class Caution:
-    """A short label beside an answer and the sentence among its warnings."""
+    """A short label beside an answer and what stands among its warnings."""
 
     label: str
-    sentence: str
+    warning: Warning
 
 
 RANDOM = Caution(
     "random model",
-    "the model has random weights: this text shows that the way works and means nothing",
+    Warning(
+        "model_random",
+        "the model has random weights: this text shows that the way works and means nothing",
+    ),
 )
 OUT_OF_DEPTH = Caution(
     "trained on synthetic rooms only",
-    "the model was trained on synthetic rooms only and is out of its depth on this source, "
-    "which is not synthetic",
+    Warning(
+        "model_out_of_domain",
+        "the model was trained on synthetic rooms only and is out of its depth on this source, "
+        "which is not synthetic",
+    ),
 )
 
 

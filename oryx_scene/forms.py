@@ -34,6 +34,7 @@ from oryx_scene.prompt.scoring import (
     next_mark_options,
     yes_no_options,
 )
+from oryx_scene.warning import Warning
 
 SCORED_FORMS = ("yes_no", "choice", "marks")
 # Below this the model would rather have said something else altogether.
@@ -82,7 +83,8 @@ def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
     parsed = asked.read(generation.text)
     if question.format in SCORED_FORMS:
         note = "this answerer cannot score answers: the verdict was read from its text"
-        parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, note))
+        warning = Warning("answer_not_scored", note)
+        parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, warning))
     return generation, parsed
 
 
@@ -94,7 +96,7 @@ class _Form:
         self.asked = asked
         self.form = asked.question.format
         self.started = time.perf_counter()
-        self.warnings: list[str] = []
+        self.warnings: list[Warning] = []
         self.record: Generation | None = None
         self.score_s = 0.0
 
@@ -126,9 +128,8 @@ class _Form:
             raise _Halted(self.record)
         working, whole = working_of(self.record.text)
         if not whole:
-            self.warnings.append(
-                "the scratchpad was cut off; the answer was scored after what is there"
-            )
+            text = "the scratchpad was cut off; the answer was scored after what is there"
+            self.warnings.append(Warning("working_cut_off", text))
         return working, self.record.text
 
     def _score(self, options: Sequence[Option], after: str) -> Wishing[Decision]:
@@ -186,14 +187,14 @@ class _Form:
     def _finished(self, found: _Verdict, said: str) -> tuple[Generation, ParsedAnswer]:
         read = self.asked.read(said or found.text)
         if self.card.trained and found.mass < LEAST_MASS:
-            self.warnings.append(
+            text = (
                 f"the allowed answers have {100 * found.mass:.2g} % of the model's probability: "
                 "it would rather have said something else"
             )
+            self.warnings.append(Warning("answer_improbable", text))
         if said and _disagree(read, found):
-            self.warnings.append(
-                f"the model's own words differ from its scored answer '{found.text}'"
-            )
+            text = f"the model's own words differ from its scored answer '{found.text}'"
+            self.warnings.append(Warning("answer_differs_from_score", text))
         parsed = dataclasses.replace(
             read,
             marks=found.marks if self.form == "marks" else read.marks,
@@ -209,8 +210,9 @@ class _Form:
         self.record = record
         parsed = self.asked.read(record.text)
         note = f"{record.stop_reason} before the answer was scored; there is no verdict"
+        warning = Warning("answer_unfinished", note)
         return self._record(), dataclasses.replace(
-            parsed, verdict="", choice=-1, marks=(), warnings=(note,)
+            parsed, verdict="", choice=-1, marks=(), warnings=(warning,)
         )
 
     def _record(self) -> Generation:

@@ -13,6 +13,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from oryx_scene.warning import Warning
+
 FloatArray = NDArray[np.float64]
 DepthImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
@@ -55,7 +57,7 @@ class Frame:
         T_fixed_camera: (4, 4) float64, takes points of the optical frame to ``fixed_frame``; None
             where TF does not know.
         fixed_frame: name of the fixed coordinate frame, "" without a pose.
-        warnings: what was missing or doubtful about this frame, one sentence each.
+        warnings: what was missing or doubtful about this frame.
         labels: (height, width) int32 true object ids of a synthetic source, None elsewhere.
     """
 
@@ -71,7 +73,7 @@ class Frame:
     intrinsics: Intrinsics | None = None
     T_fixed_camera: FloatArray | None = None
     fixed_frame: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     labels: NDArray[np.int32] | None = None
 
     @property
@@ -92,12 +94,12 @@ class ViewSet:
     Attributes:
         frames: at least one frame.
         skew_s: measured spread of the stamps of the newest frame of each camera.
-        warnings: what synchronisation had to leave out, one sentence each.
+        warnings: what synchronisation had to leave out.
     """
 
     frames: tuple[Frame, ...]
     skew_s: float = 0.0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def newest_ns(self) -> int:
@@ -223,7 +225,7 @@ class MarkSet:
         relations: measured between the marks.
         left_out: reason -> how many candidate objects got no mark because of it.
         route: "depth", "tracks", "detections" or "none".
-        warnings: one sentence each.
+        warnings: what is missing or doubtful.
         changes: between views of different times; None where nothing can be said.
     """
 
@@ -231,7 +233,7 @@ class MarkSet:
     relations: tuple[Relation, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     route: str = "none"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     changes: Changes | None = None
 
 
@@ -299,7 +301,7 @@ class SceneAnswer:
         provenance: model, revision, dtype, device, prompt and token hashes, software version.
         budget: the decision table's row that was used.
         choice_of_views: how the views were chosen, and the spread of their stamps.
-        warnings: one sentence each; a degraded path always has one.
+        warnings: a degraded path always has one.
     """
 
     question: Question
@@ -327,4 +329,4 @@ class SceneAnswer:
     budget: dict[str, int | float | str] = field(default_factory=dict)
     choice_of_views: dict[str, int | float | str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()

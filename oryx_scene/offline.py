@@ -18,7 +18,8 @@ from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.camera import scaled_to
-from oryx_scene.sources.base import FrameSource, FrameStub
+from oryx_scene.sources.base import FrameSource, FrameStub, left_out
+from oryx_scene.warning import Warning
 
 # Enough viewpoints for any choice of 8; more only cost decoding time.
 MAX_CANDIDATES = 64
@@ -74,12 +75,12 @@ class ChosenFrames(NamedTuple):
 
     Attributes:
         frames: decoded in full, by stamp and camera.
-        warnings: cameras and frames that were left out, one sentence each.
+        warnings: cameras and frames that were left out.
         choice: how the views were chosen.
     """
 
     frames: list[Frame]
-    warnings: tuple[str, ...]
+    warnings: tuple[Warning, ...]
     choice: CoverageReport
 
 
@@ -149,14 +150,14 @@ def frames_at(
             frame = source.load(stub)
             small.append(thumbnail(frame))
         except OryxSceneError as err:
-            warnings.append(f"left out a frame of '{stub.camera}': {err.message}")
+            warnings.append(left_out(stub, err))
             continue
         if few:
             whole[len(usable)] = frame
         usable.append(stub)
     if not usable:
         raise NoFramesError(
-            f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1]}",
+            f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1].text}",
             hint="see `oryx-scene check`",
         )
     chosen, report = choose_views_reported(small, config.count)

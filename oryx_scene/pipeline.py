@@ -24,6 +24,7 @@ from oryx_scene.frames import Frame, Question, SceneAnswer
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
+from oryx_scene.warning import Warning
 
 __all__ = ["ScenePipeline", "prompt_hash", "relations_for", "with_scratchpad"]
 
@@ -53,7 +54,7 @@ class ScenePipeline:
         now_ns: int,
         *,
         question: str = "",
-        warnings: Sequence[str] = (),
+        warnings: Sequence[Warning] = (),
         synthetic: bool = False,
         choice: CoverageReport | None = None,
         after: Scene | None = None,
@@ -120,9 +121,10 @@ class ScenePipeline:
             raise err
         compression = str(stronger[0].compression)
         budget = dataclasses.replace(self.config.budget, compression=compression)
-        note = (
+        note = Warning(
+            "compression_raised",
             f"{err.message} The question was asked again at {compression}x "
-            f"instead of {scene.plan.stride.compression}x"
+            f"instead of {scene.plan.stride.compression}x",
         )
         weaker = freeze_scene(
             scene.views.frames,

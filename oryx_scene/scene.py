@@ -28,6 +28,7 @@ from oryx_scene.prompt.placement import Placement
 from oryx_scene.prompt.prepare import PADDING_VALUE, content_key, move_to_placement
 from oryx_scene.prompt.wording import marks_text, views_text
 from oryx_scene.view_plan import lateness, plan_views
+from oryx_scene.warning import Warning
 
 # (views, marks configuration, question) -> marks. The node and tests hand in their own, e.g. one
 # that keeps numbers stable from scene to scene.
@@ -53,7 +54,7 @@ class Scene:
         discs: per view, the discs drawn, prepared pixels.
         prompt: the scene part of the prompt.
         timings_s: "views", "marks", "prepare" on the steady clock.
-        warnings: one sentence each.
+        warnings: what is missing, doubtful or degraded.
         synthetic: the frames come from a synthetic world.
         choice: how the views were chosen: "method", "candidates", "skew_s" and voxel counts.
     """
@@ -67,7 +68,7 @@ class Scene:
     discs: tuple[tuple[Disc, ...], ...]
     prompt: tuple[str | VisualItem, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     synthetic: bool = False
     choice: dict[str, int | float | str] = field(default_factory=dict)
 
@@ -147,7 +148,7 @@ def freeze_scene(
     *,
     find_marks: MarkFinder = find_marks_fresh,
     question: str = "",
-    warnings: Sequence[str] = (),
+    warnings: Sequence[Warning] = (),
     synthetic: bool = False,
     choice: CoverageReport | None = None,
     after: Scene | None = None,

@@ -17,6 +17,7 @@ from oryx_scene.errors import BudgetError, NoFramesError
 from oryx_scene.frames import Frame, ViewSet
 from oryx_scene.prompt.budget import BudgetPlan, plan_budget
 from oryx_scene.prompt.deadline import counts_to_try, predicted_s, with_deadline
+from oryx_scene.warning import Warning
 
 # Room for system text, chat template, marks and facts, besides the answer itself.
 TEXT_TOKENS = 1024
@@ -50,9 +51,9 @@ def order_views(
     newest = {frame.camera: frame.stamp_ns for frame in chosen}
     skew_s = (max(newest.values()) - min(newest.values())) / 1e9
     warnings = tuple(
-        f"view {frame.camera} at {frame.stamp_ns / 1e9:.3f} s: {text}"
+        dataclasses.replace(item, camera=frame.camera, stamp_ns=frame.stamp_ns)
         for frame in chosen
-        for text in frame.warnings
+        for item in frame.warnings
     )
     return _with_own_frame(ViewSet(tuple(chosen), skew_s=skew_s, warnings=warnings)), report
 
@@ -65,7 +66,8 @@ def _with_own_frame(views: ViewSet) -> ViewSet:
         return views
     own = dataclasses.replace(frame, T_fixed_camera=np.eye(4), fixed_frame=frame.frame_id)
     text = f"no pose: places are given in the camera's own frame '{frame.frame_id}'"
-    return dataclasses.replace(views, frames=(own,), warnings=(*views.warnings, text))
+    warning = Warning("places_in_camera_frame", text, camera=frame.camera)
+    return dataclasses.replace(views, frames=(own,), warnings=(*views.warnings, warning))
 
 
 def plan_views(
@@ -113,19 +115,21 @@ def plan_views(
     return views, report, with_deadline(plan, deadline, seconds(plan), asked)
 
 
-def lateness(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> tuple[str, ...]:
+def lateness(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> tuple[Warning, ...]:
     """What must be said about a deadline that was asked for."""
     deadline = config.budget.deadline_s
     if deadline > 0.0 and card.rates is None:
-        return (
+        text = (
             f"no rates of this model were measured: the deadline of {deadline:g} s was not "
-            "planned for",
+            "planned for"
         )
+        return (Warning("deadline_not_planned", text),)
     if plan.predicted_s > plan.deadline_s:
-        return (
+        text = (
             f"the deadline of {deadline:g} s cannot be kept: even one view at "
-            f"{plan.stride.compression}x is predicted to take {plan.predicted_s:.2f} s",
+            f"{plan.stride.compression}x is predicted to take {plan.predicted_s:.2f} s"
         )
+        return (Warning("deadline_missed", text),)
     return ()
 
 

@@ -28,10 +28,310 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "answer_contradicts_measurement": Kind(
+        "warning",
+        "The answer states something that the measured geometry contradicts.",
+        "trust the measured relations, which stand beside the answer",
+    ),
+    "answer_differs_from_score": Kind(
+        "warning",
+        "The model's own words and the scored answer differ.",
+        "treat the answer as unsure, or ask more simply",
+    ),
+    "answer_improbable": Kind(
+        "warning",
+        "The allowed answers have almost no probability: the model would have said something else.",
+        "allow other answers, or ask without a format",
+    ),
+    "answer_limited_by_context": Kind(
+        "note",
+        "The model's context leaves fewer tokens for the answer than were allowed.",
+        "ask with fewer views or a stronger compression",
+    ),
+    "answer_not_scored": Kind(
+        "warning",
+        "An answer of a fixed form was read from text instead of being scored.",
+        "use an answerer that scores; the confidence is not known here",
+    ),
+    "answer_unfinished": Kind(
+        "warning",
+        "The answer ended before it was complete, so it was not scored.",
+        "allow more tokens or time (max_new_tokens, timeout)",
+    ),
+    "answer_without_choice": Kind(
+        "warning",
+        "The answer names none, or more than one, of the choices.",
+        "ask with fewer or clearer choices",
+    ),
+    "answer_without_json": Kind(
+        "warning",
+        "The answer holds no JSON.",
+        "allow more tokens, or install the extra 'json', which keeps answers to a schema",
+    ),
+    "answer_without_mark": Kind(
+        "warning",
+        "The answer names no mark.",
+        "look at the marked views: the object may have no number",
+    ),
+    "answer_without_verdict": Kind(
+        "warning",
+        "The answer says neither yes nor no.",
+        "ask a question that can be answered with yes or no",
+    ),
+    "calibration_of_other_size": Kind(
+        "problem",
+        "A calibration belongs to another image size than the picture's.",
+        "publish the camera_info of this resolution, or give a rig file (--rig)",
+    ),
+    "calibration_unusable": Kind(
+        "problem",
+        "A calibration cannot be right, so it was left out.",
+        "calibrate the camera again, or give a rig file (--rig)",
+    ),
+    "camera_late": Kind(
+        "warning",
+        "A camera has had no frame for longer than allowed and was left out.",
+        "check the camera's driver, or allow older frames (views.max_age_s)",
+    ),
+    "camera_left_out": Kind(
+        "warning",
+        "The node answered without a camera.",
+        "see /diagnostics for that camera",
+    ),
+    "cloud_thinned": Kind(
+        "note",
+        "The point cloud was thinned to its bound.",
+        "allow more points, or look at fewer frames",
+    ),
+    "comparison_unknown": Kind(
+        "note",
+        "Nothing can be said about whether some objects changed.",
+        "look at their places again, from nearby and with depth",
+    ),
+    "comparison_without_depth": Kind(
+        "problem",
+        "Scenes without depth and poses cannot be compared.",
+        "record depth, calibration and TF",
+    ),
+    "compression_raised": Kind(
+        "warning",
+        "The scene did not fit into memory and was asked about at a stronger compression.",
+        "ask with fewer views, or set a compression that fits (oryx-scene memory)",
+    ),
+    "deadline_missed": Kind(
+        "warning",
+        "Even the smallest scene is predicted to take longer than the deadline.",
+        "allow more time, or a smaller model",
+    ),
+    "deadline_not_planned": Kind(
+        "note",
+        "A deadline was asked for, and no rates of this model are known to plan with.",
+        "measure them once with `oryx-scene bench`, or let the node warm up",
+    ),
+    "depth_late": Kind(
+        "warning",
+        "The nearest depth image is too far away in time.",
+        "record registered depth at the colour camera's rate",
+    ),
+    "depth_left_out": Kind(
+        "problem",
+        "Depth cannot be laid over the picture.",
+        "record registered depth with its camera_info and TF",
+    ),
+    "depth_noisy": Kind(
+        "warning",
+        "Depth is too noisy to tell objects apart.",
+        "check the depth sensor, or use detections",
+    ),
+    "detections_missing": Kind(
+        "warning",
+        "No detections belong to a view.",
+        "check the detector's topic, stamps and frame_id",
+    ),
+    "detections_unused": Kind(
+        "warning",
+        "None of the detections could be made a mark.",
+        "check that boxes lie in the pictures and that depth or a second view is there",
+    ),
+    "frame_left_out": Kind(
+        "warning",
+        "A frame cannot be decoded and was left out.",
+        "check the camera's driver; the other frames are used",
+    ),
+    "frames_not_in_cloud": Kind(
+        "note",
+        "Frames without depth, calibration or pose are no part of the point cloud.",
+        "record depth, camera_info and TF",
+    ),
+    "graphs_unavailable": Kind(
+        "note",
+        "Decode runs without captured CUDA graphs and is slower.",
+        "see the text for the reason; answers are the same",
+    ),
+    "marks_by_colour": Kind(
+        "warning",
+        "Objects were joined over views by colour and matched points, not by depth.",
+        "record depth, camera_info and TF for surer numbers",
+    ),
+    "marks_none": Kind(
+        "warning",
+        "No object could be numbered.",
+        "look from nearer or from more sides, or use detections",
+    ),
+    "marks_not_in_views": Kind(
+        "warning",
+        "Views without depth or pose carry no marks.",
+        "record depth, camera_info and TF for these cameras",
+    ),
+    "marks_not_shown": Kind(
+        "note",
+        "A mark has no 3D place and is not shown in 3D.",
+        "record depth, camera_info and TF",
+    ),
+    "marks_of_one_view": Kind(
+        "warning",
+        "One view without depth gives no correspondence between views.",
+        "use a second camera, or depth",
+    ),
+    "marks_renumbered": Kind(
+        "note",
+        "The largest number was reached, and numbering began anew.",
+        "do not compare numbers with earlier scenes",
+    ),
+    "marks_without_places": Kind(
+        "problem",
+        "Fewer than two views have poses: marks have no 3D place.",
+        "record /tf and /tf_static, or give a rig file (--rig)",
+    ),
+    "message_unreadable": Kind(
+        "warning",
+        "A message cannot be read.",
+        "check the recording with its own tools",
+    ),
+    "model_out_of_domain": Kind(
+        "warning",
+        "The model was trained on synthetic rooms only, and the source is not one.",
+        "give --model the folder of a published Oryx checkpoint",
+    ),
+    "model_random": Kind(
+        "problem",
+        "The model has random weights: its text means nothing.",
+        "give --model a trained checkpoint",
+    ),
     "no_camera_info": Kind(
         "problem",
         "A camera has no calibration, so nothing it sees has a place.",
         "record its camera_info, or give a rig file (--rig)",
+    ),
+    "no_depth": Kind(
+        "note",
+        "A frame has no depth.",
+        "record depth beside the colour pictures",
+    ),
+    "no_fixed_frame": Kind(
+        "problem",
+        "The coordinate frame that was asked for is not in TF.",
+        "give --fixed-frame a frame that TF holds",
+    ),
+    "no_pose": Kind(
+        "problem",
+        "TF does not say where a camera was, so nothing it sees has a place.",
+        "record /tf and /tf_static from before the first frame on, or give a rig file (--rig)",
+    ),
+    "no_stamps": Kind(
+        "note",
+        "The source holds no stamps, and they were counted.",
+        "ages and the order of views mean little here",
+    ),
+    "no_tf": Kind(
+        "problem",
+        "The source holds no transforms at all.",
+        "record /tf and /tf_static, or give a rig file (--rig)",
+    ),
+    "nothing_placed": Kind(
+        "note",
+        "Nothing in the scene has a 3D place; its views are shown instead.",
+        "record depth, camera_info and TF",
+    ),
+    "other_fixed_frame": Kind(
+        "warning",
+        "Places are given in another coordinate frame than was asked for.",
+        "give --fixed-frame the frame that you want, or record its transforms",
+    ),
+    "other_renderer": Kind(
+        "note",
+        "Pictures were drawn by the built-in renderer instead of Open3D.",
+        "install the extra 'view', or ask for --renderer splat",
+    ),
+    "picture_without_stamp": Kind(
+        "warning",
+        "Pictures carry no stamp; the time of recording was taken.",
+        "let the driver stamp its pictures",
+    ),
+    "places_in_camera_frame": Kind(
+        "warning",
+        "Without a pose, places are given in the camera's own frame.",
+        "record /tf and /tf_static, or give a rig file (--rig)",
+    ),
+    "places_other_source": Kind(
+        "note",
+        "Frames with another fixed frame are left out of the 3D view.",
+        "record all cameras in one TF tree",
+    ),
+    "places_rough": Kind(
+        "note",
+        "Places and sizes are triangulated from pictures and rough.",
+        "record depth for better places",
+    ),
+    "recording_damaged": Kind(
+        "problem",
+        "Reading stopped at damage: a part of the recording is lost.",
+        "copy it again, or repair it with its own tools",
+    ),
+    "recording_incomplete": Kind(
+        "problem",
+        "Fewer messages could be read than the recording says it holds.",
+        "copy it again, or repair it with its own tools",
+    ),
+    "request_ignored_in_part": Kind(
+        "warning",
+        "A part of the request does not apply and was ignored.",
+        "ask without it, or freeze a new scene",
+    ),
+    "scene_expired": Kind(
+        "note",
+        "A scene was no longer kept, and a new one was frozen.",
+        "raise scene_ttl_s, or ask sooner",
+    ),
+    "scene_step_failed": Kind(
+        "problem",
+        "A moment of the recording cannot be shown.",
+        "see the text; other moments can be",
+    ),
+    "transform_left_out": Kind(
+        "warning",
+        "A transform cannot be right and was left out.",
+        "check the node that publishes it",
+    ),
+    "transforms_at_other_time": Kind(
+        "warning",
+        "Places are given as of the scene's own time.",
+        "see the text for the transform that was missing",
+    ),
+    "unknown_mark": Kind(
+        "warning",
+        "A mark is named that the scene does not have.",
+        "look at the marked views for the numbers that there are",
+    ),
+    "views_unsynchronised": Kind(
+        "warning",
+        "Frames of different cameras lie further apart than allowed.",
+        "allow a larger views.slop_s, or trigger the cameras together",
+    ),
+    "working_cut_off": Kind(
+        "warning",
+        "The model's working was cut off before its answer.",
+        "allow more tokens (max_new_tokens)",
     ),
 }
 
@@ -46,6 +346,7 @@ class Warning:
         camera: our name of the camera, "" where it is about none.
         topic: topic or file of the recording, "" where it is about none.
         stamp_ns: capture stamp of the frame, None where it is about none.
+        severity: "note", "warning" or "problem"; that of the kind.
         advice: what to do; that of the kind where the caller knows nothing better.
 
     Raises:
@@ -57,18 +358,15 @@ class Warning:
     camera: str = ""
     topic: str = ""
     stamp_ns: int | None = None
+    severity: str = ""
     advice: str = ""
 
     def __post_init__(self) -> None:
-        if self.code not in KINDS:
+        kind = KINDS.get(self.code)
+        if kind is None:
             raise ValueError(f"no warning has the code '{self.code}'; see KINDS")
-        if not self.advice:
-            object.__setattr__(self, "advice", KINDS[self.code].advice)
-
-    @property
-    def severity(self) -> Severity:
-        """Of the kind: "note", "warning" or "problem"."""
-        return KINDS[self.code].severity
+        object.__setattr__(self, "severity", kind.severity)
+        object.__setattr__(self, "advice", self.advice or kind.advice)
 
     @property
     def origin(self) -> str:
@@ -78,13 +376,3 @@ class Warning:
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.text}" if self.origin else self.text
-
-    def as_dict(self) -> dict[str, str | int]:
-        """For JSON; what is not known is left out."""
-        found = {"code": self.code, "severity": self.severity, "text": self.text}
-        where = {"camera": self.camera, "topic": self.topic, "stamp_ns": self.stamp_ns}
-        return {
-            **found,
-            **{key: value for key, value in where.items() if value not in ("", None)},
-            "advice": self.advice,
-        }

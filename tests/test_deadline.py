@@ -54,14 +54,14 @@ def test_an_impossible_deadline_is_said():
     scene = freeze(0.1)
     assert len(scene.views.frames) == 1
     assert scene.plan.stride.compression == 16
-    assert any("cannot be kept" in text for text in scene.warnings)
+    assert any("cannot be kept" in text.text for text in scene.warnings)
     asked = freeze(0.1, compression="4")
     assert asked.plan.stride.compression == 4
 
 
 def test_unmeasured_rates_are_said():
     scene = freeze(1.0, dataclasses.replace(CARD, rates=None))
-    assert any("no rates" in text for text in scene.warnings)
+    assert any("no rates" in text.text for text in scene.warnings)
     assert len(scene.views.frames) == 8
 
 

@@ -107,7 +107,7 @@ def test_prose_is_not_read():
     record, read = ask(scorer, "yes_no")
     assert scorer.prefixes == ["<think>1 red</think> "]
     assert (read.verdict, read.text, read.scratchpad) == ("yes", "No, it is not.", "1 red")
-    assert any("own words differ" in text for text in read.warnings)
+    assert any("own words differ" in text.text for text in read.warnings)
     assert record.token_ids == (1, 2)
     assert record.timings_s["score"] >= 0.0
 
@@ -115,7 +115,7 @@ def test_prose_is_not_read():
 def test_a_model_that_would_say_something_else_is_reported():
     _, read = ask(FakeScorer({("Yes", False): 0.001}), "yes_no")
     assert read.verdict == "yes"
-    assert any("something else" in text for text in read.warnings)
+    assert any("something else" in text.text for text in read.warnings)
 
 
 def test_choices_are_compared_per_token():
@@ -162,7 +162,7 @@ def test_no_mark_is_an_answer():
 def test_a_cancel_leaves_no_verdict():
     record, read = ask(FakeScorer({}, stop="cancelled"), "yes_no")
     assert (record.stop_reason, read.verdict) == ("cancelled", "")
-    assert "no verdict" in read.warnings[0]
+    assert "no verdict" in read.warnings[0].text
     assert math.isnan(read.confidence)
 
 
@@ -175,7 +175,7 @@ def test_an_answerer_that_cannot_score_says_so():
 
     _, read = ask(Plain(), "yes_no")
     assert read.verdict == "yes"
-    assert any("cannot score" in text for text in read.warnings)
+    assert any("cannot score" in text.text for text in read.warnings)
 
 
 @pytest.mark.parametrize(

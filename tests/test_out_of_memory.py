@@ -49,7 +49,7 @@ def test_the_next_compression_is_tried_once():
     assert asker.answerer.asked == [Stride.IMAGE, Stride.VIDEO]
     assert (answer.compression, answer.text) == (4, "A room.")
     assert answer.budget["compression"] == 4
-    assert any("again at 4x instead of 1x" in text for text in answer.warnings)
+    assert any("again at 4x instead of 1x" in text.text for text in answer.warnings)
     assert [item.sha256 for item in answer.evidence] == [f.sha256 for f in scene.views.frames]
     many = asker.ask_many(scene, [Question("What?"), Question("Where?")], Limits())
     assert [item.compression for item in many] == [4, 4]

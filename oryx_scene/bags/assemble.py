@@ -19,6 +19,7 @@ from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.sources.base import FrameStub
+from oryx_scene.warning import Warning
 
 # Where the asked fixed frame does not exist these are taken, said in a warning.
 OTHER_FIXED_FRAMES = ("map", "odom", "world")
@@ -64,7 +65,7 @@ class FrameAssembler:
             ImageDecodeError: its payload is broken or cannot be found again.
         """
         topics = self._topics[stub.camera]
-        warnings: list[str] = []
+        warnings: list[Warning] = []
         message = self._message(stub.topic, stub.serial, stub.camera)
         rgb = decode_image_message(stub.camera, message)
         intrinsics = self._intrinsics(stub, topics, rgb.shape[:2], warnings)
@@ -92,24 +93,29 @@ class FrameAssembler:
         return self._pose(self.frame_id_of(stub.camera), stub.stamp_ns, [])
 
     def _intrinsics(
-        self, stub: FrameStub, topics: CameraTopics, size: tuple[int, ...], warnings: list[str]
+        self, stub: FrameStub, topics: CameraTopics, size: tuple[int, ...], warnings: list[Warning]
     ) -> Intrinsics | None:
         found = rig_camera(self._rig, stub.camera).intrinsics
         if found is None:
             found = self._info_at(topics.info, stub, warnings)
         if found is None:
             if not self._index.infos.get(topics.info):
-                warnings.append("there is no CameraInfo: no 3D places")
+                warnings.append(
+                    Warning(
+                        "no_camera_info", "there is no CameraInfo: no 3D places", topic=topics.info
+                    )
+                )
             return None
         if (found.height, found.width) != size:
-            warnings.append(
+            text = (
                 f"calibration is for {found.width}x{found.height}, the picture is "
                 f"{size[1]}x{size[0]}: calibration left out"
             )
+            warnings.append(Warning("calibration_of_other_size", text))
             return None
         return found
 
-    def _info_at(self, topic: str, stub: FrameStub, warnings: list[str]) -> Intrinsics | None:
+    def _info_at(self, topic: str, stub: FrameStub, warnings: list[Warning]) -> Intrinsics | None:
         infos = self._index.infos.get(topic, [])
         if not infos:
             return None
@@ -121,16 +127,17 @@ class FrameAssembler:
                 self._intrinsics_of[key] = info_to_intrinsics(infos[place][1], stub.camera)
             return self._intrinsics_of[key]
         except CalibrationError as err:
-            warnings.append(f"{err.message} Calibration left out: no 3D places")
+            text = f"{err.message} Calibration left out: no 3D places"
+            warnings.append(Warning("calibration_unusable", text, topic=topic, advice=err.hint))
             return None
 
-    def _pose(self, frame_id: str, stamp_ns: int, warnings: list[str]) -> FloatArray | None:
+    def _pose(self, frame_id: str, stamp_ns: int, warnings: list[Warning]) -> FloatArray | None:
         if not self.fixed_frame:
             return None
         try:
             return self._index.transforms.lookup(self.fixed_frame, frame_id, stamp_ns)
         except TransformError as err:
-            warnings.append(f"{err.message} No 3D places")
+            warnings.append(Warning("no_pose", f"{err.message} No 3D places"))
             return None
 
 
@@ -149,7 +156,7 @@ def add_rig_transforms(
 
 def choose_fixed_frame(
     wanted: str, frame_ids: Mapping[str, str], transforms: TransformBuffer, source: str
-) -> tuple[str, str]:
+) -> tuple[str, Warning | None]:
     """The coordinate frame of all places, and what must be said about the choice.
 
     Args:
@@ -159,15 +166,16 @@ def choose_fixed_frame(
         source: "the bag", for the sentence.
 
     Returns:
-        (frame, warning); frame "" means no 3D places, warning "" that ``wanted`` was taken.
+        (frame, warning); frame "" means no 3D places, warning None that ``wanted`` was taken.
     """
     known = transforms.known_frames()
     if wanted in known:
-        return wanted, ""
+        return wanted, None
     if not known:
-        return "", f"{source} holds no TF: no poses, so no 3D places"
+        return "", Warning("no_tf", f"{source} holds no TF: no poses, so no 3D places")
     roots = {transforms.root_of(frame_id) for frame_id in frame_ids.values()}
     for other in (*OTHER_FIXED_FRAMES, *sorted(roots & known)):
         if other in known:
-            return other, f"there is no frame '{wanted}' in TF; places are given in '{other}'"
-    return "", f"there is no frame '{wanted}' in TF: no 3D places"
+            text = f"there is no frame '{wanted}' in TF; places are given in '{other}'"
+            return other, Warning("other_fixed_frame", text)
+    return "", Warning("no_fixed_frame", f"there is no frame '{wanted}' in TF: no 3D places")

@@ -18,6 +18,7 @@ from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
 from oryx_scene.geometry.camera import register_depth
 from oryx_scene.geometry.transforms import invert
 from oryx_scene.sources.base import FrameStub
+from oryx_scene.warning import Warning
 
 # Depth and colour of one moment; at 30 Hz neighbours are 33 ms apart.
 DEPTH_SLOP_S = 0.02
@@ -34,7 +35,7 @@ class Lookups:
     """
 
     message: Callable[[str, int, str], Any]
-    info_at: Callable[[str, FrameStub, list[str]], Intrinsics | None]
+    info_at: Callable[[str, FrameStub, list[Warning]], Intrinsics | None]
     frame_id_of: Callable[[str], str]
 
 
@@ -52,7 +53,7 @@ class BagDepth:
         topics: CameraTopics,
         intrinsics: Intrinsics | None,
         size: tuple[int, ...],
-        warnings: list[str],
+        warnings: list[Warning],
     ) -> tuple[DepthImage | None, str]:
         """Depth (H, W) float32 metres registered to the picture of ``stub``, and its digest.
 
@@ -62,7 +63,8 @@ class BagDepth:
             return None, ""
         serial, gap_s = self._nearest(topics.depth, stub.stamp_ns)
         if gap_s > DEPTH_SLOP_S:
-            warnings.append(f"the nearest depth is {gap_s:.3f} s away and was left out")
+            text = f"the nearest depth is {gap_s:.3f} s away and was left out"
+            warnings.append(Warning("depth_late", text, topic=topics.depth))
             return None, ""
         try:
             message = self._lookups.message(topics.depth, serial, stub.camera)
@@ -70,7 +72,8 @@ class BagDepth:
             digest = payload_sha256(message)
             return self._registered(stub, topics, depth, intrinsics, size, warnings), digest
         except OryxSceneError as err:
-            warnings.append(f"depth left out: {err.message}")
+            text = f"depth left out: {err.message}"
+            warnings.append(Warning("depth_left_out", text, topic=topics.depth, advice=err.hint))
             return None, ""
 
     def _nearest(self, topic: str, stamp_ns: int) -> tuple[int, float]:
@@ -88,24 +91,27 @@ class BagDepth:
         depth: DepthImage,
         color: Intrinsics | None,
         size: tuple[int, ...],
-        warnings: list[str],
+        warnings: list[Warning],
     ) -> DepthImage | None:
         found = self._lookups.info_at(topics.depth_info, stub, warnings)
         same_size = depth.shape == size
         if found is None or color is None:
             if same_size and says_registered(topics.depth):
                 return depth
-            warnings.append("depth left out: nothing says how it lies over the picture")
+            text = "depth left out: nothing says how it lies over the picture"
+            warnings.append(Warning("depth_left_out", text, topic=topics.depth))
             return None
         T = self._color_from_depth(stub, topics)
         if T is None:
-            warnings.append("depth left out: no transform from the depth to the colour camera")
+            text = "depth left out: no transform from the depth to the colour camera"
+            warnings.append(Warning("depth_left_out", text, topic=topics.depth))
             return None
         same_K = same_size and np.allclose(found.K, color.K, rtol=1e-4)
         if same_K and np.allclose(T, np.eye(4), atol=1e-4):
             return depth
         if (found.height, found.width) != depth.shape:
-            warnings.append("depth left out: its size is not that of its calibration")
+            text = "depth left out: its size is not that of its calibration"
+            warnings.append(Warning("depth_left_out", text, topic=topics.depth))
             return None
         return register_depth(depth, found, T, color)
 

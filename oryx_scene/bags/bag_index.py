@@ -18,6 +18,7 @@ import numpy as np
 from oryx_scene.errors import CalibrationError, SourceError, TransformError
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import from_translation_quaternion
+from oryx_scene.warning import Warning
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
@@ -53,7 +54,7 @@ class BagIndex:
         extrinsics: topic of a RealSense stream's `tf/0` -> (4, 4).
         expected, found: messages per topic, as stated and as read.
         synthetic: the bag was written by a synthetic world.
-        warnings: one sentence each.
+        warnings: what is missing, damaged or doubtful.
     """
 
     images: dict[str, ImageTopic] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class BagIndex:
     found: dict[str, int] = field(default_factory=dict)
     msgtypes: dict[str, str] = field(default_factory=dict)
     synthetic: bool = False
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Warning] = field(default_factory=list)
 
 
 def open_bag(path: Path) -> Any:
@@ -131,7 +132,7 @@ def _repair_hint(path: Path) -> str:
 
 
 def raw_messages(
-    reader: Any, path: Path, warnings: list[str], **window: Any
+    reader: Any, path: Path, warnings: list[Warning], **window: Any
 ) -> Iterator[tuple[Any, int, bytes]]:
     """Messages of a reader; damage in the middle ends them with a warning."""
     count = 0
@@ -141,7 +142,8 @@ def raw_messages(
             yield item
     except _damage_errors() as err:
         text = " ".join(str(err).split()) or type(err).__name__
-        warnings.append(f"{path.name}: reading stopped at damage after {count} messages ({text})")
+        said = f"reading stopped at damage after {count} messages ({text})"
+        warnings.append(Warning("recording_damaged", said, topic=path.name))
 
 
 def index_bag(reader: Any, path: Path) -> BagIndex:
@@ -193,7 +195,8 @@ def _deserialise(index: BagIndex, reader: Any, connection: Any, data: bytes) -> 
     try:
         return reader.deserialize(data, connection.msgtype)
     except _damage_errors() as err:
-        index.warnings.append(f"{connection.topic}: a message cannot be read ({err})")
+        text = f"a message cannot be read ({err})"
+        index.warnings.append(Warning("message_unreadable", text, topic=connection.topic))
         return None
 
 
@@ -272,15 +275,15 @@ def _take_transforms(index: BagIndex, topic: str, message: Any) -> None:
                 stamp_ns = stamp_ns_of(item.header)
                 index.transforms.add(parent, child, stamp_ns, _matrix(item.transform))
         except (CalibrationError, TransformError) as err:
-            text = f"{topic}: left out a transform: {err.message}"
-            if text not in index.warnings and len(index.warnings) < 50:
-                index.warnings.append(text)
+            text = f"left out a transform: {err.message}"
+            warning = Warning("transform_left_out", text, topic=topic)
+            if warning not in index.warnings and len(index.warnings) < 50:
+                index.warnings.append(warning)
 
 
 def _compare_counts(index: BagIndex) -> None:
     for topic, expected in sorted(index.expected.items()):
         found = index.found.get(topic, 0)
         if found != expected:
-            index.warnings.append(
-                f"{topic}: the bag says {expected} messages, {found} could be read"
-            )
+            text = f"the bag says {expected} messages, {found} could be read"
+            index.warnings.append(Warning("recording_incomplete", text, topic=topic))

@@ -20,6 +20,7 @@ from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
+from oryx_scene.warning import Warning
 
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 
@@ -70,13 +71,14 @@ class BagSource(BaseSource):
             for serial, (stamp_ns, log_ns) in enumerate(self.index.images[topics.image].entries)
         ]
 
-    def _unstamped(self) -> list[str]:
+    def _unstamped(self) -> list[Warning]:
         counts = {
             topics.image: self.index.images[topics.image].zero_stamps
             for topics in self.topics.values()
         }
+        text = "pictures carry no stamp; the time of recording was taken"
         return [
-            f"{topic}: {count} pictures carry no stamp; the time of recording was taken"
+            Warning("picture_without_stamp", f"{count} {text}", topic=topic)
             for topic, count in counts.items()
             if count
         ]
@@ -88,7 +90,7 @@ class BagSource(BaseSource):
         chosen, said = choose_fixed_frame(
             wanted, self._frame_ids(), self.index.transforms, "the bag"
         )
-        if said:
+        if said is not None:
             self._warnings.append(said)
         return chosen
 

@@ -6,7 +6,7 @@ Nothing is printed here. A problem prevents answers or 3D places; a note does no
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from oryx_scene.errors import OryxSceneError
 from oryx_scene.frames import Frame
 from oryx_scene.geometry.camera import doubts
 from oryx_scene.sources.base import FrameSource, FrameStub
+from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/check/1"
 # Header stamps and recording times of one camera may differ by this much before it is said.
@@ -38,7 +39,7 @@ def check_source(source: FrameSource, path: str | Path) -> dict[str, Any]:
     Returns:
         the documented object of `oryx-scene check --json`.
     """
-    findings = [_from_warning(text) for text in source.warnings]
+    findings = [_from_warning(item) for item in source.warnings]
     by_camera: dict[str, list[FrameStub]] = {name: [] for name in source.cameras}
     for stub in source.stubs():
         by_camera[stub.camera].append(stub)
@@ -64,13 +65,9 @@ def check_source(source: FrameSource, path: str | Path) -> dict[str, Any]:
     }
 
 
-def _from_warning(text: str) -> Finding:
-    if "could be read" in text or "damage" in text:
-        return Finding("problem", text, "part of the recording is lost: copy it again or repair it")
-    if "no TF" in text or "no 3D places" in text:
-        advice = "record /tf and /tf_static, or give a rig file (--rig)"
-        return Finding("problem", text, advice)
-    return Finding("note", text, "")
+def _from_warning(warning: Warning, camera: str = "") -> Finding:
+    where = replace(warning, camera=camera) if camera else warning
+    return Finding(warning.severity, str(where), warning.advice)
 
 
 def _camera(
@@ -150,9 +147,7 @@ def _describe(frame: Frame) -> dict[str, Any]:
 
 def _check_frame(frame: Frame, findings: list[Finding]) -> None:
     name = frame.camera
-    for text in frame.warnings:
-        level = "problem" if "No 3D" in text or "no 3D" in text or "left out" in text else "note"
-        findings.append(Finding(level, f"{name}: {text}", _advice(text)))
+    findings += [_from_warning(item, name) for item in frame.warnings]
     if frame.intrinsics is not None:
         for text in doubts(frame.intrinsics):
             findings.append(Finding("note", f"{name}: {text}", "check the calibration"))
@@ -168,16 +163,6 @@ def _check_frame(frame: Frame, findings: list[Finding]) -> None:
         what = f"{name}: the median depth is {median:.3g} m"
         advice = "16UC1 means millimetres and 32FC1 metres (REP-118): the driver may mix them up"
         findings.append(Finding("problem", what, advice))
-
-
-def _advice(text: str) -> str:
-    if "CameraInfo" in text or "alibration" in text:
-        return "record camera_info, or give a rig file (--rig)"
-    if "transform" in text:
-        return "record /tf and /tf_static from before the first frame on, or give --rig"
-    if "depth" in text:
-        return "record registered depth with its camera_info, at the colour camera's rate"
-    return ""
 
 
 def _check_change(first: Frame, last: Frame, findings: list[Finding]) -> None:

@@ -22,6 +22,7 @@ from oryx_scene.marks.detection_pieces import SLOP_NS
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Box, Detection
 from oryx_scene.marks.known_places import NumberMemory
+from oryx_scene.warning import Warning
 
 MESSAGE = "Detection2DArray"
 
@@ -139,7 +140,7 @@ def read_detection_topic(path: str | Path, topic: str) -> DetectionTopic:
             raise SourceError(
                 path, f"there is no {MESSAGE} on '{topic}'.", hint=f"topics of that type: {names}"
             )
-        warnings: list[str] = []
+        warnings: list[Warning] = []
         messages = [
             boxes_of(reader.deserialize(data, connection.msgtype))
             for connection, _, data in raw_messages(reader, path, warnings, connections=chosen)

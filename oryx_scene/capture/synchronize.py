@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from oryx_scene.warning import Warning
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -35,17 +37,18 @@ class Moment:
         """Spread of the stamps."""
         return (self.anchor_ns - min(self.stamps.values())) / 1e9
 
-    def warnings(self, slop_s: float) -> tuple[str, ...]:
-        """What an answer resting on this set must say, one sentence each."""
+    def warnings(self, slop_s: float) -> tuple[Warning, ...]:
+        """What an answer resting on this set must say."""
         said = [
-            f"camera '{camera}' has had no frame for {behind:.2f} s"
+            Warning("camera_late", f"it has had no frame for {behind:.2f} s", camera=camera)
             for camera, behind in sorted(self.left_out.items())
         ]
         if not self.synchronous:
-            said.append(
+            text = (
                 f"no frames of all cameras lie within {slop_s:g} s of each other; the newest of "
                 f"each are {self.skew_s:.3f} s apart"
             )
+            said.append(Warning("views_unsynchronised", text))
         return tuple(said)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,6 +184,8 @@ def _ask_one(
 
 
 def _print_summary(answer: SceneAnswer) -> None:
+    from oryx_scene.cli.common import print_warnings
+
     for mark in answer.marks:
         if mark.position is not None:
             x, y, z = mark.position
@@ -196,5 +197,4 @@ def _print_summary(answer: SceneAnswer) -> None:
         f"tokens, {answer.generated_tokens} generated, {answer.stop_reason}, "
         f"{answer.timings_s['ask']:.2f} s, model {answer.provenance['model']}"
     )
-    for warning in answer.warnings:
-        print(f"   warning: {warning}", file=sys.stderr)
+    print_warnings(answer.warnings, "   ")

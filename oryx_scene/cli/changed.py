@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.warning import Warning
 
 if TYPE_CHECKING:
     from oryx_scene.config import PipelineConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oryx_scene.sources.base import FrameSource
 
 HELP = "Say what appeared, disappeared or moved between two moments; no model is loaded."
-SCHEMA = "oryx_scene/changed/1"
+SCHEMA = "oryx_scene/changed/2"
 # Nothing is drawn for anyone to read, so more objects may carry a number than in a prompt.
 MARKS = 24
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(described, indent=2, sort_keys=True, allow_nan=False))
     else:
-        _print(changes, described["warnings"])
+        _print(changes, [*before.warnings, *after.warnings, *changes.warnings])
     return 0
 
 
@@ -86,8 +86,7 @@ def changes_to_dict(changes: SceneChanges, before: Scene, after: Scene) -> dict[
     """The documented JSON object of `oryx-scene changed` (docs/relations.md)."""
     from oryx_scene.answer_json import to_plain
 
-    scenes = (("before", before), ("after", after))
-    warnings = [f"{name}: {text}" for name, scene in scenes for text in scene.warnings]
+    warnings = [item for scene in (before, after) for item in scene.warnings]
     return {
         "schema": SCHEMA,
         "changed": changes.changed,
@@ -95,11 +94,13 @@ def changes_to_dict(changes: SceneChanges, before: Scene, after: Scene) -> dict[
         "after": {"scene_id": after.scene_id, "stamp_ns": after.frozen_ns},
         "frame_id": after.frame_id or before.frame_id,
         **to_plain(changes),
-        "warnings": [*warnings, *changes.warnings],
+        "warnings": to_plain([*warnings, *changes.warnings]),
     }
 
 
-def _print(changes: SceneChanges, warnings: list[str]) -> None:
+def _print(changes: SceneChanges, warnings: list[Warning]) -> None:
+    from oryx_scene.cli.common import print_warnings
+
     for mark in changes.appeared:
         print(f"appeared:    {_named(mark)}  now at {_place(mark)}")
     for mark in changes.disappeared:
@@ -114,8 +115,7 @@ def _print(changes: SceneChanges, warnings: list[str]) -> None:
     print(f"unchanged: {len(changes.stayed)} objects")
     for reason, count in changes.unknown.items():
         print(f"unknown: {count} ({reason})")
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(warnings)
 
 
 def _named(mark: Mark) -> str:

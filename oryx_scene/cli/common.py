@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.warning import Warning
 
 if TYPE_CHECKING:
     from oryx_scene.capture.choose import CoverageReport
@@ -184,7 +185,7 @@ class FoundFrames:
 
     frames: list[Frame]
     now_ns: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Warning, ...]
     synthetic: bool
     choice: CoverageReport
 
@@ -197,3 +198,9 @@ def frames_from_args(args: argparse.Namespace, config: PipelineConfig) -> FoundF
     now_ns = moment_ns(args.at, source)
     frames, warnings, choice = frames_at(source, now_ns, config.views, progress_bar)
     return FoundFrames(frames, now_ns, (*source.warnings, *warnings), source.synthetic, choice)
+
+
+def print_warnings(warnings: Iterable[Warning], indent: str = "") -> None:
+    """One line each on stderr: severity, code, where and what."""
+    for item in warnings:
+        print(f"{indent}{item.severity} [{item.code}]: {item}", file=sys.stderr)

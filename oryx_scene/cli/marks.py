@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 HELP = "Find the same objects in all views of a recording and number them; no model is loaded."
@@ -22,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the marks; write pictures where asked."""
-    from oryx_scene.cli.common import config_from_args, finder_from_args, frames_from_args
+    from oryx_scene.cli.common import (
+        config_from_args,
+        finder_from_args,
+        frames_from_args,
+        print_warnings,
+    )
     from oryx_scene.cli.output import printable, scene_to_dict, write_scene_pictures
     from oryx_scene.scene import NO_MODEL, freeze_scene
 
@@ -63,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if described["left_out"]:
         reasons = ", ".join(f"{count} {why}" for why, count in described["left_out"].items())
         print(f"left out: {reasons}")
-    for warning in described["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(scene.warnings)
     return 0
 
 

@@ -9,7 +9,7 @@ from oryx_scene.answer_json import to_plain
 from oryx_scene.files import png_bytes, write_bytes, write_json
 from oryx_scene.scene import Scene
 
-MARKS_SCHEMA = "oryx_scene/marks/1"
+MARKS_SCHEMA = "oryx_scene/marks/2"
 
 
 def printable(text: str) -> str:
@@ -51,7 +51,7 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
         "relations": to_plain(scene.marks.relations),
         "left_out": to_plain(scene.marks.left_out),
         "budget": to_plain(scene.plan.as_dict()),
-        "warnings": list(scene.warnings),
+        "warnings": to_plain(scene.warnings),
     }
 
 

@@ -179,6 +179,7 @@ def _named(path: Path, *parts: str) -> Path:
 def _write_pictures(
     args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
 ) -> None:
+    from oryx_scene.cli.common import print_warnings
     from oryx_scene.view.sheet import draw_sheets
 
     for index in steps:
@@ -190,12 +191,13 @@ def _write_pictures(
             path = _named(args.png, number, name if several else "")
             _write_picture(path, image)
             print(f"{path}: {step.title}, drawn by {drawn.renderer}")
-        _warn(drawn.warnings)
+        print_warnings(drawn.warnings)
 
 
 def _write_orbits(
     args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
 ) -> None:
+    from oryx_scene.cli.common import print_warnings
     from oryx_scene.files import write_bytes
     from oryx_scene.view.headless import animation_bytes
     from oryx_scene.view.sheet import draw_orbit
@@ -205,7 +207,7 @@ def _write_orbits(
         drawn = draw_orbit(story[index], args.frames, config)
         write_bytes(path, animation_bytes(drawn.images, path.suffix))
         print(f"{path}: {args.frames} pictures, drawn by {drawn.renderer}")
-        _warn(drawn.warnings)
+        print_warnings(drawn.warnings)
 
 
 def _write_picture(path: Path, image: RgbImage) -> None:
@@ -213,11 +215,6 @@ def _write_picture(path: Path, image: RgbImage) -> None:
     from oryx_scene.view.snapshot_file import jpeg_bytes
 
     write_bytes(path, png_bytes(image) if path.suffix == ".png" else jpeg_bytes(image))
-
-
-def _warn(warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _display_problem() -> str:

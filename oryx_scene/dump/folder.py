@@ -26,6 +26,7 @@ from oryx_scene.files import write_json
 from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
 from oryx_scene.pipeline import ScenePipeline, prompt_hash
 from oryx_scene.scene import Scene
+from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/dump/1"
 DESCRIPTION = "dump.json"
@@ -93,7 +94,7 @@ class Dump:
     frozen_ns: int
     scene_id: str
     marks: MarkSet
-    scene_warnings: tuple[str, ...]
+    scene_warnings: tuple[Warning, ...]
     synthetic: bool
     choice: dict[str, int | float | str]
     config: PipelineConfig
@@ -115,7 +116,7 @@ class _Description:
     frozen_ns: int
     scene_id: str
     marks: MarkSet
-    scene_warnings: tuple[str, ...]
+    scene_warnings: tuple[Warning, ...]
     synthetic: bool
     limits: LimitsRecord
     model: ModelCard
@@ -189,7 +190,7 @@ def _describe(
         "frozen_ns": scene.frozen_ns,
         "scene_id": scene.scene_id,
         "marks": to_plain(scene.marks),
-        "scene_warnings": list(scene.warnings),
+        "scene_warnings": to_plain(scene.warnings),
         "synthetic": scene.synthetic,
         "choice": to_plain(scene.choice),
         "settings": dataclasses.asdict(pipeline.config),

@@ -22,6 +22,7 @@ from oryx_scene.files import png_bytes, write_bytes
 from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics, RgbImage
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.transforms import check_transform
+from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class FrameRecord:
     intrinsics: IntrinsicsRecord | None
     T_fixed_camera: tuple[float, ...] | None
     fixed_frame: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Warning, ...]
 
 
 def write_frame(folder: Path, index: int, frame: Frame) -> FrameRecord:

@@ -57,7 +57,11 @@ def _record(kind: Any, value: object, path: str) -> Any:
     ]
     if missing:
         raise PlainError(f"{path}.{missing[0]}", "there", None)
-    return kind(**{key: _value(hints[key], part, f"{path}.{key}") for key, part in value.items()})
+    parts = {key: _value(hints[key], part, f"{path}.{key}") for key, part in value.items()}
+    try:
+        return kind(**parts)
+    except ValueError as err:
+        raise PlainError(path, f"a {kind.__name__} ({err})", value) from err
 
 
 def _tuple(arguments: tuple[Any, ...], value: object, path: str) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from oryx_scene.marks.compared import (
     pair_still,
 )
 from oryx_scene.marks.view_grid import usable
+from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SceneChanges:
         stayed: (number before, number after) of objects that did not change; 0 where the object is
             still there but has no number in that scene.
         unknown: reason -> number of marks about which nothing can be said.
-        warnings: one sentence each.
+        warnings: what prevents a comparison.
     """
 
     appeared: tuple[Mark, ...] = ()
@@ -44,7 +45,7 @@ class SceneChanges:
     moved: tuple[MovedMark, ...] = ()
     stayed: tuple[tuple[int, int], ...] = ()
     unknown: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -68,7 +69,10 @@ def what_changed(
     if not _any_depth(before_views) or not _any_depth(after_views):
         text = "a scene without depth and poses cannot be compared: nothing is said about changes"
         count = len(before.marks) + len(after.marks)
-        return SceneChanges(unknown={"no depth": count} if count else {}, warnings=(text,))
+        return SceneChanges(
+            unknown={"no depth": count} if count else {},
+            warnings=(Warning("comparison_without_depth", text),),
+        )
     old = [Compared.of(mark, before_views, after_views) for mark in before.marks]
     new = [Compared.of(mark, after_views, before_views) for mark in after.marks]
     return _judge(old, new)

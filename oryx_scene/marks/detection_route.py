@@ -32,6 +32,7 @@ from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.tracks import find_by_tracks
 from oryx_scene.marks.tracks_route import Numbers, renamed, sorted_views
 from oryx_scene.marks.view_grid import usable
+from oryx_scene.warning import Warning
 
 # Two views' points lie on each other: at least this share of those that can be judged.
 LEAST_SUPPORT = 0.5
@@ -111,18 +112,21 @@ def find_detected(
     )
 
 
-def _warnings(frames: Sequence[Frame], with_depth: bool, any_marks: bool) -> tuple[str, ...]:
+def _warnings(frames: Sequence[Frame], with_depth: bool, any_marks: bool) -> tuple[Warning, ...]:
     said = []
     if not any_marks:
-        said.append("none of the detections could be made a mark")
+        said.append(Warning("detections_unused", "none of the detections could be made a mark"))
     if not with_depth:
-        said.append(
+        text = (
             "no view has depth, calibration and pose: detections were joined by colour and matched "
             "points, what only one view shows has no number"
         )
+        said.append(Warning("marks_by_colour", text))
     elif not all(usable(frame) for frame in frames):
         cameras = ", ".join(sorted({frame.camera for frame in frames if not usable(frame)}))
-        said.append(f"no depth or pose in views of {cameras}: no marks there")
+        said.append(
+            Warning("marks_not_in_views", f"no depth or pose in views of {cameras}: no marks there")
+        )
     return tuple(said)
 
 

@@ -21,6 +21,7 @@ from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.tracks_route import find_marks_by_tracks
 from oryx_scene.marks.view_grid import usable
 from oryx_scene.marks.votes import Ballot, CutView
+from oryx_scene.warning import Warning
 
 
 class Memory(Protocol):
@@ -111,8 +112,14 @@ def find_marks(
     warnings = found.warnings
     if missing:
         listed = ", ".join(sorted(set(missing)))
-        warnings += (f"no depth or pose in views of {listed}: no marks there",)
+        warnings += (no_marks_there(listed),)
     return dataclasses.replace(found, warnings=warnings)
+
+
+def no_marks_there(cameras: str) -> Warning:
+    """Views of ``cameras`` (names, comma separated) that cannot carry marks."""
+    text = f"no depth or pose in views of {cameras}: no marks there"
+    return Warning("marks_not_in_views", text)
 
 
 def _identity(frame: Frame) -> tuple[int, str, str]:
@@ -141,13 +148,14 @@ def _find_ordered(
     marks = tuple(_renamed(mark, order) for mark in choice.marks)
     left_out = objects.left_out + choice.left_out
     route = "depth" if marks else "none"
-    warnings: tuple[str, ...] = (
-        () if marks else ("no object could be told apart in depth: no marks",)
-    )
+    warnings: tuple[Warning, ...] = ()
+    if not marks:
+        warnings += (Warning("marks_none", "no object could be told apart in depth: no marks"),)
     noisy = {frames[i].camera for i, cut in zip(names, cuts, strict=True) if cut.patches.noisy}
     if noisy:
         listed = ", ".join(sorted(noisy))
-        warnings += (f"depth in views of {listed} is too noisy to tell objects apart: left out",)
+        text = f"depth in views of {listed} is too noisy to tell objects apart: left out"
+        warnings += (Warning("depth_noisy", text),)
     relations = measure_relations(marks, frames)
     return MarkSet(marks, relations, dict(sorted(left_out.items())), route, warnings)
 

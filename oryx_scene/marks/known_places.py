@@ -17,6 +17,7 @@ import numpy as np
 
 from oryx_scene.frames import FloatArray, Frame, Mark, MarkSet
 from oryx_scene.marks.choice import FoundObject, SeenIn
+from oryx_scene.warning import Warning
 
 # A larger number fits no disc: the scene's life ends and numbering begins anew.
 LARGEST_NUMBER = 99
@@ -79,7 +80,8 @@ class NumberMemory:
 def renumbered(found: MarkSet) -> MarkSet:
     """``found`` with the warning that numbering began anew."""
     text = f"marks are numbered anew: their numbers had reached {LARGEST_NUMBER}"
-    return dataclasses.replace(found, warnings=(*found.warnings, text))
+    warning = Warning("marks_renumbered", text)
+    return dataclasses.replace(found, warnings=(*found.warnings, warning))
 
 
 class KnownPlaces:

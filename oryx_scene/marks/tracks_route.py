@@ -15,18 +15,26 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.features import posed
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.tracks import find_by_tracks
+from oryx_scene.warning import Warning
 
-ONE_VIEW = "one view without depth: there is no correspondence between views, no marks"
-NOTHING = (
+ONE_VIEW = Warning(
+    "marks_of_one_view",
+    "one view without depth: there is no correspondence between views, no marks",
+)
+NOTHING = Warning(
+    "marks_none",
     "no view has depth, calibration and pose, and no piece of a picture was found again in another "
-    "view: there is no correspondence, no marks"
+    "view: there is no correspondence, no marks",
 )
-BY_TRACKS = (
+BY_TRACKS = Warning(
+    "marks_by_colour",
     "no view has depth, calibration and pose: objects were joined by colour and matched points, "
-    "what only one view shows has no number"
+    "what only one view shows has no number",
 )
-ROUGH = "places and sizes are triangulated from pictures and rough"
-NO_PLACES = "fewer than two views have poses: marks have no 3D place"
+ROUGH = Warning("places_rough", "places and sizes are triangulated from pictures and rough")
+NO_PLACES = Warning(
+    "marks_without_places", "fewer than two views have poses: marks have no 3D place"
+)
 
 
 class Numbers(Protocol):

@@ -14,6 +14,7 @@ from oryx_scene.model.decode import StopWatch, TokenStream
 from oryx_scene.model.sampling import Constraint, TokenChooser
 from oryx_scene.model.slots import count_visual_tokens
 from oryx_scene.model.tokenizer import TextTokenizer, split_prompt_ids
+from oryx_scene.warning import Warning
 
 
 class Answering:
@@ -50,7 +51,7 @@ class Answering:
         text_tokens = len(self.scene_ids) - len(self.items) + len(self.question_ids)
         self.prompt_tokens = text_tokens + self.visual_tokens
         self.timings: dict[str, float] = {}
-        self.warnings: list[str] = []
+        self.warnings: list[Warning] = []
         self.text = ""
         self._tokenizer = tokenizer
         self._stop_ids = stop_ids
@@ -72,9 +73,8 @@ class Answering:
                 hint="ask with fewer views or a stronger compression",
             )
         if room < wanted:
-            self.warnings.append(
-                f"The answer is limited to {room} tokens by the model's context of {context}."
-            )
+            text = f"the answer is limited to {room} tokens by the model's context of {context}"
+            self.warnings.append(Warning("answer_limited_by_context", text))
         return min(room, wanted)
 
     def lap(self, name: str, since: float) -> float:

@@ -33,6 +33,7 @@ from oryx_scene.model.engine_state import EngineState
 from oryx_scene.model.sampling import Constraint
 from oryx_scene.model.score_pass import read_places, read_rows, scored_prompts
 from oryx_scene.model.scoring import plan_scores
+from oryx_scene.warning import Warning
 
 __all__ = ["Engine", "EngineConfig", "Stops", "Work"]
 
@@ -192,7 +193,7 @@ class Engine(EngineState):
             constraint,
         )
         if self._stepping.note:
-            answer.warnings.append(self._stepping.note)
+            answer.warnings.append(Warning("graphs_unavailable", self._stepping.note))
         return answer
 
     def _answer(self, answers: Sequence[Answering]) -> None:

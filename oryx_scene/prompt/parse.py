@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from oryx_scene.frames import Question
+from oryx_scene.warning import Warning
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
@@ -53,7 +54,7 @@ class ParsedAnswer:
     verdict: str = ""
     choice: int = -1
     json: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     confidence: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
 
@@ -160,23 +161,26 @@ def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> Pa
     known = set(known_marks)
     named = named_numbers(text)
     unknown = tuple(number for number in named if number not in known)
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     if scratchpad and not text:
-        warnings.append("the answer ended inside its scratchpad; there is no verdict")
+        said = "the answer ended inside its scratchpad; there is no verdict"
+        warnings.append(Warning("working_cut_off", said))
     if unknown:
         listed = ", ".join(map(str, unknown))
-        warnings.append(f"the answer names marks that the scene does not have: {listed}")
+        said = f"the answer names marks that the scene does not have: {listed}"
+        warnings.append(Warning("unknown_mark", said))
     verdict = read_verdict(text) if question.format == "yes_no" else ""
     choice = read_choice(text, question.choices) if question.format == "choice" else -1
     value = read_json(text) if question.format == "json" else ""
     if question.format == "yes_no" and not verdict:
-        warnings.append("the answer says neither yes nor no")
+        warnings.append(Warning("answer_without_verdict", "the answer says neither yes nor no"))
     if question.format == "choice" and choice < 0:
-        warnings.append("the answer names none, or more than one, of the choices")
+        said = "the answer names none, or more than one, of the choices"
+        warnings.append(Warning("answer_without_choice", said))
     if question.format == "marks" and not named:
-        warnings.append("the answer names no mark")
+        warnings.append(Warning("answer_without_mark", "the answer names no mark"))
     if question.format == "json" and not value:
-        warnings.append("the answer holds no JSON")
+        warnings.append(Warning("answer_without_json", "the answer holds no JSON"))
     return ParsedAnswer(
         text=text,
         scratchpad=scratchpad,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.sources.base import FrameSource, FrameStub
+from oryx_scene.warning import Warning
 
 _Key = tuple[str, str, int]
 
@@ -44,7 +45,7 @@ class RecentFrames:
         return self._source.cameras
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Warning, ...]:
         """Of the source behind."""
         return self._source.warnings
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class FrameStub:
     serial: int
 
 
+def left_out(stub: FrameStub, err: OryxSceneError) -> Warning:
+    """What to say of a frame that cannot be decoded."""
+    return Warning(
+        "frame_left_out",
+        f"left out a frame of '{stub.camera}': {err.message}",
+        camera=stub.camera,
+        topic=stub.topic,
+        stamp_ns=stub.stamp_ns,
+        advice=err.hint,
+    )
+
+
 class FrameSource(Protocol):
     """Where recorded frames come from."""
 
@@ -45,8 +58,8 @@ class FrameSource(Protocol):
         ...
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is missing or doubtful about the whole source, one sentence each."""
+    def warnings(self) -> tuple[Warning, ...]:
+        """What is missing or doubtful about the whole source."""
         ...
 
     @property
@@ -88,7 +101,7 @@ class BaseSource(ABC):
             sorted(stubs, key=lambda stub: (stub.stamp_ns, stub.camera, stub.serial))
         )
         self._synthetic = synthetic
-        self._warnings: list[str] = []
+        self._warnings: list[Warning] = []
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -96,7 +109,7 @@ class BaseSource(ABC):
         return tuple(sorted({stub.camera for stub in self._stubs}))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Warning, ...]:
         """What is missing or doubtful about the whole source, each said once."""
         return tuple(dict.fromkeys(self._warnings))
 
@@ -136,7 +149,7 @@ class BaseSource(ABC):
             try:
                 yield self.load(stub)
             except OryxSceneError as err:
-                self._warnings.append(f"left out {stub.topic} of '{stub.camera}': {err.message}")
+                self._warnings.append(left_out(stub, err))
 
 
 @dataclass(frozen=True)

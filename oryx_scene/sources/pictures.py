@@ -11,6 +11,7 @@ from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.frames import Frame
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
+from oryx_scene.warning import Warning
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -43,9 +44,8 @@ class PictureSource(BaseSource):
                 for index, (name, file) in enumerate(self._files.items())
             ]
         )
-        self._warnings.append(
-            "plain pictures have no stamps: all are taken as one moment, and ages mean nothing"
-        )
+        text = "plain pictures have no stamps: all are taken as one moment, and ages mean nothing"
+        self._warnings.append(Warning("no_stamps", text))
 
     def load(self, stub: FrameStub) -> Frame:
         """Decode one picture, turned upright as its EXIF says."""

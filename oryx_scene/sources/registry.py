@@ -14,6 +14,7 @@ from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig, load_rig
 from oryx_scene.sources import dump, pictures, rgbd_folder
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
+from oryx_scene.warning import Warning
 
 # The first that recognises a path opens it: what a description file names comes before what only
 # looks like pictures.
@@ -75,7 +76,7 @@ class _Selected(BaseSource):
         self._source = source
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Warning, ...]:
         return tuple(dict.fromkeys((*self._source.warnings, *self._warnings)))
 
     def load(self, stub: FrameStub) -> Frame:

@@ -18,9 +18,11 @@ from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.transforms import check_transform
 from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
+from oryx_scene.warning import Warning
 
 FRAME_RATE_HZ = 30
 OPTICAL_FRAME = "camera_optical_frame"
+POSE_ADVICE = "write a camera-to-world matrix of 4x4 numbers beside each picture"
 
 
 class RgbdFolder(BaseSource):
@@ -51,9 +53,8 @@ class RgbdFolder(BaseSource):
                 hint="the layout is described in docs/sources.md",
             )
         super().__init__(stubs)
-        self._warnings.append(
-            f"this layout has no stamps: frame numbers are counted at {FRAME_RATE_HZ} Hz"
-        )
+        text = f"this layout has no stamps: frame numbers are counted at {FRAME_RATE_HZ} Hz"
+        self._warnings.append(Warning("no_stamps", text))
 
     def _read_K(self) -> FloatArray:
         file = self._path / "camera-intrinsics.txt"
@@ -84,7 +85,7 @@ class RgbdFolder(BaseSource):
         intrinsics = check_intrinsics(
             Intrinsics(self._K, rgb.shape[0], rgb.shape[1]), str(self._path)
         )
-        warnings: list[str] = []
+        warnings: list[Warning] = []
         depth, depth_hash = None, ""
         depth_file = Path(base + ".depth.png")
         if depth_file.exists():
@@ -92,10 +93,11 @@ class RgbdFolder(BaseSource):
             depth = decode_compressed_depth(stub.camera, "", payload)
             depth_hash = hashlib.sha256(payload).hexdigest()
             if depth.shape != rgb.shape[:2]:
-                warnings.append(f"depth is {depth.shape[1]}x{depth.shape[0]} and was left out")
+                text = f"depth is {depth.shape[1]}x{depth.shape[0]} and was left out"
+                warnings.append(Warning("depth_left_out", text, topic=depth_file.name))
                 depth, depth_hash = None, ""
         else:
-            warnings.append("there is no depth file")
+            warnings.append(Warning("no_depth", "there is no depth file"))
         pose = self._read_pose(Path(base + ".pose.txt"), warnings)
         return Frame(
             camera=stub.camera,
@@ -124,13 +126,15 @@ class RgbdFolder(BaseSource):
         name = stub.topic.removesuffix(".color.png") + ".pose.txt"
         return self._read_pose(self._folders[stub.camera] / name, [])
 
-    def _read_pose(self, file: Path, warnings: list[str]) -> FloatArray | None:
+    def _read_pose(self, file: Path, warnings: list[Warning]) -> FloatArray | None:
         try:
             return check_transform(np.loadtxt(file, dtype=np.float64), file.name)
         except (OSError, ValueError):
-            warnings.append("there is no pose file with 4x4 numbers: no 3D places")
+            text = "there is no pose file with 4x4 numbers: no 3D places"
+            warnings.append(Warning("no_pose", text, topic=file.name, advice=POSE_ADVICE))
         except CalibrationError as err:
-            warnings.append(f"{err.message} The pose was left out: no 3D places")
+            text = f"{err.message} The pose was left out: no 3D places"
+            warnings.append(Warning("no_pose", text, topic=file.name, advice=POSE_ADVICE))
         return None
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oryx_scene.errors import ConfigError
 from oryx_scene.frames import DepthImage, FloatArray, Frame, RgbImage
 from oryx_scene.geometry.camera import unproject
+from oryx_scene.warning import Warning
 
 _KEY_BITS = 21
 _KEY_HALF = 1 << (_KEY_BITS - 1)
@@ -36,7 +37,7 @@ class FusedCloud:
         voxel_m: edge of the voxels that were averaged over.
         frame_id: coordinate frame of the points, "" where there are none.
         frames_used: how many frames had depth, intrinsics and pose.
-        warnings: one sentence each.
+        warnings: what is not part of it.
     """
 
     points: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
@@ -44,7 +45,7 @@ class FusedCloud:
     voxel_m: float = 0.0
     frame_id: str = ""
     frames_used: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
 
 class _VoxelSums:
@@ -231,14 +232,14 @@ def _finish(
     sums.merge()
     warnings = []
     if skipped:
-        warnings.append(
-            f"{skipped} frame(s) without depth, intrinsics or pose are not part of the cloud."
-        )
+        text = f"{skipped} frame(s) without depth, intrinsics or pose are not part of the cloud"
+        warnings.append(Warning("frames_not_in_cloud", text))
     if sums.voxel_m > wanted_m:
-        warnings.append(
+        text = (
             f"the cloud was thinned from {wanted_m:.3f} m to {sums.voxel_m:.3f} m voxels to stay "
-            f"under {sums.max_points} points."
+            f"under {sums.max_points} points"
         )
+        warnings.append(Warning("cloud_thinned", text))
     if used == 0:
         return FusedCloud(voxel_m=wanted_m, warnings=tuple(warnings))
     count = sums.sums[6]

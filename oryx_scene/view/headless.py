@@ -24,6 +24,7 @@ from oryx_scene.view.overlay import draw_labels
 from oryx_scene.view.shapes import SceneGeometry
 from oryx_scene.view.splat import Rendered, render_splat
 from oryx_scene.view.viewpoint import Viewpoint
+from oryx_scene.warning import Warning
 
 RENDERERS = ("auto", "open3d", "splat")
 
@@ -35,12 +36,12 @@ class Pictures:
     Attributes:
         images: (H, W, 3) uint8 each, labels drawn.
         renderer: "open3d" or "splat": what drew them.
-        warnings: why it was not the wanted one, one sentence each.
+        warnings: why it was not the wanted one.
     """
 
     images: tuple[RgbImage, ...]
     renderer: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
 
 def render_pictures(
@@ -76,17 +77,19 @@ def render_pictures(
 
 def _render(
     scene: SceneGeometry, views: Sequence[Viewpoint], renderer: str, supersample: int
-) -> tuple[list[Rendered], str, tuple[str, ...]]:
-    warnings: tuple[str, ...] = ()
+) -> tuple[list[Rendered], str, tuple[Warning, ...]]:
+    warnings: tuple[Warning, ...] = ()
     if renderer == "auto" and importlib.util.find_spec("open3d") is None:
-        warnings = ("drawn by the built-in renderer: Open3D (extra 'view') is not installed.",)
+        text = "drawn by the built-in renderer: Open3D (extra 'view') is not installed"
+        warnings = (Warning("other_renderer", text),)
     elif renderer != "splat":
         try:
             return render_in_child(scene, views), "open3d", ()
         except EngineError as err:
             if renderer == "open3d":
                 raise
-            warnings = (f"drawn by the built-in renderer, because: {err}",)
+            text = f"drawn by the built-in renderer, because: {err}"
+            warnings = (Warning("other_renderer", text),)
     drawn = [render_splat(scene, view, supersample=supersample) for view in views]
     return drawn, "splat", warnings
 

@@ -10,7 +10,7 @@ from oryx_scene.errors import SourceError
 from oryx_scene.frames import Mark
 from oryx_scene.view.snapshot_file import load_snapshot
 from oryx_scene.view.step import Step, answer_step, read_mark, read_relation
-from oryx_scene.view.words import Caption
+from oryx_scene.view.words import Caption, warning_lines
 
 SNAPSHOT, MARKS, ANSWERS = "scene.npz", "marks.json", "answers.json"
 
@@ -64,7 +64,7 @@ def _marks_step(folder: Path, described: Any, snapshot: Any) -> Step:
             marks=marks_of_views(described),
             relations=tuple(read_relation(item) for item in described["relations"]),
             caption=Caption(
-                details=(f"evidence ages: {ages}",), warnings=tuple(described["warnings"])
+                details=(f"evidence ages: {ages}",), warnings=warning_lines(described["warnings"])
             ),
         )
     except (KeyError, TypeError, ValueError) as err:

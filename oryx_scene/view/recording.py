@@ -13,7 +13,7 @@ from oryx_scene.scene import NO_MODEL, Scene, freeze_scene
 from oryx_scene.sources.base import FrameSource
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.step import Step
-from oryx_scene.view.words import Caption
+from oryx_scene.view.words import Caption, warning_lines
 
 
 class RecordingStory:
@@ -95,5 +95,5 @@ def scene_caption(scene: Scene) -> Caption:
     found = f"{len(marks.marks)} marks by route '{marks.route}'"
     return Caption(
         details=(f"evidence ages: {ages}", found + (f"; left out: {left_out}" if left_out else "")),
-        warnings=scene.warnings,
+        warnings=warning_lines(scene.warnings),
     )

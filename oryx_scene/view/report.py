@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from oryx_scene import __version__
+from oryx_scene.answer_json import to_plain
 from oryx_scene.errors import MissingExtraError
 from oryx_scene.files import write_bytes
 from oryx_scene.frames import RgbImage
@@ -148,7 +149,7 @@ def _scene(step: Step, picture_budget: int, cloud_budget: int) -> dict[str, Any]
         "lines": _lines(geometry),
         "names": names,
         "views": views,
-        "warnings": list(geometry.warnings),
+        "warnings": to_plain(geometry.warnings),
     }
 
 

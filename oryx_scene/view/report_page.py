@@ -224,8 +224,14 @@ function words(answer) {
     add(details, "summary", "working", "sub");
     add(details, "div", answer.scratchpad, "question");
   }
-  const told = new Set([...answer.warnings, ...data.scenes[answer.scene].warnings]);
-  told.forEach(text => add(box, "div", text, "warning"));
+  const all = [...answer.warnings, ...data.scenes[answer.scene].warnings];
+  const told = new Map(all.map(item => [warningLine(item), item]));
+  told.forEach((item, line) => { add(box, "div", line, "warning").title = item.advice; });
+}
+function warningLine(item) {
+  const stamp = item.stamp_ns === null ? "" : `at ${(item.stamp_ns / 1e9).toFixed(3)} s`;
+  const where = [item.camera, item.topic, stamp].filter(part => part).join(" ");
+  return `${item.severity} [${item.code}]: ${where ? where + ": " : ""}${item.text}`;
 }
 function tables(answer) {
   rows(byId("evidence"), ["camera", "age", "size", "source", "sha256"], answer.evidence.map(

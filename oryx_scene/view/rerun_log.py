@@ -136,5 +136,5 @@ def _words(title: str, caption: Caption) -> str:
     lines = [title]
     if caption.question:
         lines += [f"Q: {caption.question}", f"A: {caption.answer}"]
-    lines += [*caption.details, *(f"warning: {text}" for text in caption.warnings)]
+    lines += [*caption.details, *caption.warnings]
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import numpy as np
 
 from oryx_scene.frames import FloatArray, Mark, Predicate, Relation, RgbImage
 from oryx_scene.view.snapshot import Snapshot, ViewCamera
+from oryx_scene.warning import Warning
 
 LAYERS = ("cloud", "frusta", "pictures", "boxes", "marks", "relations", "path")
 
@@ -98,7 +99,7 @@ class SceneGeometry:
         cameras: whose viewpoints one can jump to (posed, with K).
         up: (3,) unit vector.
         frame_id: coordinate frame.
-        warnings: what could not be shown, one sentence each.
+        warnings: what could not be shown.
     """
 
     points: FloatArray
@@ -111,7 +112,7 @@ class SceneGeometry:
     cameras: tuple[ViewCamera, ...] = ()
     up: FloatArray = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
     frame_id: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -220,12 +221,13 @@ def _cameras(
 
 def _marks(
     marks: Iterable[Mark], named: set[int]
-) -> tuple[dict[int, MarkLabel], list[Segments], list[str]]:
+) -> tuple[dict[int, MarkLabel], list[Segments], list[Warning]]:
     labels: dict[int, MarkLabel] = {}
     boxes, warnings = [], []
     for mark in marks:
         if mark.position is None:
-            warnings.append(f"mark {mark.number} has no 3D place and is not shown in 3D.")
+            text = f"mark {mark.number} has no 3D place and is not shown in 3D"
+            warnings.append(Warning("marks_not_shown", text))
             continue
         position = np.array(mark.position)
         size = np.zeros(3) if mark.size is None else np.array(mark.size)

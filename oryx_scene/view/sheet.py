@@ -14,8 +14,12 @@ from oryx_scene.view.shapes import LAYERS
 from oryx_scene.view.step import Step, picture_steps
 from oryx_scene.view.viewpoint import Viewpoint, make_viewpoint, orbit
 from oryx_scene.view.words import PANEL, Caption, add_caption
+from oryx_scene.warning import Warning
 
-FLAT_WARNING = "nothing in this scene has a place in space: its views are shown instead of 3D."
+FLAT_WARNING = Warning(
+    "nothing_placed",
+    "nothing in this scene has a place in space: its views are shown instead of 3D",
+)
 
 
 @dataclass(frozen=True)

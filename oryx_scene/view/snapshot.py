@@ -15,6 +15,7 @@ import numpy as np
 from oryx_scene.frames import FloatArray, Frame, RgbImage
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.view.cloud import FusedCloud, fuse_cloud
+from oryx_scene.warning import Warning
 
 PICTURE_SIDE_MAX = 640
 
@@ -50,14 +51,14 @@ class Snapshot:
         cloud: fused from the views with depth and pose.
         frame_id: coordinate frame of poses, points and path; "" without any.
         path: (P, 3) float64 places of the newest camera over the recording, oldest first.
-        warnings: one sentence each.
+        warnings: what is not shown.
     """
 
     cameras: tuple[ViewCamera, ...]
     cloud: FusedCloud = field(default_factory=FusedCloud)
     frame_id: str = ""
     path: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
 
 def shrink(image: RgbImage, side_max: int = PICTURE_SIDE_MAX) -> RgbImage:
@@ -104,7 +105,7 @@ def take_snapshot(
         voxel_m, max_points: of the cloud.
     """
     shown = list(frames)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     if not any(frame.T_fixed_camera is not None for frame in frames):
         alone = next(
             (i for i, f in enumerate(frames) if f.depth is not None and f.intrinsics is not None),
@@ -112,10 +113,11 @@ def take_snapshot(
         )
         if alone is not None:
             shown[alone] = _standing_alone(frames[alone])
-            warnings = (
+            text = (
                 f"no pose is known: only camera '{frames[alone].camera}' is shown in 3D, in its "
-                "own optical frame.",
+                "own optical frame"
             )
+            warnings = (Warning("places_in_camera_frame", text),)
     cloud = fuse_cloud(shown, voxel_m=voxel_m, max_points=max_points)
     cameras = tuple(_camera(frame) for frame in shown)
     frame_id = next((f.fixed_frame for f in shown if f.T_fixed_camera is not None), "")

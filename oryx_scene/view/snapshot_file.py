@@ -14,11 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from oryx_scene.answer_json import to_plain
 from oryx_scene.errors import SourceError
 from oryx_scene.files import write_bytes
 from oryx_scene.frames import RgbImage
 from oryx_scene.view.cloud import FusedCloud
 from oryx_scene.view.snapshot import Snapshot, ViewCamera
+from oryx_scene.warning import Warning
 
 FORMAT = 1
 _JPEG_QUALITY = 88
@@ -50,7 +52,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
         "frame_id": snapshot.frame_id,
         "voxel_m": snapshot.cloud.voxel_m,
         "frames_used": snapshot.cloud.frames_used,
-        "warnings": list(snapshot.warnings),
+        "warnings": to_plain(snapshot.warnings),
         "cameras": [
             {
                 "camera": camera.camera,
@@ -118,5 +120,9 @@ def _from_arrays(about: dict[str, Any], arrays: dict[str, Any]) -> Snapshot:
         frames_used=int(about["frames_used"]),
     )
     return Snapshot(
-        cameras, cloud, cloud.frame_id, arrays["path"], tuple(map(str, about["warnings"]))
+        cameras,
+        cloud,
+        cloud.frame_id,
+        arrays["path"],
+        tuple(Warning(**item) for item in about["warnings"]),
     )

@@ -17,7 +17,7 @@ from oryx_scene.frames import Mark, MarkObservation, Predicate, Relation, RgbIma
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
 from oryx_scene.view.shapes import SceneGeometry, build_geometry
 from oryx_scene.view.snapshot import Snapshot
-from oryx_scene.view.words import Caption
+from oryx_scene.view.words import Caption, warning_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def answer_caption(answer: dict[str, Any]) -> Caption:
             f"evidence ages: {ages}",
             f"model {model}{took}, {answer['stop_reason']}",
         ),
-        warnings=tuple(answer["warnings"]),
+        warnings=warning_lines(answer["warnings"]),
     )
 
 

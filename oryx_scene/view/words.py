@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from oryx_scene.frames import RgbImage
 from oryx_scene.view.shapes import Color
+from oryx_scene.warning import Warning
 
 PANEL: Color = (14, 15, 18)
 INK: Color = (235, 236, 238)
@@ -28,6 +30,12 @@ class Caption:
     answer: str = ""
     details: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def warning_lines(warnings: Iterable[Warning | Mapping[str, Any]]) -> tuple[str, ...]:
+    """Each warning, as a record or as its JSON, in one line."""
+    records = (item if isinstance(item, Warning) else Warning(**item) for item in warnings)
+    return tuple(f"{item.severity}: {item}" for item in records)
 
 
 def label_font(size: float) -> Font:
@@ -61,7 +69,7 @@ def _caption_lines(caption: Caption, columns: int) -> list[tuple[str, Color]]:
     parts = [("Q: " + caption.question, _QUIET)] if caption.question else []
     parts += [("A: " + caption.answer, INK)] if caption.answer else []
     parts += [(text, _QUIET) for text in caption.details]
-    parts += [("warning: " + text, _WARN) for text in caption.warnings]
+    parts += [(text, _WARN) for text in caption.warnings]
     for text, color in parts:
         wrapped = textwrap.wrap(" ".join(text.split()), columns, max_lines=4, placeholder=" ...")
         lines += [(line, color) for line in wrapped]

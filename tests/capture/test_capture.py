@@ -73,7 +73,9 @@ def test_a_camera_that_stopped_is_left_out_and_named():
     moment = newest_moment({"front": [0, 5000 * MS], "left": [100 * MS]}, 0.05, 1.0)
     assert moment.stamps == {"front": 5000 * MS}
     assert moment.left_out == {"left": 4.9}
-    assert "camera 'left' has had no frame for 4.90 s" in moment.warnings(0.05)
+    (late,) = moment.warnings(0.05)
+    assert (late.code, late.camera) == ("camera_late", "left")
+    assert str(late) == "left: it has had no frame for 4.90 s"
 
 
 @given(
@@ -163,7 +165,7 @@ def test_two_clocks_are_said():
     source = Recorded([frame("a", 1000), frame("b", 1300)])
     found = frames_at(source, 1300 * MS, ViewsConfig(count=2))
     assert len(found.frames) == 2
-    assert "0.300 s apart" in found.warnings[0]
+    assert "0.300 s apart" in found.warnings[0].text
 
 
 def test_a_stale_recording_is_refused():

@@ -36,12 +36,12 @@ def test_an_answer_says_what_it_rests_on(capsys, office, tmp_path):
     found = ask(capsys, office, "-q", "How far is mark 1?", "-q", "Where?", "--out", str(tmp_path))
     assert [item["question"]["text"] for item in found] == ["How far is mark 1?", "Where?"]
     answer = found[0]
-    assert answer["schema"] == "oryx_scene/answer/1"
+    assert answer["schema"] == "oryx_scene/answer/2"
     assert len(answer["evidence"]) == 3
     assert answer["evidence"][2]["age_s"] == 0.0
     assert all(len(item["sha256"]) == 64 for item in answer["evidence"])
     assert answer["frame_id"] == "map"
-    assert any("random weights" in text for text in answer["warnings"])
+    assert any("random weights" in text["text"] for text in answer["warnings"])
     assert answer["provenance"]["trained"] == "no, random weights"
     assert answer["visual_tokens"] == answer["budget"]["visual_tokens"] < answer["prompt_tokens"]
     assert {mark["number"] for mark in answer["scene"]} == set(range(1, 9))
@@ -113,7 +113,7 @@ def test_a_full_disk_is_one_line(capsys, office, tmp_path, monkeypatch):
 def test_marks_in_json_are_documented_fields(capsys, office):
     assert main(["marks", office, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == "oryx_scene/marks/1"
+    assert found["schema"] == "oryx_scene/marks/2"
     mark = found["views"][0]["marks"][0]
     assert {"number", "u", "v", "radius_px", "position", "visible_fraction"} <= set(mark)
     assert 0 < mark["visible_fraction"] <= 1
@@ -125,7 +125,7 @@ def test_a_foreign_ros1_bag(capsys):
     assert "0.102 s away" in capsys.readouterr().out
     answer = ask(capsys, bag, "-q", "What is here?")[0]
     assert answer["scene"] == []
-    assert any("no correspondence" in text for text in answer["warnings"])
+    assert any("no correspondence" in text["text"] for text in answer["warnings"])
 
 
 def two_cameras(path, offset_ns):

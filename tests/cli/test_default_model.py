@@ -47,13 +47,13 @@ def test_no_model_named_is_the_default_one(small, room, capsys):
     assert one["provenance"]["model"] == other["provenance"]["model"] == "small"
     assert one["token_ids"] == other["token_ids"]
     assert one["provenance"]["caution"] == ""
-    assert not any("out of its depth" in text for text in one["warnings"])
+    assert not any("out of its depth" in text["text"] for text in one["warnings"])
 
 
 def test_a_real_source_is_warned_of_in_text_and_json(small, capsys):
     told = json.loads(ask(capsys, OFFICE, "--json").out)
     assert told["provenance"]["caution"] == "trained on synthetic rooms only"
-    assert any("out of its depth" in text for text in told["warnings"])
+    assert any("out of its depth" in text["text"] for text in told["warnings"])
     shown = ask(capsys, OFFICE)
     assert "A (trained on synthetic rooms only): " in shown.out
     assert "out of its depth" in shown.err

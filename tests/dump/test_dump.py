@@ -24,8 +24,10 @@ from oryx_scene.frames import Mark, MarkObservation, MarkSet, Predicate, Questio
 from oryx_scene.offline import frames_at
 from oryx_scene.pipeline import ScenePipeline, prompt_hash
 from oryx_scene.sources.registry import open_source
+from oryx_scene.warning import KINDS, Warning
 
 DATA = Path(__file__).parent.parent / "data"
+OF_THE_SOURCE = Warning("no_stamps", "a warning of the source")
 
 
 class Told:
@@ -64,7 +66,7 @@ def office():
 def asked(office, answerer, limits=None):
     frames, now_ns = office
     pipeline = ScenePipeline(answerer, PipelineConfig(views=ViewsConfig(count=3)))
-    scene = pipeline.freeze(frames, now_ns, warnings=("a warning of the source",))
+    scene = pipeline.freeze(frames, now_ns, warnings=(OF_THE_SOURCE,))
     limits = limits or Limits(max_new_tokens=8, seed=3)
     answer = pipeline.ask(scene, Question("How far is mark 1 from mark 2?"), limits)
     return pipeline, scene, answer, limits
@@ -143,7 +145,7 @@ def test_a_repeat_is_identical_without_finding_marks_again(kept, monkeypatch):
     assert repeat.notes == ()
     said = repeat.as_dict()
     assert (said["schema"], said["identical"]) == ("oryx_scene/repeat/1", True)
-    assert "a warning of the source" in said["answer"]["warnings"]
+    assert to_plain(OF_THE_SOURCE) in said["answer"]["warnings"]
 
 
 def test_the_first_differing_token_is_named(kept):
@@ -385,7 +387,10 @@ mark_sets = st.builds(
         max_size=2,
     ).map(tuple),
     left_out=st.dictionaries(texts, st.integers(), max_size=2),
-    warnings=st.lists(texts, max_size=2).map(tuple),
+    warnings=st.lists(
+        st.builds(Warning, code=st.sampled_from(sorted(KINDS)), text=texts, camera=texts),
+        max_size=2,
+    ).map(tuple),
 )
 
 

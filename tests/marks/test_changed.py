@@ -91,7 +91,7 @@ def test_without_depth_nothing_is_said(pair):
     before = find_marks(pair.before, CONFIG)
     changes = what_changed(pair.before, before, bare, MarkSet())
     assert not changes.changed
-    assert "cannot be compared" in changes.warnings[0]
+    assert "cannot be compared" in changes.warnings[0].text
 
 
 def test_other_coordinate_frames_are_refused(pair):
@@ -123,7 +123,7 @@ def recording(pair, tmp_path_factory):
 def test_the_command_says_what_changed(recording, pair, capsys):
     assert main(["changed", str(recording), "--from", "0", "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
-    assert described["schema"] == "oryx_scene/changed/1"
+    assert described["schema"] == "oryx_scene/changed/2"
     assert described["changed"]
     assert len(described["appeared"]) == len(pair.appeared)
     assert len(described["disappeared"]) == len(pair.disappeared)

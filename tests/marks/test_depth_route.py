@@ -143,9 +143,9 @@ def test_depth_that_is_only_noise_gives_no_marks_and_says_so():
     bad = dataclasses.replace(CONDITIONS["noisy"], noise=scaled(ROUGH, 4.0), views=(4, 4))
     found = find_alone(make_scene(bad, 1).views, MarksConfig())
     assert found.marks == ()
-    assert any("too noisy to tell objects apart" in text for text in found.warnings)
+    assert any("too noisy to tell objects apart" in text.text for text in found.warnings)
     # Noise that the route can still stand is none of this.
     rough = dataclasses.replace(bad, noise=scaled(ROUGH, 2.0))
     found = find_alone(make_scene(rough, 1).views, MarksConfig())
     assert found.marks
-    assert not any("too noisy" in text for text in found.warnings)
+    assert not any("too noisy" in text.text for text in found.warnings)

@@ -153,7 +153,7 @@ def test_what_is_doubtful_is_left_out_and_counted(scene, detections):
     found = find_detected(scene.views, [*unsure, *elsewhere])
     assert (found.marks, found.route) == ((), "none")
     assert found.left_out == {UNSURE: len(unsure), NO_FRAME: len(elsewhere)}
-    assert "none of the detections" in found.warnings[0]
+    assert "none of the detections" in found.warnings[0].text
 
 
 def test_without_depth_boxes_are_joined_by_tracks_within_one_label():
@@ -165,7 +165,7 @@ def test_without_depth_boxes_are_joined_by_tracks_within_one_label():
     assert counts.right >= 10
     assert counts.wrong <= 0.1 * counts.right
     assert all(mark.label for mark in found.marks)
-    assert any("joined by colour" in text for text in found.warnings)
+    assert any("joined by colour" in text.text for text in found.warnings)
 
 
 def test_the_named_object_comes_first(scene, detections):

@@ -90,7 +90,7 @@ def test_numbering_begins_anew_before_numbers_outgrow_the_disc(walk):
         frames = [dataclasses.replace(f, stamp_ns=f.stamp_ns + shift) for f in walk[:1]]
         marks = seen(ViewSet(tuple(frames)), MARKS, "")
         assert all(1 <= mark.number <= 99 for mark in marks.marks)
-        warned |= any("anew" in text for text in marks.warnings)
+        warned |= any("anew" in text.text for text in marks.warnings)
     assert warned
 
 

@@ -137,7 +137,7 @@ def test_a_lost_pose_takes_the_marks_of_its_view_only(office):
     found = find_marks(ViewSet(lost))
     assert found.route == "depth"
     assert all(o.view != 0 for mark in found.marks for o in mark.observations)
-    assert any("no marks there" in text for text in found.warnings)
+    assert any("no marks there" in text.text for text in found.warnings)
 
 
 def test_all_unknown_depth_gives_no_marks(office):

@@ -40,7 +40,7 @@ def test_the_same_number_on_the_same_object_without_depth(scene, found):
     assert counts.right >= 20
     assert counts.right >= 9 * counts.wrong
     assert counts.reached > counts.missed
-    assert any("joined by colour" in text for text in found.warnings)
+    assert any("joined by colour" in text.text for text in found.warnings)
 
 
 def test_places_are_triangulated_with_their_uncertainty(scene, found):
@@ -72,7 +72,7 @@ def test_nothing_is_invented_between_unrelated_pictures(scene, camera):
     views = without_poses(ViewSet((first, other)))
     marks = find_marks(views)
     assert (marks.marks, marks.route) == ((), "none")
-    assert any("no correspondence" in text for text in marks.warnings)
+    assert any("no correspondence" in text.text for text in marks.warnings)
 
 
 def test_without_poses_a_colour_of_its_own_is_enough_between_pictures_taken_soon():
@@ -92,7 +92,7 @@ def test_without_poses_a_colour_of_its_own_is_enough_between_pictures_taken_soon
 def test_one_view_has_no_correspondence(scene):
     marks = find_marks(ViewSet(scene.views.frames[:1]))
     assert marks.marks == ()
-    assert "no correspondence" in marks.warnings[0]
+    assert "no correspondence" in marks.warnings[0].text
 
 
 def test_a_textured_thing_is_tracked_without_poses():
@@ -119,7 +119,7 @@ def test_depth_stays_the_route_where_one_view_has_all_three(scene):
     marks = find_marks(mixed)
     assert marks.route == "depth"
     assert {o.view for mark in marks.marks for o in mark.observations} <= {0, 1}
-    assert any("no marks there" in text for text in marks.warnings)
+    assert any("no marks there" in text.text for text in marks.warnings)
 
 
 def test_regions_ignore_shade_and_tell_colours_apart():

@@ -169,7 +169,7 @@ def test_a_prompt_beyond_the_context_is_refused_and_a_long_answer_cut(engine):
         engine._card = dataclasses.replace(card, context_length=tokens + 3)
         found = engine.generate(asked, Limits(max_new_tokens=8))
         assert len(found.token_ids) == 3
-        assert "context" in found.warnings[0]
+        assert "context" in found.warnings[0].text
     finally:
         engine._card = card
 

@@ -259,7 +259,7 @@ def test_graphs_that_cannot_be_captured_are_left_out_and_said(engine, monkeypatc
     engine._capture()
     assert engine.static is None
     found = engine.generate(prompts(video(1))[0], Limits(max_new_tokens=2))
-    assert "without captured graphs" in found.warnings[0]
+    assert "without captured graphs" in found.warnings[0].text
     monkeypatch.setattr(StaticRows, "capture", lambda self: None)
     engine._capture()
     assert isinstance(engine.static, StaticRows)
@@ -317,4 +317,4 @@ def test_captured_steps_are_given_up_where_their_memory_is_needed(engine, monkey
     assert engine.static is None
     again = engine.generate(own, limits)
     assert again.token_ids == whole.token_ids
-    assert any("memory was needed" in note for note in again.warnings)
+    assert any("memory was needed" in note.text for note in again.warnings)

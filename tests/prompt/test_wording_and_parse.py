@@ -89,7 +89,7 @@ def test_unknown_marks_are_told():
     parsed = parse_answer("mark 9 and mark 2", Question("q"), [1, 2])
     assert parsed.marks == (2,)
     assert parsed.unknown_marks == (9,)
-    assert any("9" in warning for warning in parsed.warnings)
+    assert any("9" in warning.text for warning in parsed.warnings)
 
 
 def test_scratchpad_is_hidden_and_kept():
@@ -186,4 +186,4 @@ def test_json_that_breaks_off_is_no_answer(text, found):
     question = Question("?", format="json", json_schema="{}")
     parsed = parse_answer(text, question, ())
     assert parsed.json == found
-    assert any("no JSON" in warning for warning in parsed.warnings) == (not found)
+    assert any("no JSON" in warning.text for warning in parsed.warnings) == (not found)

@@ -97,7 +97,7 @@ def test_cameras_of_one_moment_belong_together(bench):
     assert stamps["right"] == time_of(right[-1])
     # The left camera's later frames wait for the slower one.
     assert stamps["left"] == time_of(start + 700 * MS)
-    assert not any("apart" in text for text in answer.warnings)
+    assert not any("apart" in text.text for text in answer.warnings)
 
 
 def test_cameras_too_far_apart_are_said_or_refused(bench):
@@ -107,7 +107,7 @@ def test_cameras_too_far_apart_are_said_or_refused(bench):
     robot.show("right", start)
     answer = robot.ask()
     assert answer.error.code == Code.NONE
-    assert any("0.500 s apart" in text for text in answer.warnings)
+    assert any("0.500 s apart" in text.text for text in answer.warnings)
     assert robot.set_parameter("sync.policy", "refuse") == ""
     assert robot.ask().error.code == Code.SYNC_FAILED
 
@@ -117,7 +117,7 @@ def test_a_lost_camera_counts_by_whether_it_is_required(bench):
     robot.show("front")
     answer = robot.ask()
     assert answer.error.code == Code.NONE
-    assert any("without camera 'rear'" in text for text in answer.warnings)
+    assert any("without camera 'rear'" in text.text for text in answer.warnings)
     robot.show("rear", robot.now() - 100_000 * MS)
     robot.show("front")
     answer = robot.ask()
@@ -317,7 +317,7 @@ def test_depth_and_tf_give_places_in_the_asked_frame(bench, encoding):
     lost = robot.ask(target_frame="moon")
     assert lost.error.code == Code.NONE and lost.text
     assert not lost.objects[0].has_box
-    assert any("moon" in text for text in lost.warnings)
+    assert any("moon" in text.text for text in lost.warnings)
 
 
 def test_depth_that_comes_after_its_picture_is_waited_for(bench):
@@ -336,7 +336,7 @@ def test_depth_that_comes_after_its_picture_is_waited_for(bench):
     assert answer.error.code == Code.NONE, answer.error
     (frame,) = answer.provenance.frames
     assert frame.header.stamp == time_of(stamp_ns) and any(frame.depth_sha256)
-    assert not any("depth" in text for text in answer.warnings)
+    assert not any("depth" in text.text for text in answer.warnings)
 
 
 def test_depth_that_has_stopped_is_not_waited_for(bench):
@@ -348,7 +348,7 @@ def test_depth_that_has_stopped_is_not_waited_for(bench):
     robot.show(stamp_ns=robot.now() + 900 * MS, height=120, width=160)
     answer = robot.ask()
     assert answer.error.code == Code.NONE, answer.error
-    assert any("nearest depth" in text for text in answer.warnings)
+    assert any("nearest depth" in text.text for text in answer.warnings)
     # Waiting would have taken all of the five seconds.
     assert answer.timing.frames_s < 4.0
 
@@ -360,7 +360,7 @@ def test_without_tf_there_is_text_and_a_warning(bench):
     answer = robot.ask()
     assert answer.error.code == Code.NONE and answer.text
     assert not any(item.has_box for item in answer.objects)
-    assert any("no TF" in text for text in answer.warnings)
+    assert any("no TF" in text.text for text in answer.warnings)
 
 
 def test_late_tf_is_waited_for(bench):
@@ -379,10 +379,10 @@ def test_late_tf_is_waited_for(bench):
     show_rgbd(robot)
     answer = robot.ask()
     assert answer.error.code == Code.NONE
-    assert any("known only until" in text for text in answer.warnings)
+    assert any("known only until" in text.text for text in answer.warnings)
     # One view with depth still has places, in its own frame; that is said.
     assert answer.header.frame_id == "front_optical"
-    assert any("camera's own frame" in text for text in answer.warnings)
+    assert any("camera's own frame" in text.text for text in answer.warnings)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def hand(robot, message):
 
 
 def said(answer, words):
-    return any(words in text for text in answer.warnings)
+    return any(words in text.text for text in answer.warnings)
 
 
 def labels(answer):

@@ -100,7 +100,7 @@ def test_a_deadline_is_planned_with_measured_rates(robot):
         robot.show()
         answer = robot.ask(max_new_tokens=2)
         assert answer.error.code == Code.NONE, answer.error
-        assert not any("rates" in text for text in answer.warnings)
+        assert not any("rates" in text.text for text in answer.warnings)
         rates = robot.node.desk.answerer.card.rates
         assert rates is not None and rates.decode_per_s > 0
     finally:

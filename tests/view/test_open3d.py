@@ -91,7 +91,7 @@ def test_the_child_s_refusal_is_the_reason_of_the_fallback(scene, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object())
     drawn = render_pictures(scene, [make_viewpoint("free", scene, 90, 120)])
     assert drawn.renderer == "splat"
-    assert "libGL.so.1" in drawn.warnings[0]
+    assert "libGL.so.1" in drawn.warnings[0].text
     assert drawn.images[0].max() > 200
 
 

@@ -60,7 +60,7 @@ def test_bound_coarsens_and_says_so(make_frame):
     cloud = fuse_cloud([make_frame()], voxel_m=0.02, max_points=500)
     assert len(cloud.points) <= 500 < len(fine.points)
     assert cloud.voxel_m in (0.04, 0.08, 0.16)
-    assert any("thinned" in text for text in cloud.warnings)
+    assert any("thinned" in text.text for text in cloud.warnings)
     # A coarser grid averages; it does not move surfaces.
     assert set(np.round(cloud.points[:, 0], 3)) <= {2.0, 3.0}
 
@@ -68,7 +68,7 @@ def test_bound_coarsens_and_says_so(make_frame):
 def test_frames_without_a_place_are_counted(make_frame):
     cloud = fuse_cloud([make_frame(posed=False), make_frame(), make_frame(depth=False)])
     assert cloud.frames_used == 1
-    assert any(text.startswith("2 frame(s)") for text in cloud.warnings)
+    assert any(text.text.startswith("2 frame(s)") for text in cloud.warnings)
 
 
 def test_far_from_the_origin_nothing_is_lost(make_frame):

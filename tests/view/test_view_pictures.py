@@ -191,7 +191,7 @@ def test_falls_back_by_itself_and_says_why(scene, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     pictures = render_pictures(scene, [make_viewpoint("free", scene, 90, 120)], renderer="auto")
     assert pictures.renderer == "splat"
-    assert "Open3D" in pictures.warnings[0]
+    assert "Open3D" in pictures.warnings[0].text
 
 
 def test_orbit_goes_round_once_at_one_distance(scene):

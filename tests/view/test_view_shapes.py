@@ -52,7 +52,7 @@ def test_a_relation_to_the_viewpoint_or_an_unplaced_mark_is_no_line(make_frame, 
     ]
     scene = build_geometry(take_snapshot([make_frame()]), [box_mark, flat], relations)
     assert not any(item.layer == "relations" for item in scene.segments)
-    assert any("mark 2 has no 3D place" in text for text in scene.warnings)
+    assert any("mark 2 has no 3D place" in text.text for text in scene.warnings)
 
 
 def test_up_is_z_unless_upright_cameras_say_otherwise(make_frame):
@@ -71,7 +71,7 @@ def test_without_any_pose_one_camera_stands_alone(make_frame):
     frames = [make_frame(posed=False), make_frame(posed=False, camera="rear")]
     snapshot = take_snapshot(frames)
     assert snapshot.cloud.frames_used == 1
-    assert any("only camera 'front'" in text for text in snapshot.warnings)
+    assert any("only camera 'front'" in text.text for text in snapshot.warnings)
     scene = build_geometry(snapshot)
     assert len(scene.cameras) == 1
     assert not scene.is_empty

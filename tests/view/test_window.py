@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from oryx_scene.answer_json import to_plain
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.files import write_json
 from oryx_scene.view.controls import KEYS, Look, help_lines, press
@@ -22,6 +23,7 @@ from oryx_scene.view.shapes import BOX_COLOR, LAYERS
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.snapshot_file import save_snapshot
 from oryx_scene.view.viewpoint import make_viewpoint
+from oryx_scene.warning import Warning
 
 SIZE = (360, 480)
 
@@ -69,7 +71,12 @@ def kept(tmp_path, make_frame, box_mark):
     item = {**vars(box_mark), **vars(seen)}
     item.pop("observations")
     views = [{"camera": frame.camera, "age_s": 0.5, "marks": [item]} for frame in frames]
-    described = {"frame_id": "map", "views": views, "relations": [], "warnings": ["a warning"]}
+    described = {
+        "frame_id": "map",
+        "views": views,
+        "relations": [],
+        "warnings": [to_plain(Warning("no_pose", "a warning"))],
+    }
     described["views"][0]["marks"][0] |= {"position_std": None}
     write_json(folder / MARKS, described)
     return folder

@@ -25,6 +25,7 @@ from oryx_scene_msgs.msg import (
     SpatialRelation,
     Timing,
 )
+from oryx_scene_msgs.msg import Warning as WarningMessage
 from std_msgs.msg import Header
 from unique_identifier_msgs.msg import UUID
 
@@ -33,6 +34,7 @@ from oryx_scene.answerer import ModelCard
 from oryx_scene.frames import Evidence, FloatArray, Mark, Relation, SceneAnswer
 from oryx_scene.geometry.transforms import rotation_to_quaternion
 from oryx_scene.marks.changed import SceneChanges
+from oryx_scene.warning import Warning
 from oryx_scene_ros.codes import Code, Failure
 from oryx_scene_ros.desk import Reply
 from oryx_scene_ros.scenes import KeptScene
@@ -168,8 +170,24 @@ def scene_message(
         objects=objects_message(scene.marks.marks, T_answer_fixed),
         relations=[relation_message(item) for item in scene.marks.relations],
         marks_route=scene.marks.route,
-        warnings=list(scene.warnings),
+        warnings=warning_messages(scene.warnings),
     )
+
+
+def warning_messages(warnings: Iterable[Warning]) -> list[WarningMessage]:
+    """Warnings as messages; severity, code and advice are those of the library's table."""
+    return [
+        WarningMessage(
+            code=item.code,
+            severity=item.severity,
+            text=item.text,
+            camera=item.camera,
+            topic=item.topic,
+            stamp=time_message(item.stamp_ns or 0),
+            advice=item.advice,
+        )
+        for item in warnings
+    ]
 
 
 def changed_response(
@@ -184,10 +202,10 @@ def changed_response(
     response.disappeared = objects_message(changes.disappeared, own_before)
     response.moved = objects_message([item.after for item in changes.moved], own_after)
     unknown = [
-        f"nothing can be said about {count} objects: {reason}"
+        Warning("comparison_unknown", f"nothing can be said about {count} objects: {reason}")
         for reason, count in sorted(changes.unknown.items())
     ]
-    response.warnings = [*after.scene.warnings, *changes.warnings, *unknown]
+    response.warnings = warning_messages([*after.scene.warnings, *changes.warnings, *unknown])
     return response
 
 
@@ -228,7 +246,7 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
         warnings += reply.answer.warnings
     elif reply.kept is not None:
         warnings += reply.kept.scene.warnings
-    message.warnings = list(dict.fromkeys(warnings))
+    message.warnings = warning_messages(dict.fromkeys(warnings))
     message.finish = _finish(reply)
     return message
 

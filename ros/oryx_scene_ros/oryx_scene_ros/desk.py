@@ -22,6 +22,7 @@ from oryx_scene.geometry.rig import Rig
 from oryx_scene.marks.changed import SceneChanges, what_changed
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.prompt.stream import VisibleText
+from oryx_scene.warning import Warning
 from oryx_scene_ros.codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.feed import Feeds
@@ -82,7 +83,7 @@ class Reply:
     kept: KeptScene | None = None
     failure: Failure | None = None
     reused: bool = False
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warning, ...] = ()
     T_answer_fixed: FloatArray | None = None
     frame_id: str = ""
     queue_s: float = float("nan")
@@ -192,19 +193,20 @@ class Desk:
             frame_id=wanted_frame,
         )
 
-    def _known_scene(self, request: Request) -> tuple[KeptScene | None, tuple[str, ...]]:
+    def _known_scene(self, request: Request) -> tuple[KeptScene | None, tuple[Warning, ...]]:
         now_ns = self.now()
         if request.scene_id:
             kept = self.store.get(request.scene_id, now_ns)
             if request.cameras or request.not_before_ns or request.max_age_s:
                 said = "the scene was frozen before: cameras, not_before and max_age_s do not apply"
-                return kept, (said,)
+                return kept, (Warning("request_ignored_in_part", said),)
             return kept, ()
         if not request.session_id:
             return None, ()
         found = self.store.session_scene(request.session_id, now_ns)
         if found is None and self.store.knows_session(request.session_id):
-            return None, ("the session's scene is no longer kept; a new one was frozen",)
+            text = "the session's scene is no longer kept; a new one was frozen"
+            return None, (Warning("scene_expired", text),)
         return found, ()
 
     def _freeze(
@@ -261,7 +263,9 @@ class Desk:
         _go_on(job)
         kept.prefilled = True
 
-    def _transform(self, target: str, kept: KeptScene) -> tuple[FloatArray | None, tuple[str, ...]]:
+    def _transform(
+        self, target: str, kept: KeptScene
+    ) -> tuple[FloatArray | None, tuple[Warning, ...]]:
         """T_target_fixed at the newest frame of the scene, or why there is none."""
         own = kept.scene.frame_id
         if not own:
@@ -271,7 +275,8 @@ class Desk:
         try:
             return self.feeds.transforms.lookup(target, own, kept.scene.views.newest_ns), ()
         except TransformError as err:
-            return None, (f"{err.message} No 3D places in '{target}'",)
+            text = f"{err.message} No 3D places in '{target}'"
+            return None, (Warning("no_pose", text),)
 
     def _answered(
         self, job: Job, reply: Reply, request: Request, settings: NodeSettings, listener: Listener

@@ -18,6 +18,7 @@ from oryx_scene.marks.detection_pieces import SLOP_NS
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Detection
 from oryx_scene.marks.known_places import NumberMemory
+from oryx_scene.warning import Warning
 from oryx_scene_ros.feed import CameraFeed, Feeds
 
 
@@ -58,13 +59,15 @@ class LiveDetections:
         topic = DetectionTopic(own)
         return None if topic.message_of(frame) is None else topic.of_frame(frame)
 
-    def _why(self, camera: str, frames: Sequence[Frame]) -> str:
+    def _why(self, camera: str, frames: Sequence[Frame]) -> Warning:
         feed = self._feeds.cameras[camera]
         if not feed.detections_topic:
-            return f"camera '{camera}' has no detections_topic: no marks in its views"
+            text = "it has no detections_topic: no marks in its views"
+            return Warning("detections_missing", text, camera=camera)
         reason = self._reason(feed, max(frame.stamp_ns for frame in frames))
         count = f"{len(frames)} view" + "s" * (len(frames) > 1)
-        return f"no detections for {count} of camera '{camera}', so no marks there: {reason}"
+        text = f"no detections for {count}, so no marks there: {reason}"
+        return Warning("detections_missing", text, camera=camera, topic=feed.detections_topic)
 
     def _reason(self, feed: CameraFeed, stamp_ns: int) -> str:
         kept = self._feeds.detections_of(feed.settings.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from oryx_scene.capture.freshness import FUTURE_LIMIT_S, require_fresh
 from oryx_scene.errors import NoFramesError, StaleFramesError
 from oryx_scene.frames import Frame
+from oryx_scene.warning import Warning
 from oryx_scene_ros.codes import Code, NodeError
 from oryx_scene_ros.feed import CameraFeed, Feeds
 
@@ -84,7 +85,7 @@ def problem_of(
 
 def fresh_cameras(
     feeds: Feeds, wanted: Wanted, now_ns: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[str, ...], tuple[Warning, ...]]:
     """The cameras that can be used, and what must be said of the others."""
     fresh, warnings = [], []
     for name in wanted.cameras:
@@ -92,7 +93,8 @@ def fresh_cameras(
         if problem is None:
             fresh.append(name)
         else:
-            warnings.append(f"without camera '{name}': {problem.message}")
+            text = f"without camera '{name}': {problem.message}"
+            warnings.append(Warning("camera_left_out", text, camera=name, advice=problem.hint))
     if not fresh:
         raise NoFramesError("no camera has a fresh frame.", hint="see /diagnostics")
     return tuple(fresh), tuple(warnings)

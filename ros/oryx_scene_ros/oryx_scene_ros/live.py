@@ -108,7 +108,7 @@ def _freeze(
     if wanted.refuse_unsynchronised and not moment.synchronous:
         raise NodeError(
             Code.SYNC_FAILED,
-            " ".join(moment.warnings(config.views.slop_s)) + ".",
+            ". ".join(map(str, moment.warnings(config.views.slop_s))) + ".",
             hint="allow a larger views.slop_s, or trigger the cameras together",
         )
     _wait_for_transforms(feeds, snapshot, moment.stamps, wanted.tf_timeout_s, stopped)

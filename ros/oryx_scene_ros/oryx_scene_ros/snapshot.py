@@ -48,7 +48,7 @@ class Snapshot:
         self._assembler.fixed_frame = chosen
         self.fixed_frame = chosen
         self.frame_ids = frame_ids
-        self.warnings = (said,) if said else ()
+        self.warnings = () if said is None else (said,)
         self.synthetic = False
 
     def _take(self, index: BagIndex, feed: CameraFeed, pictures: list[Kept]) -> None:
