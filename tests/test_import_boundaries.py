@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "oryx_scene"
 HEAVY = ("torch", "transformers", "rclpy", "open3d")
 
-# What each part may import of the others, besides the record of a warning. A part that is not named here may import everything.
+# What each part may import of the others, besides the record of a warning. A part that is not
+# named here may import everything.
 ALLOWED = {
     "warning": set(),
     "errors": set(),
