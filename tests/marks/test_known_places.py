@@ -147,4 +147,4 @@ def test_numbers_begin_anew_before_they_outgrow_the_disc():
         found = memory.remembering(find, 3)
         assert max(mark.number for mark in found.marks) <= 99
         said += found.warnings
-    assert len(said) == 1 and "numbered anew" in said[0]
+    assert len(said) == 1 and said[0].code == "marks_renumbered"
