@@ -144,14 +144,14 @@ class FrameAssembler:
 def add_rig_transforms(
     rig: Rig | None, frame_ids: Mapping[str, str], transforms: TransformBuffer
 ) -> None:
-    """Put the mounting of a rig's cameras (name -> optical frame) among the transforms."""
+    """Put the mounting of a rig's cameras (name -> optical frame) among the transforms; it wins."""
     if rig is None:
         return
     for name, found in frame_ids.items():
         T = rig_camera(rig, name).T_base_camera
         frame_id = found or f"{name}_optical_frame"
         if T is not None and frame_id != rig.base_frame:
-            transforms.add_static(rig.base_frame, frame_id, T)
+            transforms.pin(rig.base_frame, frame_id, T)
 
 
 def choose_fixed_frame(

@@ -72,6 +72,17 @@ def test_interpolation_ends_and_stays_rigid(a, b):
     assert np.allclose(R @ R.T, np.eye(3), atol=1e-9)
 
 
+def about_z(degrees):
+    half = np.radians(degrees) / 2
+    return from_translation_quaternion((0, 0, 0), (0, 0, np.sin(half), np.cos(half)))
+
+
+def test_interpolation_turns_the_short_way():
+    # From 170 to -170 degrees it is 20 degrees over the back, not 340 over the front.
+    assert np.allclose(interpolate(about_z(170), about_z(-170), 0.5), about_z(180), atol=1e-12)
+    assert np.allclose(interpolate(about_z(170), about_z(-170), 0.25), about_z(175), atol=1e-12)
+
+
 @settings(deadline=None)
 @given(st.sampled_from(list(MODELS)), st.floats(60, 580), st.floats(60, 420), st.floats(0.2, 9.0))
 def test_unprojecting_undoes_projecting(model, u, v, depth):
@@ -220,6 +231,77 @@ def test_loops_and_separate_trees():
     found.add_static("island", "palm", np.eye(4))
     with pytest.raises(TransformError, match="different trees"):
         found.lookup("map", "palm", 10**9)
+
+
+def at_x(x):
+    T = np.eye(4)
+    T[0, 3] = x
+    return T
+
+
+def test_a_frame_keeps_its_parent_of_each_moment():
+    found = TransformBuffer()
+    for second in (1, 2):
+        found.add("map", "cam", second * 10**9, at_x(second))
+    found.add("other", "cam", 4 * 10**9, at_x(9.0))
+    assert found.lookup("map", "cam", 1_500_000_000)[0, 3] == pytest.approx(1.5)
+    assert found.lookup("map", "cam", 2 * 10**9)[0, 3] == 2.0
+    assert found.lookup("other", "cam", 4 * 10**9)[0, 3] == 9.0
+    # Between two samples of different parents nothing is known, not even the older one's word.
+    with pytest.raises(TransformError, match=r"parent of 'cam' changes from 'map' to 'other'"):
+        found.lookup("map", "cam", 3 * 10**9)
+    assert found.disputed() == {}
+    assert found.parent_of("cam") == "other"
+
+
+def test_alternating_parents_are_named():
+    found = TransformBuffer()
+    for index in range(4):
+        found.add(("odom", "map")[index % 2], "base", index * 10**9, at_x(index))
+    assert found.disputed() == {"base": ("odom", "map")}
+    assert found.lookup("map", "base", 10**9)[0, 3] == 1.0
+    with pytest.raises(TransformError, match="changes from 'map' to 'odom'"):
+        found.lookup("map", "base", 1_500_000_000)
+    # A static publisher beside a moving one is a dispute from the start.
+    both = TransformBuffer()
+    both.add_static("base", "cam", at_x(1))
+    both.add("arm", "cam", 10**9, at_x(2))
+    assert both.disputed() == {"cam": ("base", "arm")}
+    assert both.lookup("arm", "cam", 10**9)[0, 3] == 2.0
+    assert both.lookup("base", "cam", 2 * 10**9)[0, 3] == 1.0
+
+
+def test_a_static_transform_that_is_stated_anew_holds_from_then_on():
+    found = TransformBuffer()
+    found.add_static("base", "cam", at_x(1), since_ns=10**9)
+    found.add_static("base", "cam", at_x(1), since_ns=2 * 10**9)
+    found.add_static("base", "cam", at_x(2), since_ns=3 * 10**9)
+    places = [found.lookup("base", "cam", second * 10**9)[0, 3] for second in (0, 1, 2, 3, 9)]
+    assert places == [1.0, 1.0, 1.0, 2.0, 2.0]
+
+
+def test_what_is_pinned_wins_over_what_comes():
+    found = TransformBuffer()
+    found.add("map", "cam", 10**9, at_x(1))
+    found.pin("base", "cam", at_x(5))
+    found.add("map", "cam", 2 * 10**9, at_x(2))
+    assert found.lookup("base", "cam", 10**9)[0, 3] == 5.0
+    assert found.disputed() == {}
+    found.clear()
+    assert found.lookup("base", "cam", 10**9)[0, 3] == 5.0
+    assert not found.connected("map", "cam")
+
+
+def test_connected_at_any_time_and_the_newest_common_moment():
+    found = buffer()
+    found.add_static("island", "palm", np.eye(4))
+    assert found.connected("map", "cam")
+    assert not found.connected("map", "palm")
+    assert found.newest("map", "cam", 0) == 2 * 10**9
+    assert found.newest("base", "cam", 0) is None
+    assert found.span() == (10**9, 2 * 10**9)
+    with pytest.raises(TransformError, match="different trees"):
+        found.newest("map", "palm", 0)
 
 
 def test_history_is_bounded():

@@ -155,15 +155,42 @@ class LockedTransforms(TransformBuffer):
         with self._lock:
             super().add(parent, child, stamp_ns, T_parent_child)
 
-    def add_static(self, parent: str, child: str, T_parent_child: FloatArray) -> None:
+    def add_static(
+        self, parent: str, child: str, T_parent_child: FloatArray, since_ns: int = 0
+    ) -> None:
         """As in the base class."""
         with self._lock:
-            super().add_static(parent, child, T_parent_child)
+            super().add_static(parent, child, T_parent_child, since_ns)
+
+    def pin(self, parent: str, child: str, T_parent_child: FloatArray) -> None:
+        """As in the base class."""
+        with self._lock:
+            super().pin(parent, child, T_parent_child)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> FloatArray:
         """As in the base class."""
         with self._lock:
             return super().lookup(target, source, stamp_ns)
+
+    def newest(self, target: str, source: str, stamp_ns: int) -> int | None:
+        """As in the base class."""
+        with self._lock:
+            return super().newest(target, source, stamp_ns)
+
+    def connected(self, target: str, source: str) -> bool:
+        """As in the base class."""
+        with self._lock:
+            return super().connected(target, source)
+
+    def disputed(self) -> dict[str, tuple[str, ...]]:
+        """As in the base class."""
+        with self._lock:
+            return super().disputed()
+
+    def span(self) -> tuple[int, int] | None:
+        """As in the base class."""
+        with self._lock:
+            return super().span()
 
     def known_frames(self) -> frozenset[str]:
         """As in the base class."""
