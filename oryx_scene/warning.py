@@ -153,6 +153,11 @@ KINDS: dict[str, Kind] = {
         "None of the detections could be made a mark.",
         "check that boxes lie in the pictures and that depth or a second view is there",
     ),
+    "foreign_channel": Kind(
+        "note",
+        "A channel's messages are in an encoding that is not read; the others are.",
+        "record ROS messages (cdr or ros1) if it is needed",
+    ),
     "frame_left_out": Kind(
         "warning",
         "A frame cannot be decoded and was left out.",
@@ -167,6 +172,11 @@ KINDS: dict[str, Kind] = {
         "note",
         "Decode runs without captured CUDA graphs and is slower.",
         "see the text for the reason; answers are the same",
+    ),
+    "journal_read": Kind(
+        "note",
+        "A database was not closed: the newest messages were taken from its journal.",
+        "write them into the database with `sqlite3 FILE.db3 'pragma wal_checkpoint(truncate)'`",
     ),
     "marks_by_colour": Kind(
         "warning",
@@ -207,6 +217,16 @@ KINDS: dict[str, Kind] = {
         "warning",
         "A message cannot be read.",
         "check the recording with its own tools",
+    ),
+    "metadata_missing": Kind(
+        "note",
+        "A recording of several files has no metadata.yaml: its recorder was probably killed.",
+        "write it with `ros2 bag reindex FOLDER`",
+    ),
+    "metadata_wrong": Kind(
+        "warning",
+        "metadata.yaml does not describe the data files beside it, which were read.",
+        "write it anew with `ros2 bag reindex FOLDER`",
     ),
     "model_out_of_domain": Kind(
         "warning",
@@ -263,6 +283,11 @@ KINDS: dict[str, Kind] = {
         "Pictures were drawn by the built-in renderer instead of Open3D.",
         "install the extra 'view', or ask for --renderer splat",
     ),
+    "part_of_recording": Kind(
+        "note",
+        "One file of a recording of several was opened.",
+        "give the folder to read all of them",
+    ),
     "picture_without_stamp": Kind(
         "warning",
         "Pictures carry no stamp; the time of recording was taken.",
@@ -283,10 +308,30 @@ KINDS: dict[str, Kind] = {
         "Places and sizes are triangulated from pictures and rough.",
         "record depth for better places",
     ),
+    "recording_cut_off": Kind(
+        "problem",
+        "A data file ends before its end: what came after is lost.",
+        "copy it again, or close it with `mcap recover IN -o OUT` or `rosbag reindex IN`",
+    ),
     "recording_damaged": Kind(
         "problem",
         "Reading stopped at damage: a part of the recording is lost.",
         "copy it again, or repair it with its own tools",
+    ),
+    "recording_file_left_out": Kind(
+        "problem",
+        "A data file beside the others was left out.",
+        "give it on its own, or move it elsewhere",
+    ),
+    "recording_file_missing": Kind(
+        "problem",
+        "Data files that metadata.yaml lists are not there.",
+        "copy them too, or write metadata.yaml anew with `ros2 bag reindex FOLDER`",
+    ),
+    "recording_file_unreadable": Kind(
+        "problem",
+        "One data file of a recording cannot be read; the others were.",
+        "copy it again",
     ),
     "recording_incomplete": Kind(
         "problem",
@@ -307,6 +352,11 @@ KINDS: dict[str, Kind] = {
         "problem",
         "A moment of the recording cannot be shown.",
         "see the text; other moments can be",
+    ),
+    "topic_of_several_types": Kind(
+        "note",
+        "A topic carries messages of several types; those that do not fit are left out.",
+        "rename one of them when recording",
     ),
     "transform_left_out": Kind(
         "warning",

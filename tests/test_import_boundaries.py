@@ -19,7 +19,7 @@ ALLOWED = {
     "frames": set(),
     "file_kind": {"errors"},
     "answerer": {"frames"},
-    "bags": {"errors", "frames", "geometry", "marks", "sources"},
+    "bags": {"file_kind", "errors", "frames", "geometry", "marks", "sources"},
     "caution": {"answerer"},
     "config": {"errors"},
     "geometry": {"errors", "frames"},

@@ -1,20 +1,23 @@
-"""One pass over a bag: what is in it, without decoding a picture.
+"""One pass over a recording: what is in it, without decoding or even reading a picture.
 
-Headers are read from the first bytes of each message, so that a bag of many gigabytes is indexed at
-the speed of the disk and in little memory. Counts are compared with what the bag says of itself:
-readers lose damaged messages silently.
+Of a picture only the header is read; where it lies is kept, so that it is read once, when it is
+wanted. Counts are compared with what the recording says of itself: a lost message is not silent.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from oryx_scene.bags.data_file import Channel
+from oryx_scene.bags.mcap_file import ros2_name
+from oryx_scene.bags.message_types import TF_TYPES
+from oryx_scene.bags.recording import Message, Recording
 from oryx_scene.errors import CalibrationError, SourceError, TransformError
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import from_translation_quaternion
@@ -22,16 +25,22 @@ from oryx_scene.warning import Warning
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage", "tf/msg/TFMessage")
 TRANSFORM_TYPE = "geometry_msgs/msg/Transform"
 # ROS 1 puts a counter before the stamp, ROS 2 an encapsulation header: the stamp ends here in both.
 STAMP_END = 12
+# Of one kind of damage on one topic this many are said.
+MOST_ALIKE = 3
 SYNTHETIC_TOPIC = "/oryx_scene/synthetic"
 
 
 @dataclass
 class ImageTopic:
-    """What one image topic carries; ``entries`` are (stamp_ns, log_ns) in recorded order."""
+    """What one image topic carries.
+
+    Attributes:
+        entries: (stamp_ns, log_ns) in the order of recording.
+        messages: where each of them lies; empty in a live node.
+    """
 
     topic: str
     msgtype: str
@@ -40,6 +49,7 @@ class ImageTopic:
     width: int = 0
     frame_id: str = ""
     entries: list[tuple[int, int]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list, repr=False)
     zero_stamps: int = 0
 
 
@@ -52,7 +62,8 @@ class BagIndex:
         infos: topic -> (stamp_ns, message), one per change of the numbers.
         transforms: /tf and /tf_static.
         extrinsics: topic of a RealSense stream's `tf/0` -> (4, 4).
-        expected, found: messages per topic, as stated and as read.
+        found: (topic, message type) -> messages.
+        channels: each with the time of recording of its first message, nanoseconds.
         synthetic: the bag was written by a synthetic world.
         warnings: what is missing, damaged or doubtful.
     """
@@ -62,159 +73,127 @@ class BagIndex:
     info_bodies: dict[str, bytes] = field(default_factory=dict, repr=False)
     transforms: TransformBuffer = field(default_factory=TransformBuffer)
     extrinsics: dict[str, Any] = field(default_factory=dict)
-    expected: dict[str, int] = field(default_factory=dict)
-    found: dict[str, int] = field(default_factory=dict)
-    msgtypes: dict[str, str] = field(default_factory=dict)
+    found: dict[tuple[str, str], int] = field(default_factory=dict)
+    channels: dict[Channel, int] = field(default_factory=dict)
     synthetic: bool = False
     warnings: list[Warning] = field(default_factory=list)
+    _said: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
+
+    def warn(self, code: str, text: str, topic: str) -> None:
+        """Remember a warning; of the many alike that damage gives, the first of each topic."""
+        self._said[code, topic] += 1
+        if self._said[code, topic] <= MOST_ALIKE:
+            self.warnings.append(Warning(code, text, topic=topic))
 
 
-def open_bag(path: Path) -> Any:
-    """An opened rosbags AnyReader on a bag folder or file.
-
-    Raises:
-        SourceError: not a bag, damaged, or empty.
-    """
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import Stores, get_typestore
-
-    try:
-        paths = _bag_files(path)
-        reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-        reader.open()
-    except _damage_errors() as err:
-        text = " ".join(str(err).split()) or type(err).__name__
-        raise SourceError(
-            path, f"the bag cannot be read ({text}).", hint=_repair_hint(path)
-        ) from err
-    return reader
-
-
-def _bag_files(path: Path) -> list[Path]:
-    if path.is_file() or (path / "metadata.yaml").exists():
-        return [path]
-    # A recorder that was killed leaves no metadata.yaml; its files can still be read.
-    for suffix in (".mcap", ".db3", ".bag"):
-        files = sorted(path.glob(f"*{suffix}"))
-        if files:
-            return files if suffix == ".bag" else files[:1]
-    return [path]
-
-
-def _damage_errors() -> tuple[type[Exception], ...]:
-    """What the bag libraries raise on damaged files."""
-    import apsw
-    from rosbags.highlevel import AnyReaderError
-
-    return (
-        AnyReaderError,
-        AssertionError,
-        apsw.Error,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        struct.error,
-        UnicodeDecodeError,
-        RuntimeError,
-    )
-
-
-def _repair_hint(path: Path) -> str:
-    names = [path.name] + ([item.name for item in path.iterdir()] if path.is_dir() else [])
-    if any(name.endswith(".mcap") for name in names):
-        return "a recording that was cut off can be repaired with `mcap recover IN -o OUT`"
-    if any(name.endswith(".bag") for name in names):
-        return "an unindexed or cut-off bag can be repaired with `rosbag reindex`"
-    if any(name.endswith(".db3") for name in names):
-        return "a damaged database can be saved with `sqlite3 IN .recover | sqlite3 OUT`"
-    return "check that the path leads to a bag"
-
-
-def raw_messages(
-    reader: Any, path: Path, warnings: list[Warning], **window: Any
-) -> Iterator[tuple[Any, int, bytes]]:
-    """Messages of a reader; damage in the middle ends them with a warning."""
-    count = 0
-    try:
-        for item in reader.messages(**window):
-            count += 1
-            yield item
-    except _damage_errors() as err:
-        text = " ".join(str(err).split()) or type(err).__name__
-        said = f"reading stopped at damage after {count} messages ({text})"
-        warnings.append(Warning("recording_damaged", said, topic=path.name))
-
-
-def index_bag(reader: Any, path: Path) -> BagIndex:
-    """Index an opened bag.
+def index_bag(recording: Recording, path: Path) -> BagIndex:
+    """Index a recording.
 
     Raises:
-        SourceError: the bag holds no message at all.
+        SourceError: it holds no message at all.
     """
     index = BagIndex()
-    for connection in reader.connections:
-        index.expected[connection.topic] = index.expected.get(connection.topic, 0) + int(
-            connection.msgcount
-        )
-        index.msgtypes[connection.topic] = connection.msgtype
-    if not reader.connections or not any(index.expected.values()):
-        raise SourceError(path, "the bag is empty.", hint="was the recorder's topic list right?")
-    for connection, log_ns, data in raw_messages(reader, path, index.warnings):
-        index.found[connection.topic] = index.found.get(connection.topic, 0) + 1
-        _take(index, reader, connection, log_ns, data)
-    _compare_counts(index)
+    for message in recording.scan():
+        channel = message.channel
+        name = (channel.topic, channel.msgtype)
+        index.found[name] = index.found.get(name, 0) + 1
+        index.channels.setdefault(channel, message.log_ns)
+        if channel.understood:
+            _take(index, recording, message)
+    index.warnings = [*recording.warnings, *index.warnings]
+    if not index.found:
+        raise _empty(index, path)
+    _sort_by_time(index)
+    _compare_counts(index, recording)
+    _say_foreign(index)
     return index
 
 
-def _take(index: BagIndex, reader: Any, connection: Any, log_ns: int, data: bytes) -> None:
-    msgtype, topic = connection.msgtype, connection.topic
+def _empty(index: BagIndex, path: Path) -> SourceError:
+    problems = [item for item in index.warnings if item.severity == "problem"]
+    if problems:
+        first = problems[0]
+        return SourceError(path, f"no message can be read: {first.text}.", hint=first.advice)
+    return SourceError(path, "the bag is empty.", hint="was the recorder's topic list right?")
+
+
+def _take(index: BagIndex, recording: Recording, message: Message) -> None:
+    channel = message.channel
+    topic, msgtype = channel.topic, ros2_name(channel.msgtype)
     if msgtype in IMAGE_TYPES:
-        _take_image(index, reader, connection, log_ns, data)
+        _take_image(index, recording, message)
     elif msgtype == INFO_TYPE:
         # Drivers repeat the same numbers with every picture; what follows the header decides.
-        body = bytes(data[STAMP_END:])
-        if index.info_bodies.get(topic) != body:
+        data = _read(index, recording, message)
+        body = data[STAMP_END:]
+        if data and index.info_bodies.get(topic) != body:
             index.info_bodies[topic] = body
-            message = _deserialise(index, reader, connection, data)
-            if message is not None:
-                _take_info(index.infos.setdefault(topic, []), message)
+            info = _deserialise(index, recording, message, data)
+            if info is not None:
+                _take_info(index.infos.setdefault(topic, []), info)
     elif msgtype in TF_TYPES:
-        message = _deserialise(index, reader, connection, data)
-        if message is not None:
-            _take_transforms(index, topic, message)
+        transforms = _deserialise(index, recording, message)
+        if transforms is not None:
+            _take_transforms(index, topic, transforms)
     elif msgtype == TRANSFORM_TYPE and topic.endswith("/tf/0"):
-        message = _deserialise(index, reader, connection, data)
-        if message is not None:
-            index.extrinsics[topic] = _matrix(message)
+        transform = _deserialise(index, recording, message)
+        if transform is not None:
+            index.extrinsics[topic] = _matrix(transform)
     elif topic == SYNTHETIC_TOPIC:
         index.synthetic = True
 
 
-def _deserialise(index: BagIndex, reader: Any, connection: Any, data: bytes) -> Any:
+def _read(
+    index: BagIndex, recording: Recording, message: Message, size: int | None = None
+) -> bytes:
+    """The bytes of a message, empty where they cannot be read, which is said."""
     try:
-        return reader.deserialize(data, connection.msgtype)
-    except _damage_errors() as err:
-        text = f"a message cannot be read ({err})"
-        index.warnings.append(Warning("message_unreadable", text, topic=connection.topic))
+        return recording.read(message.place, size)
+    except (ValueError, OSError) as err:
+        index.warn("message_unreadable", str(err), message.channel.topic)
+        return b""
+
+
+def _deserialise(
+    index: BagIndex, recording: Recording, message: Message, data: bytes | None = None
+) -> Any:
+    data = _read(index, recording, message) if data is None else data
+    if not data:
+        return None
+    try:
+        return recording.deserialize(data, message.channel)
+    except ValueError as err:
+        index.warn("message_unreadable", str(err), message.channel.topic)
         return None
 
 
-def _take_image(index: BagIndex, reader: Any, connection: Any, log_ns: int, data: bytes) -> None:
-    topic = connection.topic
-    found = index.images.get(topic)
+def _take_image(index: BagIndex, recording: Recording, message: Message) -> None:
+    channel = message.channel
+    found = index.images.get(channel.topic)
     if found is None:
-        found = index.images[topic] = ImageTopic(topic, connection.msgtype)
+        found = index.images[channel.topic] = ImageTopic(channel.topic, channel.msgtype)
     if not found.encoding:
-        message = _deserialise(index, reader, connection, data)
-        if message is not None:
-            _describe(found, message)
-    stamp_ns = header_stamp(data, reader.is2)
+        first = _deserialise(index, recording, message)
+        if first is not None:
+            _describe(found, first)
+    head = _read(index, recording, message, STAMP_END)
+    stamp_ns = header_stamp(head, channel.encoding == "cdr")
     if stamp_ns == 0:
         found.zero_stamps += 1
         # A picture without a stamp is placed at the moment of its recording, which is said.
-        stamp_ns = log_ns
-    found.entries.append((stamp_ns, log_ns))
+        stamp_ns = message.log_ns
+    found.entries.append((stamp_ns, message.log_ns))
+    found.messages.append(message)
+
+
+def _sort_by_time(index: BagIndex) -> None:
+    """Files may overlap in time, and some recorders write out of order."""
+    for found in index.images.values():
+        order = sorted(range(len(found.entries)), key=lambda place: found.entries[place][1])
+        found.entries = [found.entries[place] for place in order]
+        found.messages = [found.messages[place] for place in order]
+    for infos in index.infos.values():
+        infos.sort(key=lambda item: item[0])
 
 
 def _describe(topic: ImageTopic, message: Any) -> None:
@@ -281,9 +260,36 @@ def _take_transforms(index: BagIndex, topic: str, message: Any) -> None:
                 index.warnings.append(warning)
 
 
-def _compare_counts(index: BagIndex) -> None:
-    for topic, expected in sorted(index.expected.items()):
-        found = index.found.get(topic, 0)
-        if found != expected:
-            text = f"the bag says {expected} messages, {found} could be read"
-            index.warnings.append(Warning("recording_incomplete", text, topic=topic))
+def _compare_counts(index: BagIndex, recording: Recording) -> None:
+    """Fewer messages than stated are lost; if metadata.yaml says fewer than there are, it errs."""
+    stated = recording.counts
+    for name, expected in sorted(stated.items()):
+        found = index.found.get(name, 0)
+        if found < expected:
+            text = f"the recording says {expected} messages, {found} could be read"
+            index.warn("recording_incomplete", text, name[0])
+    described = recording.metadata.counts
+    wrong = [
+        topic
+        for (topic, msgtype), number in index.found.items()
+        if described and number > described.get((topic, msgtype), 0)
+    ]
+    if wrong:
+        text = f"it counts fewer messages than the data files hold, e.g. of {wrong[0]}"
+        index.warn("metadata_wrong", text, "metadata.yaml")
+
+
+def _say_foreign(index: BagIndex) -> None:
+    """Channels that are left out for their encoding, and topics of several types."""
+    types: dict[str, list[str]] = {}
+    for channel in index.channels:
+        if not channel.understood:
+            text = f"left out: {channel.msgtype or 'no type'} encoded as '{channel.encoding}'"
+            index.warn("foreign_channel", text, channel.topic)
+        named = types.setdefault(channel.topic, [])
+        if channel.msgtype not in named:
+            named.append(channel.msgtype)
+    for topic, several in types.items():
+        if len(several) > 1:
+            text = f"messages of several types: {', '.join(several)}"
+            index.warn("topic_of_several_types", text, topic)

@@ -6,23 +6,18 @@ what becomes of messages that belong together is in ``assemble``.
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from oryx_scene.bags.assemble import FrameAssembler, add_rig_transforms, choose_fixed_frame
-from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
-from oryx_scene.bags.bag_index import BagIndex, index_bag, open_bag, raw_messages
+from oryx_scene.bags.bag_index import BagIndex, index_bag
 from oryx_scene.bags.pairing import pair_topics
-from oryx_scene.bags.read_ahead import ReadAhead
+from oryx_scene.bags.recording import Recording, is_recording
 from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
 from oryx_scene.warning import Warning
-
-BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 
 
 class BagSource(BaseSource):
@@ -38,14 +33,8 @@ class BagSource(BaseSource):
     """
 
     def __init__(self, path: Path, rig: Rig | None, fixed_frame: str) -> None:
-        self._path = path
-        self._rig = rig
-        self._reader = open_bag(path)
-        self.index: BagIndex = index_bag(self._reader, path)
-        self._connections: dict[str, list[Any]] = {}
-        for connection in self._reader.connections:
-            self._connections.setdefault(connection.topic, []).append(connection)
-        self._ahead: ReadAhead | None = None
+        self._recording = Recording(path)
+        self.index: BagIndex = index_bag(self._recording, path)
         self.topics = pair_topics(self.index, rig, path)
         super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
         self._warnings += [*self.index.warnings, *self._unstamped()]
@@ -60,7 +49,7 @@ class BagSource(BaseSource):
 
     def close(self) -> None:
         """Close the bag's files."""
-        self._reader.close()
+        self._recording.close()
 
     # -- what belongs together -----------------------------------------------------------------
 
@@ -110,73 +99,18 @@ class BagSource(BaseSource):
 
     def _message(self, topic: str, serial: int, camera: str) -> Any:
         """The ``serial``-th message of a topic."""
-        found = self._ahead.take(topic, serial) if self._ahead else None
-        connection, data = found or self._find_message(topic, serial, camera)
-        from rosbags.highlevel import AnyReaderError
-
+        message = self.index.images[topic].messages[serial]
         try:
-            return self._reader.deserialize(data, connection.msgtype)
-        except (AnyReaderError, ValueError, IndexError, RuntimeError) as err:
-            raise ImageDecodeError(
-                camera, f"the message is damaged ({err})", hint="leave this frame out"
-            ) from err
-
-    def _find_message(self, topic: str, serial: int, camera: str) -> tuple[Any, bytes]:
-        """Connection and bytes of a message, found again by its time of recording."""
-        # The readers share one file position: a pass that is under way ends here.
-        self._ahead = None
-        entries = self.index.images[topic].entries
-        log_ns = entries[serial][1]
-        # Several messages may share one time of recording: count within it.
-        first = serial
-        while first and entries[first - 1][1] == log_ns:
-            first -= 1
-        window = raw_messages(
-            self._reader,
-            self._path,
-            self._warnings,
-            connections=self._connections[topic],
-            start=log_ns,
-            stop=log_ns + 1,
-        )
-        for position, (connection, _, data) in enumerate(window):
-            if position == serial - first:
-                return connection, data
-        raise ImageDecodeError(
-            camera, f"message {serial} of {topic} cannot be read again", hint="the bag is damaged"
-        )
-
-    def begin_pass(self, wanted: Sequence[FrameStub]) -> None:
-        """Begin one pass from the first wanted frame on; a moment earlier for its depth."""
-        if not wanted:
-            return
-        start_ns = min(stub.log_ns for stub in wanted) - round(DEPTH_SLOP_S * 1e9)
-        topics = {
-            name for item in self.topics.values() for name in (item.image, item.depth) if name
-        }
-        first = {
-            topic: bisect.bisect_left(
-                [log for _, log in self.index.images[topic].entries], start_ns
-            )
-            for topic in topics
-        }
-        connections = [item for topic in sorted(topics) for item in self._connections[topic]]
-        messages = raw_messages(
-            self._reader, self._path, self._warnings, connections=connections, start=start_ns
-        )
-        self._ahead = ReadAhead(messages, first)
-
-
-def _recognises(path: Path) -> bool:
-    if path.is_file():
-        return path.suffix.lower() in BAG_SUFFIXES
-    inside = any(item.suffix.lower() in BAG_SUFFIXES for item in path.iterdir())
-    return inside or (path / "metadata.yaml").exists()
+            data = self._recording.read(message.place)
+            return self._recording.deserialize(data, message.channel)
+        except (ValueError, OSError) as err:
+            hint = "leave this frame out"
+            raise ImageDecodeError(camera, f"the message is damaged ({err})", hint=hint) from err
 
 
 KIND = SourceKind(
     "bag",
-    "rosbag2 folder, `.mcap`, `.db3`, ROS 1 `.bag`",
-    _recognises,
+    "rosbag2 folder, MCAP file, `.db3`, ROS 1 `.bag`",
+    is_recording,
     lambda path, options: BagSource(path, options.rig, options.fixed_frame),
 )

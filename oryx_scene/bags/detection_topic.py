@@ -7,6 +7,7 @@ whose optical frame and stamp it carries.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.bag_index import open_bag, raw_messages, stamp_ns_of
+from oryx_scene.bags.bag_index import stamp_ns_of
+from oryx_scene.bags.data_file import Channel
+from oryx_scene.bags.recording import Recording
 from oryx_scene.errors import SourceError
 from oryx_scene.frames import Frame, MarkSet, ViewSet
 from oryx_scene.marks.config import MarksConfig
@@ -22,8 +25,8 @@ from oryx_scene.marks.detection_pieces import SLOP_NS
 from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Box, Detection
 from oryx_scene.marks.known_places import NumberMemory
-from oryx_scene.warning import Warning
 
+LOG = logging.getLogger(__name__)
 MESSAGE = "Detection2DArray"
 
 
@@ -130,21 +133,26 @@ def read_detection_topic(path: str | Path, topic: str) -> DetectionTopic:
     Raises:
         SourceError: no bag, or no such topic of Detection2DArray in it.
     """
-    path = Path(path)
-    reader = open_bag(path)
+    recording = Recording(Path(path))
     try:
-        fitting = [item for item in reader.connections if item.msgtype.endswith(f"/{MESSAGE}")]
-        chosen = [item for item in fitting if item.topic == topic]
-        if not chosen:
-            names = ", ".join(sorted({item.topic for item in fitting})) or "none"
+        fitting: set[str] = set()
+
+        def wanted(channel: Channel) -> bool:
+            if channel.msgtype.endswith(f"/{MESSAGE}"):
+                fitting.add(channel.topic)
+            return channel.topic == topic and channel.topic in fitting
+
+        messages = []
+        for channel, _, data in recording.messages(wanted):
+            try:
+                messages.append(boxes_of(recording.deserialize(data, channel)))
+            except ValueError as err:
+                LOG.warning("%s: a message was left out: %s", topic, err)
+        if not messages:
+            names = ", ".join(sorted(fitting)) or "none"
             raise SourceError(
                 path, f"there is no {MESSAGE} on '{topic}'.", hint=f"topics of that type: {names}"
             )
-        warnings: list[Warning] = []
-        messages = [
-            boxes_of(reader.deserialize(data, connection.msgtype))
-            for connection, _, data in raw_messages(reader, path, warnings, connections=chosen)
-        ]
     finally:
-        reader.close()
+        recording.close()
     return DetectionTopic(messages)

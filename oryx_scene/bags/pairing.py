@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oryx_scene.bags.bag_index import BagIndex, ImageTopic
+from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.topics import (
     base_topic,
     camera_names,
@@ -42,7 +43,7 @@ def pair_topics(index: BagIndex, rig: Rig | None, path: Path) -> dict[str, Camer
     colors = _one_transport([topic for topic in images if topic not in depths])
     if not colors:
         what = "only depth" if depths else "no image topic"
-        kinds = ", ".join(sorted(set(index.msgtypes.values()))[:6])
+        kinds = ", ".join(sorted({_described(item) for item in index.channels})[:6])
         raise SourceError(
             path, f"the bag holds {what} (types: {kinds}).", hint="record the cameras too"
         )
@@ -60,6 +61,11 @@ def pair_topics(index: BagIndex, rig: Rig | None, path: Path) -> dict[str, Camer
             info_topic(depth, infos) if depth else "",
         )
     return found
+
+
+def _described(channel: Channel) -> str:
+    form = "" if channel.understood else f" encoded as '{channel.encoding}', which is not read"
+    return f"{channel.msgtype or 'no type'}{form}"
 
 
 def rig_camera(rig: Rig | None, name: str) -> RigCamera:

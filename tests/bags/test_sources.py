@@ -1,11 +1,8 @@
 """Bags written here are read back; broken ones give one line with a hint, or a warning."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from oryx_scene.bags.read_ahead import ReadAhead
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.registry import open_source
@@ -76,7 +73,7 @@ def one_line(capsys, *arguments):
 def test_broken_bags_give_one_line(capsys, tmp_path, write_bag, command):
     path = write_bag("cut")
     file = next(path.glob("*.mcap"))
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    file.write_bytes(file.read_bytes()[:200])
     assert "mcap recover" in one_line(capsys, command, path)
 
     path = write_bag("db", storage="sqlite3")
@@ -153,21 +150,3 @@ def test_a_pass_survives_a_look_elsewhere(write_bag):
         source.load(source.stubs()[0])
     assert seen == [source.load(stub).sha256 for stub in source.stubs()]
     assert len(set(seen)) == 6
-
-
-def test_read_ahead_keeps_little_and_serves_in_order():
-    def messages():
-        for index in range(100):
-            for topic in ("image", "depth"):
-                yield SimpleNamespace(topic=topic), index, f"{topic}{index}".encode()
-
-    ahead = ReadAhead(messages(), {"image": 0, "depth": 0})
-    # The depth is never asked for; the pictures still come.
-    assert [ahead.take("image", i)[1] for i in range(60)] == [
-        f"image{i}".encode() for i in range(60)
-    ]
-    assert len(ahead._kept) <= 32
-    assert ahead.take("image", 3) is None
-    assert ahead.take("elsewhere", 0) is None
-    assert ahead.take("depth", 59)[1] == b"depth59"
-    assert ahead.take("image", 100) is None

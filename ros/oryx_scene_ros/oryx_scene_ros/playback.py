@@ -21,7 +21,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 
-from oryx_scene.bags.bag_index import open_bag
+from oryx_scene.bags import recording
+from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.registry import open_source
@@ -65,9 +66,12 @@ class Recording:
         self._reader = _open_ros2(path, Path(self._folder.name))
         self.types: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
-        for connection in self._reader.connections:
-            kept = connection.msgtype in PLAYED_TYPES
-            (self.types if kept else self.left_out)[connection.topic] = connection.msgtype
+        self._begin = 2**63
+        for message in self._reader.scan():
+            channel = message.channel
+            self._begin = min(self._begin, message.log_ns)
+            kept = _is_played(channel)
+            (self.types if kept else self.left_out)[channel.topic] = channel.msgtype
         if not any(msgtype in IMAGE_TYPES for msgtype in self.types.values()):
             self.close()
             raise SourceError(path, "it holds no picture to play.", hint="see `oryx-scene check`")
@@ -93,25 +97,28 @@ class Recording:
 
         /tf_static comes whole, whatever the start: without it no camera has a place.
         """
-        begin = self._reader.start_time + round(start_s * 1e9)
-        wanted = [item for item in self._reader.connections if item.topic in self.types]
-        for connection, log_ns, data in self._reader.messages(wanted):
-            if log_ns >= begin or connection.topic == TF_STATIC:
-                yield RecordedMessage(
-                    max(log_ns, begin), connection.topic, connection.msgtype, data
-                )
+        begin = self._begin + round(start_s * 1e9)
+        for channel, log_ns, data in self._reader.messages(_is_played):
+            if log_ns >= begin or channel.topic == TF_STATIC:
+                yield RecordedMessage(max(log_ns, begin), channel.topic, channel.msgtype, data)
 
 
-def _open_ros2(path: Path, scratch: Path) -> Any:
-    """An open reader of ``path``, or of a ROS 2 bag in ``scratch`` made of it."""
+def _is_played(channel: Channel) -> bool:
+    return channel.encoding == "cdr" and channel.msgtype in PLAYED_TYPES
+
+
+def _open_ros2(path: Path, scratch: Path) -> recording.Recording:
+    """An open recording of ``path``, or of a ROS 2 bag in ``scratch`` made of it."""
     if not path.exists():
         raise SourceError(path, "no such file or folder.", hint="check the path")
-    bag = path
-    inside = [path, *path.iterdir()] if path.is_dir() else [path]
-    if not any(item.suffix in (".mcap", ".db3") for item in inside):
-        bag = scratch / "bag"
-        write_source(open_source(path), bag)
-    return open_bag(bag)
+    if recording.is_recording(path):
+        opened = recording.Recording(path)
+        if any(_is_played(message.channel) for message in opened.scan()):
+            return opened
+        opened.close()
+    bag = scratch / "bag"
+    write_source(open_source(path), bag)
+    return recording.Recording(bag)
 
 
 def message_class(msgtype: str) -> Any:

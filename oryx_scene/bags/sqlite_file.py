@@ -1,0 +1,152 @@
+"""SQLite databases of rosbag2: messages are rows, found again by their id.
+
+Nothing is written beside a recording. What a killed recorder left in a write-ahead log is read
+through SQLite's own recovery, with the log's index in memory and without a lock (a recording is
+not written while it is read); a rollback journal is played back on a copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oryx_scene.bags.data_file import Channel, DataFile, Place
+from oryx_scene.errors import SourceError
+from oryx_scene.warning import Warning
+
+_JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+
+
+class SqliteFile(DataFile):
+    """One database of a rosbag2 recording.
+
+    Raises:
+        SourceError: it is no database of rosbag2, or damaged at its beginning.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        import apsw
+
+        self._error = apsw.Error
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._blob: Any = None
+        self._said: list[Warning] = []
+        try:
+            self._database: Any = self._connect(apsw)
+            self._channels = self._read_channels()
+        except apsw.Error as err:
+            raise SourceError(
+                path,
+                f"the database cannot be read ({err}).",
+                hint="what it still holds can be saved with `sqlite3 IN .recover | sqlite3 OUT`",
+            ) from err
+
+    def _connect(self, apsw: Any) -> Any:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        log, journal = (Path(f"{self.path}-{word}") for word in ("wal", "journal"))
+        if _begins(journal, _JOURNAL_MAGIC):
+            self._say(journal, "was played back on a copy: the last transaction was not finished")
+            self._copy = tempfile.TemporaryDirectory(prefix="oryx_scene_bag_")
+            for file in (self.path, journal):
+                shutil.copy(file, self._copy.name)
+            return apsw.Connection(str(Path(self._copy.name) / self.path.name))
+        name = self.path.resolve().as_posix().replace("%", "%25").replace("?", "%3f")
+        name = name.replace("#", "%23")
+        if not (log.exists() and log.stat().st_size):
+            return apsw.Connection(f"file:{name}?immutable=1", flags=flags)
+        self._say(log, "was read too: the recorder was killed before it closed the database")
+        database = apsw.Connection(f"file:{name}?mode=ro&vfs=unix-none", flags=flags)
+        database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        # In this mode the index of the log is kept in memory, not in a file beside it.
+        database.execute("pragma locking_mode=exclusive")
+        return database
+
+    def _say(self, file: Path, what: str) -> None:
+        self._said.append(Warning("journal_read", what, topic=file.name))
+
+    def _read_channels(self) -> dict[int, Channel]:
+        tables = {row[0] for row in self._database.execute("select name from sqlite_master")}
+        if not {"topics", "messages"} <= tables:
+            raise SourceError(
+                self.path,
+                "an SQLite database, but not of a bag: it has no tables 'topics' and 'messages'.",
+                hint="see docs/sources.md for what can be read",
+            )
+        definitions = {}
+        if "message_definitions" in tables:
+            columns = "topic_type, encoded_message_definition, encoding"
+            rows = self._database.execute(f"select {columns} from message_definitions")
+            definitions = {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
+        rows = self._database.execute("select id, name, type, serialization_format from topics")
+        return {
+            int(key): Channel(
+                str(topic), str(msgtype), str(form or "cdr"), *definitions.get(msgtype, ("", ""))
+            )
+            for key, topic, msgtype, form in rows
+        }
+
+    def start_ns(self) -> int:
+        """As :meth:`DataFile.start_ns`."""
+        try:
+            found = self._database.execute("select min(timestamp) from messages").fetchall()
+        except self._error:
+            return 2**63
+        return int(found[0][0]) if found and found[0][0] is not None else 2**63
+
+    def scan(self) -> Iterator[tuple[Channel, int, Place]]:
+        """As :meth:`DataFile.scan`."""
+        self.problems[:] = self._said
+        count = 0
+        try:
+            # By id, which is the order on disk: by time each row would be looked up on its own.
+            rows = self._database.execute(
+                "select id, topic_id, timestamp from messages order by id"
+            )
+            for key, topic, log_ns in rows:
+                channel = self._channels.get(topic)
+                if channel is not None:
+                    yield channel, int(log_ns), key
+                    count += 1
+        except self._error as err:
+            self.damaged(f"reading stopped at damage after {count} messages ({err})")
+
+    def read(self, place: Place, size: int | None = None) -> bytes:
+        """As :meth:`DataFile.read`."""
+        try:
+            if size is not None:
+                return self._head(place, size)
+            rows = self._database.execute("select data from messages where id = ?", (place,))
+            data = rows.fetchall()[0][0]
+        except (self._error, IndexError) as err:
+            self._blob = None
+            raise ValueError(f"row {place} of {self.path.name} cannot be read ({err})") from err
+        if not isinstance(data, bytes):
+            raise ValueError(f"row {place} of {self.path.name} holds no bytes")
+        return data
+
+    def _head(self, place: Place, size: int) -> bytes:
+        """The first bytes of a row, without the pages that the rest of it fills."""
+        if self._blob is None:
+            self._blob = self._database.blob_open("main", "messages", "data", place, False)
+        else:
+            self._blob.reopen(place)
+        return bytes(self._blob.read(min(size, self._blob.length())))
+
+    def close(self) -> None:
+        """As :meth:`DataFile.close`."""
+        if self._blob is not None:
+            self._blob.close()
+        self._database.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+
+def _begins(file: Path, magic: bytes) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(magic)) == magic
