@@ -81,6 +81,19 @@ pip_install() {
         fail "pip install $* failed"
 }
 
+# TORCH=... says which build of torch to take, where the index's own (CUDA on Linux, 5 GB) is not wanted:
+# a requirement (torch==2.13.0), a folder of wheels, or the address of an index, such as that of the CPU
+# builds which pytorch.org names.
+install_torch() {
+    [ -n "${TORCH:-}" ] && ! "$py" -c 'import torch' >/dev/null 2>&1 || return 0
+    say "Installing torch: $TORCH"
+    case $TORCH in
+        http://* | https://*) pip_install torch --index-url "$TORCH" ;;
+        */*) pip_install torch --no-index --no-deps --find-links "$TORCH" ;;
+        *) pip_install "$TORCH" ;;
+    esac
+}
+
 # A marker file per set of extras makes the second run instant; it is void when pyproject changes.
 install_extras() {
     extras=$1
@@ -89,6 +102,7 @@ install_extras() {
         [ "$stamp" -nt "$root/constraints.txt" ]; then
         return 0
     fi
+    install_torch
     say "Installing oryx-scene with the extras: $extras"
     pip_install -e "$root[$extras]"
     : >"$stamp"
