@@ -33,7 +33,8 @@ class Repeated:
 
     def __init__(self, source: FrameSource, count: int) -> None:
         self._source, self._count = source, count
-        self.cameras, self.warnings, self.synthetic = source.cameras, (), False
+        self.cameras, self.warnings = source.cameras, ()
+        self.synthetic = self.stills = self.counted = False
 
     def stubs(self) -> Sequence[FrameStub]:
         """Not needed for writing."""

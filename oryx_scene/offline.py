@@ -90,6 +90,8 @@ def candidates_at(
     """Frames up to ``at_ns`` that come into question, oldest first, and the newest moment.
 
     The newest moment is the last synchronised set of all cameras; later frames are not candidates.
+    Of pictures that somebody put together none is passed over for being near another in time; where
+    their stamps mean no time, all up to ``at_ns`` are candidates.
 
     Raises:
         NoFramesError: nothing was recorded up to that moment.
@@ -105,16 +107,21 @@ def candidates_at(
     age_s = (at_ns - newest.stamp_ns) / 1e9
     if age_s > config.max_age_s:
         raise StaleFramesError(newest.camera, age_s, config.max_age_s)
-    moment = _moment(past, config)
+    if source.counted:
+        moment = Moment({stub.camera: stub.stamp_ns for stub in past})
+        window_ns = at_ns
+    else:
+        moment = _moment(past, config)
+        window_ns = int(config.history_s * 1e9)
     # The newest moment itself always counts, however little history is wanted.
-    oldest_ns = min(at_ns - int(config.history_s * 1e9), *moment.stamps.values())
+    oldest_ns = min(at_ns - window_ns, *moment.stamps.values())
     recent = [
         stub
         for stub in past
         if oldest_ns <= stub.stamp_ns <= moment.stamps.get(stub.camera, moment.anchor_ns)
     ]
     most = max(MAX_CANDIDATES, config.count)
-    thinned = _thin(recent, config.min_gap_s, most)
+    thinned = _thin(recent, 0.0 if source.stills else config.min_gap_s, most)
     return sorted(thinned, key=lambda stub: (stub.stamp_ns, stub.camera)), moment
 
 
@@ -162,7 +169,18 @@ def frames_at(
         )
     chosen, report = choose_views_reported(small, config.count)
     frames = [whole.get(index) or source.load(usable[index]) for index in chosen]
+    warnings += _how_many(source, len(frames), report)
     return ChosenFrames(frames, tuple(warnings), report)
+
+
+def _how_many(source: FrameSource, used: int, report: CoverageReport) -> list[Warning]:
+    """Of pictures that somebody put together it is said how many are used."""
+    total = len(source.stubs())
+    if not source.stills or used >= total:
+        return []
+    ways = {"coverage": "those that see most", "uniform": "chosen evenly"}
+    how = ways.get(report.method, "all that come into question at this moment")
+    return [Warning("frames_chosen", f"{used} of {total} pictures are used: {how}")]
 
 
 class CameraPath:

@@ -83,6 +83,11 @@ KINDS: dict[str, Kind] = {
         "A calibration belongs to another image size than the picture's.",
         "publish the camera_info of this resolution, or give a rig file (--rig)",
     ),
+    "calibration_scaled": Kind(
+        "warning",
+        "A camera matrix fits the depth image's size and was scaled to the picture.",
+        "write the matrix of the picture's size, with its width and height",
+    ),
     "calibration_unusable": Kind(
         "problem",
         "A calibration cannot be right, so it was left out.",
@@ -143,6 +148,11 @@ KINDS: dict[str, Kind] = {
         "Depth is too noisy to tell objects apart.",
         "check the depth sensor, or use detections",
     ),
+    "depth_scaled": Kind(
+        "warning",
+        "Depth has another size than the picture and was scaled as if both saw the same field.",
+        "write the depth camera's 3x3 matrix to depth-intrinsics.txt in the folder",
+    ),
     "detections_missing": Kind(
         "warning",
         "No detections belong to a view.",
@@ -153,6 +163,16 @@ KINDS: dict[str, Kind] = {
         "None of the detections could be made a mark.",
         "check that boxes lie in the pictures and that depth or a second view is there",
     ),
+    "files_missing": Kind(
+        "problem",
+        "A list names files that are not there.",
+        "copy the recording again, all of it",
+    ),
+    "files_passed_over": Kind(
+        "warning",
+        "Files that look like pictures cannot be read and were passed over.",
+        "convert them to png or jpeg, or copy them again",
+    ),
     "foreign_channel": Kind(
         "note",
         "A channel's messages are in an encoding that is not read; the others are.",
@@ -162,6 +182,11 @@ KINDS: dict[str, Kind] = {
         "warning",
         "A frame cannot be decoded and was left out.",
         "check the camera's driver; the other frames are used",
+    ),
+    "frames_chosen": Kind(
+        "note",
+        "A question rests on some of the pictures, not on all.",
+        "ask with more views (--views), or about another moment (--at)",
     ),
     "frames_not_in_cloud": Kind(
         "note",
@@ -308,6 +333,16 @@ KINDS: dict[str, Kind] = {
         "Places and sizes are triangulated from pictures and rough.",
         "record depth for better places",
     ),
+    "pose_file_unused": Kind(
+        "problem",
+        "A file of poses does not fit the pictures.",
+        "write one pose per picture, or the TUM format with the pictures' stamps",
+    ),
+    "pose_unusable": Kind(
+        "problem",
+        "A pose is no pose: not finite, or no rotation.",
+        "write camera-to-world matrices, or quaternions of length 1",
+    ),
     "recording_cut_off": Kind(
         "problem",
         "A data file ends before its end: what came after is lost.",
@@ -342,6 +377,16 @@ KINDS: dict[str, Kind] = {
         "warning",
         "A part of the request does not apply and was ignored.",
         "ask without it, or freeze a new scene",
+    ),
+    "rig_camera_unknown": Kind(
+        "warning",
+        "The rig file names cameras that the source does not have.",
+        "name the cameras in the rig file as `oryx-scene check` lists them",
+    ),
+    "rig_mounting_unused": Kind(
+        "note",
+        "Poses of the camera itself are there, so its mounting on the base is not used.",
+        "leave T_base_camera out, or give poses of the base",
     ),
     "scene_expired": Kind(
         "note",

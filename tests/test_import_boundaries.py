@@ -28,7 +28,7 @@ ALLOWED = {
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
     "model": {"errors", "frames", "file_kind", "answerer", "prompt"},
     "view_plan": {"errors", "frames", "answerer", "config", "capture", "prompt"},
-    "sources": {"errors", "frames", "geometry", "bags", "dump"},
+    "sources": {"errors", "file_kind", "frames", "geometry", "bags", "dump"},
     "scene": {"frames", "answerer", "config", "capture", "marks", "prompt", "view_plan"},
     "asking": {"answerer", "prompt"},
     "asked": {"frames", "answerer", "asking", "config", "prompt"},

@@ -139,7 +139,9 @@ def _schedule(
     last_ns = newest_stamp(source)
     first_ns = min(stub.stamp_ns for stub in source.stubs())
     moments = [moment_ns(text, source) for text in args.at]
-    return make_schedule(entries, first_ns, last_ns, every_s=args.every, at_ns=moments)
+    return make_schedule(
+        entries, first_ns, last_ns, every_s=args.every, at_ns=moments, to_last=source.counted
+    )
 
 
 def _digest(value: Any) -> str:

@@ -146,6 +146,7 @@ def make_schedule(
     *,
     every_s: float | None = None,
     at_ns: Sequence[int] = (),
+    to_last: bool = False,
 ) -> tuple[Moment, ...]:
     """Moments in time order.
 
@@ -157,13 +158,18 @@ def make_schedule(
         first_ns, last_ns: stamps of the first and the last frame.
         every_s: period for entries without times, from the first frame on.
         at_ns: moments for entries without times.
+        to_last: every period ends with the last frame: none of a folder of pictures is left over.
 
     Raises:
         ConfigError: a moment before the first frame, or after the last.
     """
     asked: dict[int, list[int]] = {}
     for index, entry in enumerate(entries):
-        for moment in _times(entry, first_ns, last_ns, every_s, at_ns):
+        moments = _times(entry, first_ns, last_ns, every_s, at_ns)
+        periodic = entry.every_s or (every_s is not None and not entry.at_s)
+        if to_last and periodic and moments[-1] != last_ns:
+            moments.append(last_ns)
+        for moment in moments:
             if not first_ns <= moment <= last_ns:
                 raise ConfigError(
                     f"question '{entry.name}' is asked {(moment - first_ns) / 1e9:.3f} s after the "

@@ -54,6 +54,16 @@ class RecentFrames:
         """Whether the frames were rendered."""
         return self._source.synthetic
 
+    @property
+    def stills(self) -> bool:
+        """Whether the frames are pictures that somebody put together."""
+        return self._source.stills
+
+    @property
+    def counted(self) -> bool:
+        """Whether stamps only count the frames."""
+        return self._source.counted
+
     def stubs(self) -> Sequence[FrameStub]:
         """All frames, listed once."""
         if self._stubs is None:

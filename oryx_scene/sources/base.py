@@ -67,6 +67,16 @@ class FrameSource(Protocol):
         """Whether the frames were rendered, not recorded."""
         ...
 
+    @property
+    def stills(self) -> bool:
+        """Whether the frames are pictures that somebody put together, not a camera's stream."""
+        ...
+
+    @property
+    def counted(self) -> bool:
+        """Whether stamps only count the frames and mean no time."""
+        ...
+
     def stubs(self) -> Sequence[FrameStub]:
         """All frames in the order of their stamps, nothing decoded."""
         ...
@@ -94,13 +104,25 @@ class BaseSource(ABC):
     Args:
         stubs: all frames, in any order.
         synthetic: whether the frames were rendered, not recorded.
+        stills: the frames are pictures that somebody put together: none is passed over for being
+            near another in time, and how many are used is said.
+        counted: stamps only count the frames and mean no time.
     """
 
-    def __init__(self, stubs: Sequence[FrameStub], *, synthetic: bool = False) -> None:
+    def __init__(
+        self,
+        stubs: Sequence[FrameStub],
+        *,
+        synthetic: bool = False,
+        stills: bool = False,
+        counted: bool = False,
+    ) -> None:
         self._stubs = tuple(
             sorted(stubs, key=lambda stub: (stub.stamp_ns, stub.camera, stub.serial))
         )
         self._synthetic = synthetic
+        self._stills = stills
+        self._counted = counted
         self._warnings: list[Warning] = []
 
     @property
@@ -117,6 +139,16 @@ class BaseSource(ABC):
     def synthetic(self) -> bool:
         """Whether the frames were rendered, not recorded."""
         return self._synthetic
+
+    @property
+    def stills(self) -> bool:
+        """Whether the frames are pictures that somebody put together, not a camera's stream."""
+        return self._stills
+
+    @property
+    def counted(self) -> bool:
+        """Whether stamps only count the frames and mean no time."""
+        return self._counted
 
     def stubs(self) -> Sequence[FrameStub]:
         """All frames in the order of their stamps."""

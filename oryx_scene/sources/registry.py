@@ -5,14 +5,16 @@ To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/adding
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from oryx_scene.bags import bag_source
 from oryx_scene.errors import SourceError
+from oryx_scene.file_kind import file_kind, refusal
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig, load_rig
-from oryx_scene.sources import dump, pictures, rgbd_folder
+from oryx_scene.sources import dump, euroc, pictures, rgbd_folder, tum, video
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.warning import Warning
 
@@ -20,8 +22,11 @@ from oryx_scene.warning import Warning
 # looks like pictures.
 KINDS: tuple[SourceKind, ...] = (
     dump.KIND,
+    tum.KIND,
+    euroc.KIND,
     rgbd_folder.KIND,
     bag_source.KIND,
+    video.KIND,
     pictures.KIND,
 )
 
@@ -53,10 +58,21 @@ def open_source(
         if kind.recognises(path):
             source = kind.open(path, OpenOptions(calibration, fixed_frame))
             return _Selected(source, tuple(cameras), path) if cameras else source
-    raise SourceError(
+    raise _refusal(path)
+
+
+def _refusal(path: Path) -> SourceError:
+    """What lies there instead of a source."""
+    if not path.is_dir():
+        return refusal(path, file_kind(path))
+    files = [item for item in sorted(path.iterdir()) if item.is_file()]
+    kinds = Counter(file_kind(file) for file in files if not file.name.startswith("."))
+    inside = "; ".join(f"{count} x {kind.description}" for kind, count in kinds.most_common(4))
+    hint = next((kind.hint for kind, _ in kinds.most_common() if kind.hint), "")
+    return SourceError(
         path,
-        "neither a bag, nor a posed RGB-D folder, nor pictures.",
-        hint="see docs/sources.md for what can be read",
+        f"neither a bag, nor a posed RGB-D folder, nor pictures ({inside or 'no file'}).",
+        hint=hint or "see docs/sources.md for what can be read",
     )
 
 
@@ -72,7 +88,12 @@ class _Selected(BaseSource):
                 hint=f"there are: {', '.join(source.cameras) or 'none'}",
             )
         stubs = [stub for stub in source.stubs() if stub.camera in cameras]
-        super().__init__(stubs, synthetic=source.synthetic)
+        super().__init__(
+            stubs,
+            synthetic=source.synthetic,
+            stills=source.stills,
+            counted=source.counted,
+        )
         self._source = source
 
     @property

@@ -131,7 +131,7 @@ class Recorded:
     """A source in memory."""
 
     warnings = ()
-    synthetic = False
+    synthetic = stills = counted = False
 
     def __init__(self, frames):
         from oryx_scene.sources.base import FrameStub

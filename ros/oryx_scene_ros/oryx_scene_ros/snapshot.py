@@ -49,7 +49,7 @@ class Snapshot:
         self.fixed_frame = chosen
         self.frame_ids = frame_ids
         self.warnings = () if said is None else (said,)
-        self.synthetic = False
+        self.synthetic = self.stills = self.counted = False
 
     def _take(self, index: BagIndex, feed: CameraFeed, pictures: list[Kept]) -> None:
         topics = feed.topics

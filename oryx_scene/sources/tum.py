@@ -1,0 +1,81 @@
+"""TUM RGB-D sequences: `rgb.txt`, `depth.txt` and `groundtruth.txt` beside their pictures.
+
+Depth is 5000 steps a metre and lies over the colour picture; it goes with the colour picture of the
+nearest stamp. Poses are those of the colour camera's optical frame (Sturm et al., IROS 2012). The
+sequences state no camera matrix: a rig file or `camera-intrinsics.txt` must.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from pathlib import Path
+
+from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
+from oryx_scene.errors import SourceError
+from oryx_scene.sources.base import OpenOptions, SourceKind
+from oryx_scene.sources.camera_file import find_camera_files, read_camera_file
+from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource
+from oryx_scene.sources.pose_file import read_pose_file, stamp_ns
+from oryx_scene.warning import Warning
+
+DEPTH_UNIT_M = 1 / 5000
+
+
+def open_tum(path: Path, options: OpenOptions) -> FileSource:
+    """Open a sequence.
+
+    Raises:
+        SourceError: a list that is no list of stamps and files, or no picture of it is there.
+    """
+    warnings: list[Warning] = []
+    colors = _listed(path / "rgb.txt", warnings)
+    depths = _listed(path / "depth.txt", warnings) if (path / "depth.txt").exists() else []
+    poses = path / "groundtruth.txt"
+    color, depth = (None if f is None else read_camera_file(f) for f in find_camera_files(path))
+    camera = FileCamera(
+        "camera",
+        tuple(FileFrame(stamp, file, _nearest(depths, stamp)) for stamp, file in colors),
+        color,
+        depth,
+        DEPTH_UNIT_M,
+        read_pose_file(poses) if poses.exists() else None,
+    )
+    return FileSource(path, [camera], options, warnings)
+
+
+def _listed(file: Path, warnings: list[Warning]) -> list[tuple[int, Path]]:
+    """(stamp_ns, file) of every line, in order of time; files that are not there are said."""
+    try:
+        lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        entries = [(stamp_ns(words[0]), " ".join(words[1:])) for words in lines if _is_entry(words)]
+    except (OSError, UnicodeDecodeError, ValueError) as err:
+        raise SourceError(
+            file, f"no list of stamps and files ({err}).", hint="one `timestamp file` per line"
+        ) from err
+    found = [(stamp, file.parent / name) for stamp, name in entries]
+    there = sorted((stamp, item) for stamp, item in found if item.is_file())
+    if len(there) < len(found):
+        text = f"{len(found) - len(there)} of its {len(found)} files are not there"
+        warnings.append(Warning("files_missing", text, topic=file.name))
+    return there
+
+
+def _is_entry(words: list[str]) -> bool:
+    return bool(words) and not words[0].startswith("#")
+
+
+def _nearest(files: list[tuple[int, Path]], stamp: int) -> Path | None:
+    """The file whose stamp is nearest; None if none lies within the slop."""
+    place = bisect_left(files, (stamp, Path()))
+    near = min(files[max(0, place - 1) : place + 1], key=lambda f: abs(f[0] - stamp), default=None)
+    if near is None or abs(near[0] - stamp) > round(DEPTH_SLOP_S * 1e9):
+        return None
+    return near[1]
+
+
+KIND = SourceKind(
+    "TUM RGB-D sequence",
+    "`rgb.txt`, `depth.txt`, `groundtruth.txt`; depth 5000 steps a metre",
+    lambda path: (path / "rgb.txt").is_file(),
+    open_tum,
+)
