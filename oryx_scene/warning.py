@@ -103,6 +103,11 @@ KINDS: dict[str, Kind] = {
         "The node answered without a camera.",
         "see /diagnostics for that camera",
     ),
+    "clock_offset": Kind(
+        "warning",
+        "Header stamps lie far from the recorder's: another clock, or a recording played again.",
+        "no harm if pictures and TF agree; else synchronise the clocks (chrony, PTP)",
+    ),
     "cloud_thinned": Kind(
         "note",
         "The point cloud was thinned to its bound.",
@@ -143,6 +148,11 @@ KINDS: dict[str, Kind] = {
         "Depth cannot be laid over the picture.",
         "record registered depth with its camera_info and TF",
     ),
+    "depth_lossy": Kind(
+        "warning",
+        "Depth was recorded as jpeg, which changes distances.",
+        "record it raw, as png or as compressedDepth",
+    ),
     "depth_noisy": Kind(
         "warning",
         "Depth is too noisy to tell objects apart.",
@@ -150,8 +160,13 @@ KINDS: dict[str, Kind] = {
     ),
     "depth_scaled": Kind(
         "warning",
-        "Depth has another size than the picture and was scaled as if both saw the same field.",
-        "write the depth camera's 3x3 matrix to depth-intrinsics.txt in the folder",
+        "Depth has another size than its picture or its calibration and was scaled.",
+        "publish the camera_info of its own size, or write depth-intrinsics.txt into the folder",
+    ),
+    "depth_unused": Kind(
+        "warning",
+        "A depth image belongs to no camera, as far as names and frames tell.",
+        "give a rig file with depth_topic for its camera (--rig), or record its camera_info",
     ),
     "detections_missing": Kind(
         "warning",
@@ -178,6 +193,11 @@ KINDS: dict[str, Kind] = {
         "A channel's messages are in an encoding that is not read; the others are.",
         "record ROS messages (cdr or ros1) if it is needed",
     ),
+    "frame_id_shared": Kind(
+        "problem",
+        "A camera shares its frame_id with another one, so its place is not known.",
+        "give each camera a frame_id of its own, or a rig file with T_base_camera (--rig)",
+    ),
     "frame_left_out": Kind(
         "warning",
         "A frame cannot be decoded and was left out.",
@@ -197,6 +217,11 @@ KINDS: dict[str, Kind] = {
         "note",
         "Decode runs without captured CUDA graphs and is slower.",
         "see the text for the reason; answers are the same",
+    ),
+    "image_topic_unused": Kind(
+        "note",
+        "An image topic is neither a picture nor depth.",
+        "if it is one, say so in a rig file (roles)",
     ),
     "journal_read": Kind(
         "note",
@@ -398,6 +423,21 @@ KINDS: dict[str, Kind] = {
         "A moment of the recording cannot be shown.",
         "see the text; other moments can be",
     ),
+    "tf_contradicts": Kind(
+        "problem",
+        "Several TF topics say different things of the same frames, and none is the camera's own.",
+        "record the /tf of one robot, or publish TF beside its cameras (in their namespace)",
+    ),
+    "tf_namespaces": Kind(
+        "note",
+        "There are several TF topics; cameras are looked up in the tree of their own namespace.",
+        "check that the fixed frame is one and the same for all of them",
+    ),
+    "tf_two_parents": Kind(
+        "warning",
+        "Several nodes publish one frame with different parents.",
+        "let only one node publish it; see `ros2 run tf2_tools view_frames`",
+    ),
     "topic_of_several_types": Kind(
         "note",
         "A topic carries messages of several types; those that do not fit are left out.",
@@ -412,6 +452,11 @@ KINDS: dict[str, Kind] = {
         "warning",
         "Places are given as of the scene's own time.",
         "see the text for the transform that was missing",
+    ),
+    "two_clocks": Kind(
+        "problem",
+        "TF and the pictures do not overlap in time.",
+        "synchronise the clocks (chrony, PTP), or let the driver stamp on arrival",
     ),
     "unknown_mark": Kind(
         "warning",

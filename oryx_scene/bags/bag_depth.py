@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.bags.bag_index import BagIndex
+from oryx_scene.bags.camera_info import CameraModel
 from oryx_scene.bags.messages import decode_depth_message, payload_sha256
-from oryx_scene.bags.pairing import CameraTopics
-from oryx_scene.bags.topics import base_topic, says_registered
-from oryx_scene.errors import OryxSceneError, TransformError
+from oryx_scene.bags.pairing import CameraTopics, rig_camera
+from oryx_scene.bags.topics import base_topic, says_registered, stem
+from oryx_scene.errors import CalibrationError, OryxSceneError
 from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
-from oryx_scene.geometry.camera import register_depth
+from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth, scaled_to
+from oryx_scene.geometry.rig import Rig
 from oryx_scene.geometry.transforms import invert
 from oryx_scene.sources.base import FrameStub
 from oryx_scene.warning import Warning
 
 # Depth and colour of one moment; at 30 Hz neighbours are 33 ms apart.
 DEPTH_SLOP_S = 0.02
+# Depth units that a sensor may have, metres per step.
+MIN_UNIT_M, MAX_UNIT_M = 1e-6, 0.1
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,27 @@ class Lookups:
 
     Attributes:
         message: (topic, serial, camera) -> message.
-        info_at: (topic, stub, warnings) -> calibration.
-        frame_id_of: camera -> optical frame.
+        model_at: (CameraInfo topic, image topic, stub, warnings) -> calibration.
+        color_from_depth: (stub, whether depth lies over the picture) -> T_color_depth.
     """
 
     message: Callable[[str, int, str], Any]
-    info_at: Callable[[str, FrameStub, list[Warning]], Intrinsics | None]
-    frame_id_of: Callable[[str], str]
+    model_at: Callable[[str, str, FrameStub, list[Warning]], CameraModel | None]
+    color_from_depth: Callable[[FrameStub, bool], FloatArray | None]
 
 
 class BagDepth:
-    """Finds, decodes and registers depth."""
+    """Finds, decodes and registers depth.
 
-    def __init__(self, index: BagIndex, lookups: Lookups) -> None:
+    Args:
+        index: stamps per topic, extrinsics and units.
+        rig: unit and scale that win over the recording's.
+        lookups: calibration, transforms and messages.
+    """
+
+    def __init__(self, index: BagIndex, rig: Rig | None, lookups: Lookups) -> None:
         self._index = index
+        self._rig = rig
         self._lookups = lookups
         self._stamps_of: dict[str, NDArray[np.int64]] = {}
 
@@ -68,7 +79,7 @@ class BagDepth:
             return None, ""
         try:
             message = self._lookups.message(topics.depth, serial, stub.camera)
-            depth = decode_depth_message(stub.camera, message)
+            depth = self._metres(stub, topics.depth, message)
             digest = payload_sha256(message)
             return self._registered(stub, topics, depth, intrinsics, size, warnings), digest
         except OryxSceneError as err:
@@ -84,6 +95,26 @@ class BagDepth:
         serial = int(gaps.argmin())
         return serial, float(gaps[serial]) / 1e9
 
+    def _metres(self, stub: FrameStub, topic: str, message: Any) -> DepthImage:
+        """Unit and scale by the rig, else the unit by the recording's own options, else REP-118."""
+        stated = rig_camera(self._rig, stub.camera)
+        unit_m = stated.depth_unit_m
+        if unit_m is None:
+            units = [
+                value
+                for sensor, value in self._index.depth_units.items()
+                if topic.startswith(f"{sensor}/")
+            ]
+            unit_m = units[0] if units else 0.001
+        if not MIN_UNIT_M <= unit_m <= MAX_UNIT_M:
+            raise CalibrationError(
+                stub.camera,
+                f"the recording states a depth unit of {unit_m:g} m.",
+                hint="state depth_unit_m in a rig file (--rig)",
+            )
+        depth = decode_depth_message(stub.camera, message, unit_m)
+        return depth if stated.depth_scale == 1.0 else depth * np.float32(stated.depth_scale)
+
     def _registered(
         self,
         stub: FrameStub,
@@ -93,42 +124,96 @@ class BagDepth:
         size: tuple[int, ...],
         warnings: list[Warning],
     ) -> DepthImage | None:
-        found = self._lookups.info_at(topics.depth_info, stub, warnings)
-        same_size = depth.shape == size
-        if found is None or color is None:
-            if same_size and says_registered(topics.depth):
-                return depth
+        def refuse(text: str) -> None:
+            warnings.append(
+                Warning("depth_left_out", f"depth left out: {text}", topic=topics.depth)
+            )
+
+        model = self._lookups.model_at(topics.depth_info, topics.depth, stub, warnings)
+        lies_over = self._lies_over(topics)
+        if model is None or color is None:
+            return self._as_it_lies(depth, size, lies_over, topics, warnings)
+        T = self._vendor(topics)
+        T = self._lookups.color_from_depth(stub, lies_over) if T is None else T
+        if T is None:
+            refuse("no transform from the depth to the colour camera")
+            return None
+        own = self._of_size(model.intrinsics, depth, topics, warnings)
+        if own is None:
+            refuse("its size is not that of its calibration")
+            return None
+        if _same_rays(own, color) and np.allclose(T, np.eye(4), atol=1e-4):
+            return depth
+        return register_depth(depth, own, T, color)
+
+    def _lies_over(self, topics: CameraTopics) -> bool:
+        """Whether the name says that depth is in the optical frame of this very camera."""
+        return says_registered(topics.depth) and stem(topics.depth) == stem(topics.image)
+
+    def _as_it_lies(
+        self,
+        depth: DepthImage,
+        size: tuple[int, ...],
+        lies_over: bool,
+        topics: CameraTopics,
+        warnings: list[Warning],
+    ) -> DepthImage | None:
+        """Depth without a calibration: over the picture where its name or frame_id say so."""
+        frame_ids = {self._index.images[topic].frame_id for topic in (topics.image, topics.depth)}
+        one_frame = len(frame_ids) == 1 and "" not in frame_ids and topics.info
+        if not lies_over and not one_frame:
             text = "depth left out: nothing says how it lies over the picture"
             warnings.append(Warning("depth_left_out", text, topic=topics.depth))
             return None
-        T = self._color_from_depth(stub, topics)
-        if T is None:
-            text = "depth left out: no transform from the depth to the colour camera"
-            warnings.append(Warning("depth_left_out", text, topic=topics.depth))
-            return None
-        same_K = same_size and np.allclose(found.K, color.K, rtol=1e-4)
-        if same_K and np.allclose(T, np.eye(4), atol=1e-4):
+        if depth.shape == size:
             return depth
-        if (found.height, found.width) != depth.shape:
-            text = "depth left out: its size is not that of its calibration"
+        sizes = f"depth is {depth.shape[1]}x{depth.shape[0]}, the picture {size[1]}x{size[0]}"
+        if not same_aspect(depth.shape, size):
+            text = f"depth left out: {sizes}, and nothing says how it lies over the picture"
             warnings.append(Warning("depth_left_out", text, topic=topics.depth))
             return None
-        return register_depth(depth, found, T, color)
+        text = f"{sizes}: it was scaled, as if the fields of view were equal"
+        warnings.append(Warning("depth_scaled", text, topic=topics.depth))
+        return scaled_depth(depth, size[0], size[1])
 
-    def _color_from_depth(self, stub: FrameStub, topics: CameraTopics) -> FloatArray | None:
-        """T_color_depth from the vendor's extrinsics, the frame ids, or TF; None if unknown."""
-        own = [_stream_extrinsics(self._index, topic) for topic in (topics.image, topics.depth)]
-        if own[0] is not None and own[1] is not None:
-            # librealsense writes reference -> stream for each of the two.
-            return own[0] @ invert(own[1])
-        color_id = self._lookups.frame_id_of(stub.camera)
-        depth_id = self._index.images[topics.depth].frame_id
-        if says_registered(topics.depth) or (color_id == depth_id and color_id):
-            return np.eye(4)
-        try:
-            return self._index.transforms.lookup(color_id, depth_id, stub.stamp_ns)
-        except TransformError:
+    def _of_size(
+        self,
+        stated: Intrinsics,
+        depth: DepthImage,
+        topics: CameraTopics,
+        warnings: list[Warning],
+    ) -> Intrinsics | None:
+        """The calibration at the size of the depth image; None where the fields of view differ."""
+        if (stated.height, stated.width) == depth.shape:
+            return stated
+        if not same_aspect(depth.shape, (stated.height, stated.width)):
             return None
+        text = (
+            f"depth is {depth.shape[1]}x{depth.shape[0]}, its calibration for {stated.width}x"
+            f"{stated.height}: it was scaled, as if the fields of view were equal"
+        )
+        warnings.append(Warning("depth_scaled", text, topic=topics.depth))
+        return scaled_to(stated, depth.shape[0], depth.shape[1])
+
+    def _vendor(self, topics: CameraTopics) -> FloatArray | None:
+        """T_color_depth from the extrinsics of a RealSense SDK recording, None without them."""
+        own = [_stream_extrinsics(self._index, topic) for topic in (topics.image, topics.depth)]
+        if own[0] is None or own[1] is None:
+            return None
+        # librealsense writes reference -> stream for each of the two.
+        return own[0] @ invert(own[1])
+
+
+def _same_rays(a: Intrinsics, b: Intrinsics) -> bool:
+    """Whether two cameras give each pixel one ray."""
+    sizes = (a.height, a.width) == (b.height, b.width)
+    lenses = a.distortion_model == b.distortion_model and a.D.shape == b.D.shape
+    return (
+        sizes
+        and lenses
+        and np.allclose(a.K, b.K, rtol=1e-4)
+        and np.allclose(a.D, b.D, rtol=1e-4, atol=1e-6)
+    )
 
 
 def _stream_extrinsics(index: BagIndex, image_topic: str) -> FloatArray | None:

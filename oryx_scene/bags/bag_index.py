@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from oryx_scene.bags.camera_info import numbers_of
+from oryx_scene.bags.compressed import is_png16
 from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.mcap_file import ros2_name
 from oryx_scene.bags.message_types import TF_TYPES
 from oryx_scene.bags.recording import Message, Recording
+from oryx_scene.bags.topics import parts_of
 from oryx_scene.errors import CalibrationError, SourceError, TransformError
+from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene.geometry.tf_trees import TransformTrees, tf_namespace
 from oryx_scene.geometry.transforms import from_translation_quaternion
 from oryx_scene.warning import Warning
 
@@ -31,6 +34,9 @@ STAMP_END = 12
 # Of one kind of damage on one topic this many are said.
 MOST_ALIKE = 3
 SYNTHETIC_TOPIC = "/oryx_scene/synthetic"
+# A RealSense SDK recording states the depth unit of a sensor as one of its options.
+FLOAT_TYPE = "std_msgs/msg/Float32"
+DEPTH_UNITS = "/option/Depth Units/value"
 
 
 @dataclass
@@ -48,6 +54,7 @@ class ImageTopic:
     height: int = 0
     width: int = 0
     frame_id: str = ""
+    png16: bool = False
     entries: list[tuple[int, int]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list, repr=False)
     zero_stamps: int = 0
@@ -61,7 +68,9 @@ class BagIndex:
         images: by topic.
         infos: topic -> (stamp_ns, message), one per change of the numbers.
         transforms: /tf and /tf_static.
+        tf: the transforms of namespaced TF topics, by namespace; /tf and /tf_static are "".
         extrinsics: topic of a RealSense stream's `tf/0` -> (4, 4).
+        depth_units: topic of a RealSense sensor -> metres per step of its depth.
         found: (topic, message type) -> messages.
         channels: each with the time of recording of its first message, nanoseconds.
         synthetic: the bag was written by a synthetic world.
@@ -72,12 +81,17 @@ class BagIndex:
     infos: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     info_bodies: dict[str, bytes] = field(default_factory=dict, repr=False)
     transforms: TransformBuffer = field(default_factory=TransformBuffer)
+    tf: TransformTrees = field(init=False)
     extrinsics: dict[str, Any] = field(default_factory=dict)
+    depth_units: dict[str, float] = field(default_factory=dict)
     found: dict[tuple[str, str], int] = field(default_factory=dict)
     channels: dict[Channel, int] = field(default_factory=dict)
     synthetic: bool = False
     warnings: list[Warning] = field(default_factory=list)
     _said: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
+
+    def __post_init__(self) -> None:
+        self.tf = TransformTrees(self.transforms)
 
     def warn(self, code: str, text: str, topic: str) -> None:
         """Remember a warning; of the many alike that damage gives, the first of each topic."""
@@ -130,7 +144,8 @@ def _take(index: BagIndex, recording: Recording, message: Message) -> None:
             index.info_bodies[topic] = body
             info = _deserialise(index, recording, message, data)
             if info is not None:
-                _take_info(index.infos.setdefault(topic, []), info)
+                stamp_ns = stamp_ns_of(info.header) or message.log_ns
+                keep_info(index.infos.setdefault(topic, []), stamp_ns, info)
     elif msgtype in TF_TYPES:
         transforms = _deserialise(index, recording, message)
         if transforms is not None:
@@ -138,9 +153,13 @@ def _take(index: BagIndex, recording: Recording, message: Message) -> None:
     elif msgtype == TRANSFORM_TYPE and topic.endswith("/tf/0"):
         transform = _deserialise(index, recording, message)
         if transform is not None:
-            index.extrinsics[topic] = _matrix(transform)
+            index.extrinsics[topic] = matrix_of(transform)
     elif topic == SYNTHETIC_TOPIC:
         index.synthetic = True
+    elif msgtype == FLOAT_TYPE and topic.endswith(DEPTH_UNITS):
+        option = _deserialise(index, recording, message)
+        if option is not None:
+            index.depth_units[topic.removesuffix(DEPTH_UNITS)] = float(option.data)
 
 
 def _read(
@@ -203,6 +222,7 @@ def _describe(topic: ImageTopic, message: Any) -> None:
         topic.height, topic.width = int(message.height), int(message.width)
     else:
         topic.encoding = str(message.format) or "compressed"
+        topic.png16 = is_png16(bytes(message.data[:32]))
 
 
 def header_stamp(data: bytes, is2: bool) -> int:
@@ -223,41 +243,53 @@ def stamp_ns_of(header: Any) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def _take_info(kept: list[tuple[int, Any]], message: Any) -> None:
-    """Keep a CameraInfo only where its numbers differ from the one before."""
-    if kept:
-        last = kept[-1][1]
-        same_size = (last.height, last.width) == (message.height, message.width)
-        if same_size and np.array_equal(_K(last), _K(message)):
-            return
-    kept.append((stamp_ns_of(message.header), message))
+def keep_info(kept: list[tuple[int, Any]], stamp_ns: int, message: Any) -> None:
+    """Keep a CameraInfo only where anything after its header differs from the one before."""
+    if not kept or numbers_of(kept[-1][1]) != numbers_of(message):
+        kept.append((stamp_ns, message))
 
 
-def _K(message: Any) -> Any:
-    # ROS 1 spells it K, ROS 2 k.
-    return message.K if hasattr(message, "K") else message.k
+def matrix_of(transform: Any) -> FloatArray:
+    """(4, 4) of a geometry_msgs/Transform.
 
-
-def _matrix(transform: Any) -> Any:
+    Raises:
+        CalibrationError: the quaternion is no rotation.
+    """
     t, q = transform.translation, transform.rotation
     return from_translation_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
-def _take_transforms(index: BagIndex, topic: str, message: Any) -> None:
-    static = topic.endswith("tf_static")
+def take_transforms(tf: TransformTrees, topic: str, message: Any) -> list[str]:
+    """Store the transforms of a tf2_msgs/TFMessage; returns what was left out and why.
+
+    Args:
+        tf: one tree per namespace.
+        topic: expanded; "/robot1/tf" belongs to the tree of "/robot1". One whose last component
+            begins with tf_static carries static transforms.
+        message: of rosbags or rclpy.
+    """
+    transforms = tf.tree(tf_namespace(topic))
+    static = parts_of(topic)[-1].startswith("tf_static")
+    problems = []
     for item in message.transforms:
         parent, child = item.header.frame_id, item.child_frame_id
+        stamp_ns = stamp_ns_of(item.header)
         try:
+            T = matrix_of(item.transform)
             if static:
-                index.transforms.add_static(parent, child, _matrix(item.transform))
+                transforms.add_static(parent, child, T, stamp_ns)
             else:
-                stamp_ns = stamp_ns_of(item.header)
-                index.transforms.add(parent, child, stamp_ns, _matrix(item.transform))
+                transforms.add(parent, child, stamp_ns, T)
         except (CalibrationError, TransformError) as err:
-            text = f"left out a transform: {err.message}"
-            warning = Warning("transform_left_out", text, topic=topic)
-            if warning not in index.warnings and len(index.warnings) < 50:
-                index.warnings.append(warning)
+            problems.append(f"{parent} -> {child}: {err.message}")
+    return problems
+
+
+def _take_transforms(index: BagIndex, topic: str, message: Any) -> None:
+    for problem in take_transforms(index.tf, topic, message):
+        warning = Warning("transform_left_out", f"left out a transform: {problem}", topic=topic)
+        if warning not in index.warnings and len(index.warnings) < 50:
+            index.warnings.append(warning)
 
 
 def _compare_counts(index: BagIndex, recording: Recording) -> None:

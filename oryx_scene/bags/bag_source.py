@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.assemble import FrameAssembler, add_rig_transforms, choose_fixed_frame
+from oryx_scene.bags.assemble import FrameAssembler
 from oryx_scene.bags.bag_index import BagIndex, index_bag
 from oryx_scene.bags.pairing import pair_topics
 from oryx_scene.bags.recording import Recording, is_recording
@@ -39,8 +39,7 @@ class BagSource(BaseSource):
         super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
         self._warnings += [*self.index.warnings, *self._unstamped()]
         self._assembler = FrameAssembler(self.index, self.topics, rig, self._message)
-        add_rig_transforms(rig, self._frame_ids(), self.index.transforms)
-        self._assembler.fixed_frame = self._choose_fixed_frame(fixed_frame)
+        self._warnings += self._assembler.settle(fixed_frame, "the bag")
 
     @property
     def fixed_frame(self) -> str:
@@ -71,17 +70,6 @@ class BagSource(BaseSource):
             for topic, count in counts.items()
             if count
         ]
-
-    def _frame_ids(self) -> dict[str, str]:
-        return {name: self._assembler.frame_id_of(name) for name in self.topics}
-
-    def _choose_fixed_frame(self, wanted: str) -> str:
-        chosen, said = choose_fixed_frame(
-            wanted, self._frame_ids(), self.index.transforms, "the bag"
-        )
-        if said is not None:
-            self._warnings.append(said)
-        return chosen
 
     # -- loading -------------------------------------------------------------------------------
 

@@ -136,12 +136,19 @@ def decode_compressed_image(
     return rgb
 
 
+def is_png16(data: bytes) -> bool:
+    """Whether a payload begins as a png of one 16-bit grey channel: depth, where a name says so."""
+    return data.startswith(_PNG_MAGIC) and data[24:26] == b"\x10\x00"
+
+
 def depth_header(data: bytes) -> bytes:
     """The quantisation header before the png of a compressedDepth payload, b"" without one."""
     return b"" if data.startswith(_PNG_MAGIC) else data[:12]
 
 
-def decode_compressed_depth(name: str, format_text: str, data: Payload) -> DepthImage:
+def decode_compressed_depth(
+    name: str, format_text: str, data: Payload, unit_m: float = 0.001
+) -> DepthImage:
     """Turn a compressedDepth payload, or a 16-bit png of millimetres, into metres.
 
     compressedDepth (compressed_depth_image_transport) is a 12-byte header (int32, float32 A,
@@ -151,6 +158,7 @@ def decode_compressed_depth(name: str, format_text: str, data: Payload) -> Depth
     Args:
         name, data: as in ``decode_compressed_image``.
         format_text: CompressedImage.format, e.g. "16UC1; compressedDepth".
+        unit_m: metres per step of 16-bit depth.
 
     Returns:
         (height, width) float32 metres along the optical z axis, NaN where unknown.
@@ -175,7 +183,7 @@ def decode_compressed_depth(name: str, format_text: str, data: Payload) -> Depth
             hint="a lossy or coloured picture of depth holds no measured depth",
         )
     if encoding != "32FC1":
-        return depth_from_samples(steps)
+        return depth_from_samples(steps, unit_m)
     if len(header) < 12:
         raise ImageDecodeError(
             name, "32FC1 compressedDepth without its quantisation header", hint=_BROKEN_HINT

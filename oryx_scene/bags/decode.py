@@ -100,6 +100,8 @@ for _pattern in ("rggb", "bggr", "gbrg", "grbg"):
     _LAYOUTS[f"bayer_{_pattern}8"] = _Layout("u1", 1, _bayer(_pattern))
     _LAYOUTS[f"bayer_{_pattern}16"] = _Layout("u2", 1, _from_16bit(_bayer(_pattern)))
 
+# The largest 16-bit number is no measurement: a sensor's "invalid", or saturation.
+UNKNOWN_STEPS = 65535
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 PICTURE_ENCODINGS = tuple(name for name, layout in _LAYOUTS.items() if layout.to_rgb is not None)
 
@@ -259,8 +261,8 @@ def decode_depth(
         unit_m: metres per integer step; REP-118 says 0.001.
 
     Returns:
-        (height, width) float32 metres along the optical z axis; NaN where the payload holds 0, a
-        negative number, an infinity or NaN (REP-117).
+        (height, width) float32 metres along the optical z axis; NaN where the payload holds 0 or
+        65535 (saturated, or a sensor's "invalid"), a negative number, an infinity or NaN (REP-117).
 
     Raises:
         ImageDecodeError: as ``decode_image``; also for an encoding that is no depth.
@@ -283,7 +285,7 @@ def depth_from_samples(samples: AnyArray, unit_m: float = 0.001) -> DepthImage:
     else:
         depth = samples.astype(np.float32)
         depth *= np.float32(unit_m)
-        unknown = samples == 0
+        unknown = (samples == 0) | (samples == UNKNOWN_STEPS)
     depth[unknown] = np.nan
     depth.flags.writeable = False
     return depth

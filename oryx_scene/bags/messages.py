@@ -1,4 +1,4 @@
-"""Messages with ROS's field names -> pixels, depth and intrinsics.
+"""Messages with ROS's field names -> pixels and depth.
 
 Takes any object with the fields of sensor_msgs (rosbags' or rclpy's), so that a bag and a live
 topic are decoded by the same code.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import cv2
+import numpy as np
+
 from oryx_scene.bags.compressed import (
     check_complete,
     decode_compressed_depth,
@@ -16,8 +19,10 @@ from oryx_scene.bags.compressed import (
     depth_header,
 )
 from oryx_scene.bags.decode import check_raw_size, decode_depth, decode_image
-from oryx_scene.frames import DepthImage, Intrinsics, RgbImage
-from oryx_scene.geometry.camera import intrinsics_from_camera_info
+from oryx_scene.frames import DepthImage, RgbImage
+
+# Pictures of one camera, raw and rectified, correlate by more than this; those of two by less.
+SAME_PICTURE = 0.9
 
 
 def decode_image_message(name: str, message: Any) -> RgbImage:
@@ -39,8 +44,13 @@ def decode_image_message(name: str, message: Any) -> RgbImage:
     return decode_compressed_image(name, str(message.format), message.data)
 
 
-def decode_depth_message(name: str, message: Any) -> DepthImage:
+def decode_depth_message(name: str, message: Any, unit_m: float = 0.001) -> DepthImage:
     """sensor_msgs/Image or CompressedImage of depth -> (H, W) float32 metres, NaN unknown.
+
+    Args:
+        name: of the camera, for errors.
+        message: as received.
+        unit_m: metres per step of 16-bit depth; REP-118 says 0.001.
 
     Raises:
         ImageDecodeError: the payload does not fit its own description.
@@ -54,8 +64,9 @@ def decode_depth_message(name: str, message: Any) -> DepthImage:
             int(message.step),
             message.data,
             is_bigendian=bool(message.is_bigendian),
+            unit_m=unit_m,
         )
-    return decode_compressed_depth(name, str(message.format), message.data)
+    return decode_compressed_depth(name, str(message.format), message.data, unit_m)
 
 
 def check_image_message(name: str, message: Any) -> None:
@@ -82,25 +93,16 @@ def check_image_message(name: str, message: Any) -> None:
     check_complete(name, data[len(depth_header(data)) :] if is_depth else data)
 
 
-def info_to_intrinsics(message: Any, name: str) -> Intrinsics:
-    """sensor_msgs/CameraInfo of ROS 1 or 2 -> intrinsics of the image beside it.
-
-    Raises:
-        CalibrationError: numbers that cannot be a camera.
-    """
-    K = message.K if hasattr(message, "K") else message.k
-    D = message.D if hasattr(message, "D") else message.d
-    roi = message.roi
-    return intrinsics_from_camera_info(
-        [float(v) for v in K],
-        [float(v) for v in D],
-        str(message.distortion_model),
-        int(message.height),
-        int(message.width),
-        name,
-        binning=(int(message.binning_x), int(message.binning_y)),
-        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.height), int(roi.width)),
-    )
+def same_picture(a: RgbImage, b: RgbImage) -> bool:
+    """Whether two pictures (H, W, 3) are one, processed or not: their brightness correlates."""
+    small = []
+    for rgb in (a, b):
+        grey = cv2.resize(rgb, (32, 24), interpolation=cv2.INTER_AREA).mean(axis=2)
+        small.append((grey - grey.mean()).ravel())
+    lengths = float(np.linalg.norm(small[0]) * np.linalg.norm(small[1]))
+    if lengths < 1e-6:
+        return bool(np.array_equal(a, b))
+    return float(small[0] @ small[1]) / lengths > SAME_PICTURE
 
 
 def payload_sha256(message: Any) -> str:

@@ -47,16 +47,25 @@ def canonical_distortion_model(name: str, camera: str, D: Sequence[float] = ()) 
     """The sensor_msgs name of a distortion model.
 
     Spellings of drivers ("Brown Conrady") are understood; a model whose coefficients are all zero
-    is "none" whatever it is called (but for a fisheye).
+    is "none" whatever it is called (but for a fisheye); one without a name is OpenCV's.
 
     Raises:
-        CalibrationError: a model that is not handled, by name.
+        CalibrationError: a model that is not handled, by name; "none" with coefficients.
     """
     key = "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
     known = _MODEL_NAMES.get(key)
     # A fisheye without coefficients still is no pinhole.
     if known != "equidistant" and not np.any(D):
         return "none"
+    if not key:
+        # Drivers from before the field existed mean OpenCV's model, by its number of coefficients.
+        return "plumb_bob" if not np.any(D[5:]) else "rational_polynomial"
+    if known == "none":
+        raise CalibrationError(
+            camera,
+            "the distortion model is 'none', but there are coefficients.",
+            hint="name the model that they belong to, or give a rig file (--rig)",
+        )
     if known is not None:
         return known
     raise CalibrationError(
@@ -88,12 +97,23 @@ def check_intrinsics(intrinsics: Intrinsics, name: str) -> Intrinsics:
     if not np.allclose(K[2], (0, 0, 1)) or K[1, 0] != 0:
         raise CalibrationError(name, f"K is not upper triangular with last row 0 0 1: {K}.")
     model = canonical_distortion_model(intrinsics.distortion_model, name, D.tolist())
-    if model == "none":
-        D = np.zeros(0)
-    elif D.size not in _COEFFICIENTS[model]:
-        wanted = " or ".join(map(str, _COEFFICIENTS[model]))
-        raise CalibrationError(name, f"{model} has {wanted} coefficients, got {D.size}.")
+    D = _coefficients(model, D, name)
     return dataclasses.replace(intrinsics, K=K, D=D, distortion_model=model)
+
+
+def _coefficients(model: str, D: FloatArray, name: str) -> FloatArray:
+    """As many coefficients as a model has: zeros at the end say nothing, and nothing says zeros."""
+    allowed = _COEFFICIENTS[model]
+    used = int(np.flatnonzero(D)[-1]) + 1 if np.any(D) else 0
+    if used > allowed[-1]:
+        wanted = " or ".join(map(str, allowed))
+        raise CalibrationError(
+            name,
+            f"{model} has {wanted} coefficients, got {D.size}, of which number {used} is not zero.",
+            hint="name the model that the coefficients belong to, or give a rig file (--rig)",
+        )
+    count = D.size if D.size in allowed else next(n for n in allowed if n >= used)
+    return np.concatenate([D, np.zeros(allowed[-1])])[:count]
 
 
 def doubts(intrinsics: Intrinsics) -> tuple[str, ...]:
@@ -126,6 +146,10 @@ def intrinsics_from_camera_info(
 ) -> Intrinsics:
     """Intrinsics of the image that belongs to a sensor_msgs/CameraInfo (REP-104).
 
+    As image_geometry's PinholeCameraModel has it: first the region of interest is cut out, then
+    binning divides focal lengths and principal point. (A resized picture would move the principal
+    point by part of a pixel more; see :func:`scaled_to`.)
+
     Args:
         K: 9 numbers, row by row, of the full sensor.
         D, model: distortion as published.
@@ -144,12 +168,19 @@ def intrinsics_from_camera_info(
     )
     found = check_intrinsics(found, name)
     left, top, roi_height, roi_width = roi
-    if roi_height and roi_width:
-        found = cropped(found, top, left, roi_height, roi_width)
+    if any(roi):
+        rows = roi_height or found.height - top
+        columns = roi_width or found.width - left
+        found = cropped(found, top, left, rows, columns)
     bin_x, bin_y = (max(1, int(factor)) for factor in binning)
     if (bin_x, bin_y) != (1, 1):
-        found = scaled_to(found, found.height // bin_y, found.width // bin_x)
-    return found
+        found = dataclasses.replace(
+            found,
+            K=found.K / np.array([[bin_x], [bin_y], [1.0]]),
+            height=found.height // bin_y,
+            width=found.width // bin_x,
+        )
+    return check_intrinsics(found, name)
 
 
 def scaled_to(intrinsics: Intrinsics, height: int, width: int) -> Intrinsics:
@@ -161,6 +192,20 @@ def scaled_to(intrinsics: Intrinsics, height: int, width: int) -> Intrinsics:
     K[0, 2] = (K[0, 2] + 0.5) * su - 0.5
     K[1, 2] = (K[1, 2] + 0.5) * sv - 0.5
     return dataclasses.replace(intrinsics, K=K, height=height, width=width)
+
+
+def same_aspect(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two image sizes (height, width) have one aspect ratio, within a pixel of rounding."""
+    return abs(a[0] * b[1] - b[0] * a[1]) <= max(*a, *b) / 2
+
+
+def scaled_depth(depth: DepthImage, height: int, width: int) -> DepthImage:
+    """Depth resized by taking the nearest pixel: a mean of two surfaces lies on neither."""
+    rows, columns = (
+        ((np.arange(want) + 0.5) * have / want).astype(np.int64)
+        for want, have in zip((height, width), depth.shape, strict=True)
+    )
+    return np.ascontiguousarray(depth[rows[:, None], columns])
 
 
 def cropped(intrinsics: Intrinsics, top: int, left: int, height: int, width: int) -> Intrinsics:

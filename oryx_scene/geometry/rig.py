@@ -7,7 +7,7 @@ docs/calibration.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ _INFO_KEYS = {
     "rectification_matrix",
     "projection_matrix",
 }
-_OWN_KEYS = {"frame_id", "T_base_camera", "topic", "depth_topic"}
+_OWN_KEYS = {"frame_id", "T_base_camera", "topic", "depth_topic", "depth_unit_m", "depth_scale"}
+# What a rig may say of an image topic.
+ROLES = ("picture", "depth", "ignored")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,8 @@ class RigCamera:
         T_base_camera: (4, 4) optical frame to base frame.
         frame_id: optical frame that overrides the recorded one.
         topic, depth_topic: which topics this camera is.
+        depth_unit_m: metres per step of 16-bit depth; None leaves it to the recording.
+        depth_scale: depth is multiplied by it after that, whatever its encoding.
     """
 
     intrinsics: Intrinsics | None = None
@@ -54,14 +58,23 @@ class RigCamera:
     frame_id: str = ""
     topic: str = ""
     depth_topic: str = ""
+    depth_unit_m: float | None = None
+    depth_scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """The cameras of one robot by our name for them."""
+    """The cameras of one robot by our name for them.
+
+    Attributes:
+        base_frame: that T_base_camera leads to.
+        cameras: by our name.
+        roles: image topic -> one of :data:`ROLES`, where its name and encoding mislead.
+    """
 
     base_frame: str
     cameras: dict[str, RigCamera]
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 def load_rig(path: str | Path) -> Rig:
@@ -78,14 +91,22 @@ def load_rig(path: str | Path) -> Rig:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise CalibrationError(name, f"no YAML: {' '.join(str(err).split())}.") from err
     top = _mapping(values, name)
-    _refuse_unknown(top, {"base_frame", "cameras"}, name)
-    cameras = _mapping(top.get("cameras"), f"{name}: cameras")
-    if not cameras:
+    _refuse_unknown(top, {"base_frame", "cameras", "roles"}, name)
+    roles = _mapping(top.get("roles", {}), f"{name}: roles")
+    cameras = _mapping(top.get("cameras", {}), f"{name}: cameras")
+    if not cameras and not roles:
         raise CalibrationError(name, "the rig names no camera.")
     return Rig(
         str(top.get("base_frame", "base_link")),
         {str(key): _camera(value, f"cameras.{key}") for key, value in cameras.items()},
+        {str(key): _role(value, f"roles.{key}") for key, value in roles.items()},
     )
+
+
+def _role(value: object, path: str) -> str:
+    if value not in ROLES:
+        raise CalibrationError(path, f"got {value!r}.", hint=f"one of: {', '.join(ROLES)}")
+    return str(value)
 
 
 def _mapping(value: object, path: str) -> dict[Any, Any]:
@@ -113,7 +134,18 @@ def _camera(value: object, path: str) -> RigCamera:
         str(values.get("frame_id", "")),
         str(values.get("topic", "")),
         str(values.get("depth_topic", "")),
+        _positive(values["depth_unit_m"], f"{path}.depth_unit_m")
+        if "depth_unit_m" in values
+        else None,
+        _positive(values.get("depth_scale", 1.0), f"{path}.depth_scale"),
     )
+
+
+def _positive(value: object, path: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < float(value) < 1000:  # type: ignore[arg-type]
+        raise CalibrationError(path, f"a positive number was expected, got {value!r}.")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _numbers(value: object, count: int | None, path: str) -> list[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,13 @@ from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.transforms import check_transform, interpolate, invert
 
 _NOT_CONNECTED = "a transform between the two trees is not published"
+
+
+class _Gap(NamedTuple):
+    """Why a transform is not known, and what helps where that is special."""
+
+    problem: str
+    hint: str = ""
 
 
 @dataclass
@@ -64,6 +72,22 @@ class _Link:
         self.statics.append((since_ns, parent, T))
         self.statics.sort(key=lambda item: item[0])
 
+    def same(self, other: _Link) -> bool:
+        """Whether both say the same; a few samples of long links are compared."""
+        if self.parents != other.parents or len(self.statics) != len(other.statics):
+            return False
+        pairs = zip(self.statics, other.statics, strict=True)
+        if not all(np.allclose(a[2], b[2], atol=1e-6) for a, b in pairs):
+            return False
+        common = sorted(set(self.stamps) & set(other.stamps))
+        if bool(self.stamps) != bool(other.stamps) or (self.stamps and not common):
+            return False
+        for stamp_ns in common[:: max(1, len(common) // 16)]:
+            a, b = (link.samples[link.stamps.index(stamp_ns)] for link in (self, other))
+            if a[0] != b[0] or not np.allclose(a[1], b[1], atol=1e-6):
+                return False
+        return True
+
     def prune(self, before_ns: int) -> None:
         # Slicing a long list at every insert would be quadratic: wait until half is old.
         old = bisect.bisect_left(self.stamps, before_ns)
@@ -90,10 +114,10 @@ class _Link:
         both = bool(fixed) and any(parent not in fixed for parent, _ in self.samples)
         return self.pinned is None and (self.returns > 0 or both)
 
-    def at(self, child: str, stamp_ns: int) -> tuple[str, FloatArray] | str:
-        """(parent, transform) at a stamp, or in one sentence why it is not known."""
+    def at(self, child: str, stamp_ns: int) -> tuple[str, FloatArray] | _Gap:
+        """(parent, transform) at a stamp, or why it is not known."""
         if self.pinned is not None:
-            return self.pinned
+            return self.pinned[0], self.pinned[1]
         after = bisect.bisect_left(self.stamps, stamp_ns)
         if after < len(self.stamps) and self.stamps[after] == stamp_ns:
             return self.samples[after]
@@ -105,14 +129,17 @@ class _Link:
             return parent, T
         if after == 0:
             gap_s = (self.stamps[0] - stamp_ns) / 1e9
-            return f"'{self.samples[0][0]}' -> '{child}' is known only from {gap_s:.3f} s later on."
+            name = f"'{self.samples[0][0]}' -> '{child}'"
+            return _Gap(f"{name} is known only from {gap_s:.3f} s later on.")
         gap_s = (stamp_ns - self.stamps[-1]) / 1e9
-        return f"'{self.samples[-1][0]}' -> '{child}' is known only until {gap_s:.3f} s earlier."
+        name = f"'{self.samples[-1][0]}' -> '{child}'"
+        return _Gap(f"{name} is known only until {gap_s:.3f} s earlier.")
 
-    def _between(self, child: str, after: int, stamp_ns: int) -> tuple[str, FloatArray] | str:
+    def _between(self, child: str, after: int, stamp_ns: int) -> tuple[str, FloatArray] | _Gap:
         (parent, T0), (later, T1) = self.samples[after - 1], self.samples[after]
         if parent != later:
-            return f"the parent of '{child}' changes from '{parent}' to '{later}' at that time."
+            problem = f"the parent of '{child}' changes from '{parent}' to '{later}' at that time."
+            return _Gap(problem, f"let only one node publish the parent of '{child}'")
         before_ns, after_ns = self.stamps[after - 1], self.stamps[after]
         alpha = (stamp_ns - before_ns) / (after_ns - before_ns)
         return parent, interpolate(T0, T1, alpha)
@@ -206,26 +233,26 @@ class TransformBuffer:
         if common is not None:
             return invert(down[common]) @ up[common]
         self._require_known(target, source, stamp_ns)
-        problem = up_ends or down_ends
-        if problem:
-            raise TransformError(target, source, stamp_ns, problem)
+        gap = up_ends or down_ends
+        if gap is not None:
+            raise TransformError(target, source, stamp_ns, gap.problem, hint=gap.hint)
         roots = f"roots '{next(reversed(down))}' and '{next(reversed(up))}'"
         problem = f"they lie in different trees ({roots})."
         raise TransformError(target, source, stamp_ns, problem, hint=_NOT_CONNECTED)
 
-    def _climb(self, frame_id: str, stamp_ns: int) -> tuple[dict[str, FloatArray], str]:
+    def _climb(self, frame_id: str, stamp_ns: int) -> tuple[dict[str, FloatArray], _Gap | None]:
         """T_ancestor_frame of all ancestors at a stamp, and why there are no more of them."""
         found, name = {frame_id: np.eye(4)}, frame_id
         while (link := self._links.get(name)) is not None:
             step = link.at(name, stamp_ns)
-            if isinstance(step, str):
+            if isinstance(step, _Gap):
                 return found, step
             parent, T = step
             if parent in found:
-                return found, f"the frames form a loop at '{parent}'."
+                return found, _Gap(f"the frames form a loop at '{parent}'.")
             found[parent] = T @ found[name]
             name = parent
-        return found, ""
+        return found, None
 
     def _require_known(self, target: str, source: str, stamp_ns: int) -> None:
         known = self.known_frames()
@@ -297,6 +324,19 @@ class TransformBuffer:
             for child, link in sorted(self._links.items())
             if link.disputed
         }
+
+    def contradicts(self, other: TransformBuffer) -> bool:
+        """Whether the two say different things about one frame."""
+        both = self._links.keys() & other._links.keys()
+        return any(not self._links[child].same(other._links[child]) for child in both)
+
+    def joined(self, other: TransformBuffer) -> TransformBuffer:
+        """A buffer with the frames of both; shares their samples, what is added later stays out."""
+        if not other._links:
+            return self
+        found = TransformBuffer()
+        found._links = {**other._links, **self._links}
+        return found
 
     def span(self) -> tuple[int, int] | None:
         """First and last stamp of all dynamic transforms; None where there are none."""

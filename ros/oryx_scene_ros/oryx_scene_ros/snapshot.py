@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from oryx_scene.bags.assemble import FrameAssembler, choose_fixed_frame
+from oryx_scene.bags.assemble import FrameAssembler
 from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import BagIndex, ImageTopic
 from oryx_scene.errors import ImageDecodeError
@@ -43,12 +43,9 @@ class Snapshot:
         self.cameras = tuple(sorted(self.topics))
         self._feeds = feeds
         self._assembler = FrameAssembler(index, self.topics, rig, self._message)
-        frame_ids = {name: self._assembler.frame_id_of(name) for name in self.topics}
-        chosen, said = choose_fixed_frame(fixed_frame, frame_ids, feeds.transforms, "the node")
-        self._assembler.fixed_frame = chosen
-        self.fixed_frame = chosen
-        self.frame_ids = frame_ids
-        self.warnings = () if said is None else (said,)
+        self.warnings = tuple(self._assembler.settle(fixed_frame, "the node"))
+        self.fixed_frame = self._assembler.fixed_frame
+        self.frame_ids = {name: self._assembler.frame_id_of(name) for name in self.topics}
         self.synthetic = self.stills = self.counted = False
 
     def _take(self, index: BagIndex, feed: CameraFeed, pictures: list[Kept]) -> None:
