@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     scenes = range(args.first, args.first + args.scenes)
     quiet = not sys.stderr.isatty()
     with tqdm(total=points() * len(scenes), unit="scene", disable=quiet, leave=False) as bar:
-        curves = measure_curves(scenes, size=(height, width), on_scene=lambda _: bar.update())
+        curves = measure_curves(scenes, size=(height, width), on_scene=lambda *_: bar.update())
     report = without_nan(
         {"schema": SCHEMA, "first": args.first, "size": args.size, **curves.as_dict()}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
+    from oryx_scene.evaluation.mark_worlds import Condition, MarkScene
     from oryx_scene.evaluation.marks import ConditionResult
+    from oryx_scene.frames import RgbImage
 
-HELP = "Judge the marks on unseen synthetic rooms: pairs, purity, places, what the discs hide."
+HELP = "Judge the marks on unseen rendered rooms: pairs, purity, places, what the discs hide."
 SCHEMA = "oryx_scene/eval_marks/1"
 COLUMNS = (
     ("pair_precision", "precision", ".4f"),
@@ -30,6 +33,12 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
+    parser.add_argument(
+        "--worlds",
+        choices=("solids", "meshes"),
+        default="solids",
+        help="solids (default), or furnished rooms of meshes (need the extra 'view')",
+    )
     parser.add_argument("--scenes", type=int, default=200, metavar="N", help="default 200")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="index of the first")
     parser.add_argument(
@@ -39,18 +48,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="clean noisy touching touching_noisy rgb rgb_noisy rgb_no_poses",
     )
     parser.add_argument("--max-marks", type=int, default=8, metavar="K", help="default 8")
-    parser.add_argument("--size", default="320x240", metavar="WxH", help="default 320x240")
+    parser.add_argument(
+        "--size", metavar="WxH", help="default 320x240, with --worlds meshes 640x480"
+    )
+    parser.add_argument(
+        "--visible",
+        type=float,
+        metavar="PERCENT",
+        help="count a thing as shown from this share of a picture on; default 0.25, with --worlds "
+        "meshes 0.15",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON object here")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="draw the scenes as the model sees them (.png or .jpg)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if every goal of the conditions is reached, 1 if one is missed."""
+    from oryx_scene.evaluation.mark_worlds import WORLDS
     from oryx_scene.files import write_json
 
+    if args.size is None:
+        height, width = WORLDS[args.worlds][1]
+        args.size = f"{width}x{height}"
     results = _run(args)
     report = {
         "schema": SCHEMA,
+        "worlds": args.worlds,
         "scenes": args.scenes,
         "first": args.first,
         "max_marks": args.max_marks,
@@ -70,35 +99,63 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> list[ConditionResult]:
+    from oryx_scene.evaluation.mark_sheet import stacked
+    from oryx_scene.files import png_bytes, write_bytes
+    from oryx_scene.view.snapshot_file import jpeg_bytes
+
+    if args.scenes < 1 or args.first < 0:
+        raise ConfigError("--scenes must be positive and --first not negative.")
+    strips: list[RgbImage] = []
+    results = [_measured(args, condition, strips) for condition in _conditions(args)]
+    if args.sheet is not None:
+        jpeg = args.sheet.suffix.lower() in (".jpg", ".jpeg")
+        write_bytes(args.sheet, (jpeg_bytes if jpeg else png_bytes)(stacked(strips)))
+    return results
+
+
+def _measured(
+    args: argparse.Namespace, condition: Condition, strips: list[RgbImage]
+) -> ConditionResult:
     from tqdm import tqdm
 
     from oryx_scene.cli.common import picture_size
-    from oryx_scene.evaluation.mark_worlds import CONDITIONS
+    from oryx_scene.evaluation.mark_sheet import scene_strip
     from oryx_scene.evaluation.marks import run_condition
 
     width, height = picture_size(args.size)
-    names = args.conditions or list(CONDITIONS)
-    unknown = [name for name in names if name not in CONDITIONS]
-    if unknown:
-        known = ", ".join(CONDITIONS)
-        raise ConfigError(f"there is no condition '{unknown[0]}'.", hint=f"known: {known}")
-    if args.scenes < 1 or args.first < 0:
-        raise ConfigError("--scenes must be positive and --first not negative.")
     scenes = range(args.first, args.first + args.scenes)
-    results = []
-    for name in names:
-        quiet = not sys.stderr.isatty()
-        with tqdm(total=len(scenes), desc=name, unit="scene", disable=quiet, leave=False) as bar:
-            results.append(
-                run_condition(
-                    CONDITIONS[name],
-                    scenes,
-                    max_marks=args.max_marks,
-                    size=(height, width),
-                    on_scene=lambda _, bar=bar: bar.update(),  # type: ignore[misc]
-                )
-            )
-    return results
+    quiet = not sys.stderr.isatty()
+    with tqdm(
+        total=len(scenes), desc=condition.name, unit="scene", disable=quiet, leave=False
+    ) as bar:
+
+        def done(index: int, scene: MarkScene) -> None:
+            bar.update()
+            if args.sheet is not None:
+                title = f"{condition.name} {index}"
+                strips.append(scene_strip(title, scene.views, args.max_marks))
+
+        return run_condition(
+            condition, scenes, max_marks=args.max_marks, size=(height, width), on_scene=done
+        )
+
+
+def _conditions(args: argparse.Namespace) -> list[Condition]:
+    from oryx_scene.evaluation.mark_worlds import WORLDS
+
+    known, _ = WORLDS[args.worlds]
+    names = args.conditions or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"there is no condition '{unknown[0]}' of {args.worlds}.",
+            hint=f"known: {', '.join(known)}",
+        )
+    if args.visible is None:
+        return [known[name] for name in names]
+    if not 0.0 < args.visible <= 100.0:
+        raise ConfigError("--visible must lie in 0..100 percent.")
+    return [dataclasses.replace(known[name], visible_share=args.visible / 100) for name in names]
 
 
 def without_nan(value: Any) -> Any:

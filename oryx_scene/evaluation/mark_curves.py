@@ -7,7 +7,7 @@ is depth noise of 1 % of z with poses 1 degree and 2 cm off and 5 % holes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ from typing import Any
 from oryx_scene.errors import MissingExtraError
 from oryx_scene.evaluation.mark_counts import BASELINES_M, MarkCounts
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, ROUGH, Condition, scaled
-from oryx_scene.evaluation.marks import run_condition
+from oryx_scene.evaluation.marks import OnScene, run_condition
 
 NOISE = (0.0, 0.5, 1.0, 2.0, 4.0)
 VIEWS = (4, 8, 16)
 # Name in the report -> condition whose worlds it shows.
 WORLDS = {"things apart": "noisy", "touching clutter": "touching_noisy"}
 STILL = {"true frames": "clean", "noisy frames": "noisy"}
-
-OnScene = Callable[[int], None]
 
 
 @dataclass
@@ -94,7 +92,7 @@ def measure_curves(
     Args:
         scenes: their indices.
         size: (height, width) of the pictures.
-        on_scene: called with each index when it is done, once per point.
+        on_scene: called with each index and scene when it is done, once per point.
     """
 
     def counted(condition: Condition) -> MarkCounts:

@@ -29,6 +29,7 @@ def score_marks(
     true_views: ViewSet | None = None,
     places: dict[int, tuple[float, float, float]] | None = None,
     visible_share: float = VISIBLE_SHARE,
+    fittings: frozenset[int] = frozenset(),
 ) -> MarkCounts:
     """Judge ``marks`` found in ``views``.
 
@@ -38,6 +39,8 @@ def score_marks(
         true_views: the same frames with true poses; ``views`` where poses are true.
         places: true middles of the objects in the fixed frame of ``true_views``.
         visible_share: least share of a picture from which on an object counts as shown.
+        fittings: true ids that count as objects where they are marked and are not missed where
+            they are not.
 
     Raises:
         SourceError: a frame has no true ids.
@@ -48,8 +51,9 @@ def score_marks(
     counts = MarkCounts(scenes=1, views=len(views.frames), marks=len(marks.marks))
     counts.left_out.update(marks.left_out)
     owners = {mark.number: _owner(mark, views) for mark in marks.marks}
-    _score_pairs(counts, views, marks, visible_share)
-    _score_objects(counts, views, marks, owners, visible_share)
+    shown = {k: v for k, v in _shown(views, visible_share).items() if k not in fittings}
+    _score_pairs(counts, views, marks, shown)
+    _score_objects(counts, marks, owners, shown)
     for mark in marks.marks:
         _score_mark(counts, views, mark, owners[mark.number])
         place = (places or {}).get(owners[mark.number])
@@ -87,7 +91,9 @@ def _shown(views: ViewSet, share: float) -> dict[int, list[int]]:
     return dict(shown)
 
 
-def _score_pairs(counts: MarkCounts, views: ViewSet, marks: MarkSet, share: float) -> None:
+def _score_pairs(
+    counts: MarkCounts, views: ViewSet, marks: MarkSet, shown: dict[int, list[int]]
+) -> None:
     joined: set[tuple[int, int, int]] = set()
     for mark in marks.marks:
         under = [(o.view, _under(views.frames[o.view], o.u, o.v)) for o in mark.observations]
@@ -96,7 +102,7 @@ def _score_pairs(counts: MarkCounts, views: ViewSet, marks: MarkSet, share: floa
             _count_pair(counts, "right" if same else "wrong", views, i, j)
             if same:
                 joined.add((a, i, j))
-    for name, seen in _shown(views, share).items():
+    for name, seen in shown.items():
         for i, j in itertools.combinations(sorted(seen), 2):
             _count_pair(counts, "reached" if (name, i, j) in joined else "missed", views, i, j)
 
@@ -110,10 +116,10 @@ def _count_pair(counts: MarkCounts, kind: str, views: ViewSet, i: int, j: int) -
 
 
 def _score_objects(
-    counts: MarkCounts, views: ViewSet, marks: MarkSet, owners: dict[int, int], share: float
+    counts: MarkCounts, marks: MarkSet, owners: dict[int, int], shown: dict[int, list[int]]
 ) -> None:
     carriers = Counter(owners.values())
-    for name, seen in _shown(views, share).items():
+    for name, seen in shown.items():
         if len(seen) < 2:
             counts.single_objects += 1
             counts.single_found += carriers[name] > 0

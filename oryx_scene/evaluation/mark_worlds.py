@@ -1,7 +1,9 @@
 """Conditions under which marks are measured, and the scenes of each.
 
-A scene is a world of the split "test" (no training ever saw it), a rig and a number of views that
-follow from its seed, and frames spoilt as the condition says.
+A scene is a world, a rig and a number of views that follow from its seed, and frames spoilt as the
+condition says. There are two generators of worlds: the solids of `synth` (split "test", which no
+training ever saw), on which the finder is developed, and the meshes of `mesh_worlds`, which are for
+judging only: nothing is tuned on them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.evaluation.mark_scores import VISIBLE_SHARE
+from oryx_scene.evaluation.mesh_worlds.cameras import PATHS, take_poses
+from oryx_scene.evaluation.mesh_worlds.render import RayScene, render_room
+from oryx_scene.evaluation.mesh_worlds.rooms import MeshRoom, MeshRoomConfig, make_room
 from oryx_scene.frames import Frame, ViewSet
 from oryx_scene.synth.noise import NoiseConfig, spoil
 from oryx_scene.synth.render import render_views
@@ -42,22 +48,24 @@ class Condition:
 
     Attributes:
         name: short.
-        world: its things.
+        world: its things, and with them the generator.
         noise: what is wrong with frames.
         goals: least values.
         views: fewest and most.
         rigs: kinds drawn from.
         depth, poses: whether the finder is given them.
+        visible_share: share of a picture from which on a thing counts as shown.
     """
 
     name: str
-    world: WorldConfig
+    world: WorldConfig | MeshRoomConfig
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     goals: Goals = field(default_factory=Goals)
     views: tuple[int, int] = (4, 16)
     rigs: tuple[str, ...] = RIGS
     depth: bool = True
     poses: bool = True
+    visible_share: float = VISIBLE_SHARE
 
 
 CONDITIONS = {
@@ -72,6 +80,28 @@ CONDITIONS = {
         Condition("rgb_no_poses", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False, poses=False),
     )
 }
+
+APART = MeshRoomConfig()
+CROWDED = MeshRoomConfig(objects=(5, 8), touching=0.6, stacked=0.2)
+# Eight views each; a thing counts from about the size on that its number has.
+MESH_CONDITIONS = {
+    item.name: dataclasses.replace(item, views=(8, 8), visible_share=0.0015)
+    for item in (
+        Condition("clean", APART, goals=Goals(0.99, 0.93), rigs=PATHS),
+        Condition("noisy", APART, ROUGH, Goals(0.97, 0.88), rigs=PATHS),
+        Condition("touching", CROWDED, goals=Goals(0.97, 0.88), rigs=PATHS),
+        Condition("rgb", APART, goals=Goals(0.95, 0.85), rigs=("walk",), depth=False),
+        Condition(
+            *("rgb_no_poses", APART),
+            goals=Goals(0.95, 0.6),
+            rigs=("walk",),
+            depth=False,
+            poses=False,
+        ),
+    )
+}
+# Generator -> its conditions and the usual (height, width) of its pictures.
+WORLDS = {"solids": (CONDITIONS, (240, 320)), "meshes": (MESH_CONDITIONS, (480, 640))}
 
 
 def scaled(noise: NoiseConfig, factor: float) -> NoiseConfig:
@@ -99,7 +129,7 @@ class MarkScene:
         true_views: the same frames with true depth and poses.
     """
 
-    world: World
+    world: World | MeshRoom
     rig: str
     views: ViewSet
     true_views: ViewSet
@@ -108,6 +138,11 @@ class MarkScene:
     def places(self) -> dict[int, tuple[float, float, float]]:
         """True middles of the objects."""
         return {thing.object_id: thing.position for thing in self.world.objects}
+
+    @property
+    def fittings(self) -> frozenset[int]:
+        """True ids of windows, doors and the like, which may have a number and need none."""
+        return self.world.fittings if isinstance(self.world, MeshRoom) else frozenset()
 
 
 def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 320)) -> MarkScene:
@@ -120,6 +155,7 @@ def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 3
 
     Raises:
         ConfigError: a negative index.
+        MissingExtraError: a room of meshes without Open3D.
     """
     if index < 0:
         raise ConfigError(f"scenes are numbered from 0, got {index}.")
@@ -127,9 +163,7 @@ def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 3
     rng = np.random.default_rng(seed)
     rig = str(rng.choice(condition.rigs))
     count = int(rng.integers(condition.views[0], condition.views[1] + 1))
-    world = make_world(seed, condition.world)
-    poses = make_poses(world, RigConfig(rig, count, size[0], size[1]))
-    true = render_views(world, poses)
+    world, true = _rendered(condition.world, seed, rig, count, size)
     spoilt = [_given(frame, condition) for frame in spoil(true, condition.noise, seed)]
     kept: dict[tuple[str, int], Frame] = {(f.camera, f.stamp_ns): f for f in true}
     return MarkScene(
@@ -138,6 +172,19 @@ def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 3
         ViewSet(tuple(spoilt)),
         ViewSet(tuple(kept[frame.camera, frame.stamp_ns] for frame in spoilt)),
     )
+
+
+def _rendered(
+    config: WorldConfig | MeshRoomConfig, seed: int, rig: str, count: int, size: tuple[int, int]
+) -> tuple[World | MeshRoom, list[Frame]]:
+    """The world of a seed and its true frames."""
+    if isinstance(config, MeshRoomConfig):
+        room = make_room(seed, config)
+        rays = RayScene.of(room)
+        return room, render_room(room, rays, take_poses(room, rays, rig, count, size))
+    world = make_world(seed, config)
+    poses = make_poses(world, RigConfig(rig, count, size[0], size[1]))
+    return world, render_views(world, poses)
 
 
 def _given(frame: Frame, condition: Condition) -> Frame:

@@ -15,7 +15,7 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 
 Finder = Callable[[ViewSet, MarksConfig], MarkSet]
-OnScene = Callable[[int], None]
+OnScene = Callable[[int, MarkScene], None]
 # K large enough that it never decides: what the association alone reaches.
 UNLIMITED = 64
 
@@ -93,7 +93,7 @@ def run_condition(
         size: (height, width) of the pictures.
         finder: what is measured.
         check_order: find them once more with the views in reverse order.
-        on_scene: called with each index when it is done.
+        on_scene: called with each index and scene when it is done.
     """
     result = ConditionResult(condition)
     config = MarksConfig(max_marks=max_marks)
@@ -102,7 +102,7 @@ def run_condition(
         started = time.process_time()
         marks = finder(scene.views, config)
         result.seconds += time.process_time() - started
-        counts = _judge(scene, marks)
+        counts = _judge(scene, marks, condition.visible_share)
         result.counts.add(counts)
         count = len(scene.views.frames)
         result.by_views.setdefault(count, MarkCounts()).add(counts)
@@ -111,12 +111,19 @@ def run_condition(
             backwards = finder(ViewSet(scene.views.frames[::-1]), config)
             result.reversed_alike += _drawn(marks, count, False) == _drawn(backwards, count, True)
         if on_scene is not None:
-            on_scene(index)
+            on_scene(index, scene)
     return result
 
 
-def _judge(scene: MarkScene, marks: MarkSet) -> MarkCounts:
-    return score_marks(scene.views, marks, true_views=scene.true_views, places=scene.places)
+def _judge(scene: MarkScene, marks: MarkSet, visible_share: float) -> MarkCounts:
+    return score_marks(
+        scene.views,
+        marks,
+        true_views=scene.true_views,
+        places=scene.places,
+        visible_share=visible_share,
+        fittings=scene.fittings,
+    )
 
 
 def _drawn(marks: MarkSet, views: int, backwards: bool) -> set[tuple[int, int, float, float]]:
