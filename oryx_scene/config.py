@@ -102,14 +102,20 @@ class MarkingConfig:
         enabled: draw marks at all.
         max_marks: K; too many hide the picture (1..99).
         facts: "fit" attaches measured facts that fit the question, "all" all of them, "none" none.
+        pose_shift_m, pose_turn_deg: how wrong poses may be where their source does not say so: root
+            mean square of the shift (0..10) and standard deviation of the turn (0..45).
     """
 
     enabled: bool = True
     max_marks: int = 8
     facts: str = "fit"
+    pose_shift_m: float = 0.02
+    pose_turn_deg: float = 1.0
 
     def __post_init__(self) -> None:
         _in_range("marks.max_marks", self.max_marks, 1, 99)
+        _in_range("marks.pose_shift_m", self.pose_shift_m, 0.0, 10.0)
+        _in_range("marks.pose_turn_deg", self.pose_turn_deg, 0.0, 45.0)
         if self.facts not in ("fit", "all", "none"):
             raise ConfigError(f"marks.facts is '{self.facts}'.", hint="fit, all or none")
 

@@ -18,6 +18,9 @@ from oryx_scene.warning import Warning
 FloatArray = NDArray[np.float64]
 DepthImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
+Vector3 = tuple[float, float, float]
+# (3, 3) symmetric, by rows.
+Covariance = tuple[Vector3, Vector3, Vector3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,9 @@ class Frame:
         T_fixed_camera: (4, 4) float64, takes points of the optical frame to ``fixed_frame``; None
             where TF does not know.
         fixed_frame: name of the fixed coordinate frame, "" without a pose.
+        pose_std: how wrong ``T_fixed_camera`` may be where the source says so: root mean square of
+            the length by which it is shifted (metres), and standard deviation of the angle by which
+            it is turned about the camera (rad). None where nobody says (``marks.pose_shift_m``).
         warnings: what was missing or doubtful about this frame.
         labels: (height, width) int32 true object ids of a synthetic source, None elsewhere.
     """
@@ -73,6 +79,7 @@ class Frame:
     intrinsics: Intrinsics | None = None
     T_fixed_camera: FloatArray | None = None
     fixed_frame: str = ""
+    pose_std: tuple[float, float] | None = None
     warnings: tuple[Warning, ...] = ()
     labels: NDArray[np.int32] | None = None
 
@@ -143,9 +150,12 @@ class Mark:
     Attributes:
         number: 1..K; the same object keeps it, it is never reused within a scene's life.
         observations: at most one per view, ordered by view.
-        position: centre in the fixed frame, metres; None without depth or pose.
+        position: centre in the fixed frame, metres; None without depth, pose or parallax.
         size: extent along the fixed frame's axes, metres; None where unknown.
-        position_std: standard deviation of ``position``, metres, NaN unknown.
+        position_std: standard deviation of ``position`` along its least certain direction (root of
+            the largest eigenvalue of ``covariance``), metres, NaN unknown.
+        covariance: (3, 3) of ``position`` in the fixed frame, square metres, by rows; None where
+            only ``position_std`` is known, which then holds in every direction.
         label: name given by a detector, "" if none.
         score: 0..1, how sure the association is.
         frame_id: coordinate frame of ``position``.
@@ -159,6 +169,7 @@ class Mark:
     label: str = ""
     score: float = 1.0
     frame_id: str = ""
+    covariance: Covariance | None = None
 
 
 class Predicate(str, Enum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.over_time import changes_over_time
+from oryx_scene.marks.places import PoseNoise
 from oryx_scene.marks.spots import Lattice
 from oryx_scene.prompt.budget import BudgetPlan
 from oryx_scene.prompt.placement import Placement
@@ -210,7 +212,9 @@ def _marks_config(plan: BudgetPlan, config: PipelineConfig) -> MarksConfig:
         for placement in plan.placements
     )
     lattices = tuple(_patch_middles(placement) for placement in plan.placements)
-    return MarksConfig(max_marks=config.marks.max_marks, disc_radii=radii, lattices=lattices)
+    limits = config.marks
+    noise = PoseNoise(limits.pose_shift_m, math.radians(limits.pose_turn_deg))
+    return MarksConfig(limits.max_marks, disc_radii=radii, lattices=lattices, pose_noise=noise)
 
 
 def _patch_middles(placement: Placement) -> Lattice:

@@ -258,6 +258,11 @@ KINDS: dict[str, Kind] = {
         "The largest number was reached, and numbering began anew.",
         "do not compare numbers with earlier scenes",
     ),
+    "marks_without_parallax": Kind(
+        "warning",
+        "Cameras that show a mark stand too near to each other to tell how far it is.",
+        "move the camera, give depth, or say how good poses are (marks.pose_shift_m)",
+    ),
     "marks_without_places": Kind(
         "problem",
         "Fewer than two views have poses: marks have no 3D place.",

@@ -33,6 +33,7 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
                 "bbox": observation.bbox,
                 "position": mark.position,
                 "position_std": mark.position_std,
+                "covariance": mark.covariance,
                 "size": mark.size,
                 "label": mark.label,
                 "score": mark.score,

@@ -63,6 +63,7 @@ class FrameRecord:
     T_fixed_camera: tuple[float, ...] | None
     fixed_frame: str
     warnings: tuple[Warning, ...]
+    pose_std: tuple[float, float] | None = None
 
 
 def write_frame(folder: Path, index: int, frame: Frame) -> FrameRecord:
@@ -94,6 +95,7 @@ def write_frame(folder: Path, index: int, frame: Frame) -> FrameRecord:
         intrinsics=_intrinsics_record(frame.intrinsics),
         T_fixed_camera=None if frame.T_fixed_camera is None else _numbers(frame.T_fixed_camera),
         fixed_frame=frame.fixed_frame,
+        pose_std=frame.pose_std,
         warnings=frame.warnings,
     )
 
@@ -174,6 +176,7 @@ def read_frame(folder: Path, record: FrameRecord) -> Frame:
         intrinsics=intrinsics,
         T_fixed_camera=pose,
         fixed_frame=record.fixed_frame,
+        pose_std=record.pose_std,
         warnings=record.warnings,
     )
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation
+from oryx_scene.frames import Covariance, FloatArray, Frame, Mark, MarkObservation
 from oryx_scene.marks.naming import UNNAMED, number_place, place_in
+from oryx_scene.marks.places import largest_std
 from oryx_scene.marks.spots import Cutout, Lattice, Taken, find_spot
 
 BEYOND = "beyond the number of marks"
@@ -47,7 +48,7 @@ class FoundObject:
     Attributes:
         views: at least one, each view once, ordered by view.
         position, size: metres in ``frame_id``; None where unknown.
-        position_std: standard deviation of ``position``, metres.
+        covariance: of ``position`` in ``frame_id``, square metres; None where unknown.
         label: a detector's name, "" if none.
         score: 0..1, how sure the association is.
         number: the number it had before in this scene's life, 0 for a new object.
@@ -56,7 +57,7 @@ class FoundObject:
     views: tuple[SeenIn, ...]
     position: tuple[float, float, float] | None = None
     size: tuple[float, float, float] | None = None
-    position_std: float = float("nan")
+    covariance: Covariance | None = None
     frame_id: str = ""
     label: str = ""
     score: float = 1.0
@@ -116,7 +117,8 @@ def choose_marks(
             observations=seen,
             position=item.position,
             size=item.size,
-            position_std=item.position_std,
+            position_std=largest_std(item.covariance),
+            covariance=item.covariance,
             label=item.label,
             score=item.score,
             frame_id=item.frame_id,

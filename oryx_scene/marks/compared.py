@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from oryx_scene.frames import Mark, ViewSet
+from oryx_scene.marks.places import covariance_of, std_along
 from oryx_scene.marks.revisit import PlaceVerdict, Surface, revisit, surface_of
 
 # Of an object's points with a verdict, this share must be gone before the object is.
@@ -94,7 +95,7 @@ def pair_changed(
             continue
         a, b = gone[i], come[j]
         distance = _apart(a.mark, b.mark)
-        std = float(np.hypot(a.mark.position_std, b.mark.position_std))
+        std = _std_of_shift(a.mark, b.mark)
         both = {id(a), id(b)}
         if distance < LEAST_MOVED_M or (not _left(a, b) and distance < SHIFT_STDS * std):
             steady |= both
@@ -148,6 +149,12 @@ def _apart(a: Mark, b: Mark) -> float:
     if a.position is None or b.position is None:
         return float("inf")
     return float(np.linalg.norm(np.array(a.position) - np.array(b.position)))
+
+
+def _std_of_shift(a: Mark, b: Mark) -> float:
+    """Standard deviation of the distance between two places, along the way between them."""
+    away = np.subtract(b.position or np.nan, a.position or np.nan)
+    return std_along(covariance_of(a) + covariance_of(b), np.broadcast_to(away, 3))
 
 
 def _boxes_meet(a: Mark, b: Mark) -> bool:

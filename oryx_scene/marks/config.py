@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.marks.places import POSE_NOISE, PoseNoise
 from oryx_scene.marks.spots import Lattice
 
 
@@ -20,6 +21,7 @@ class MarksConfig:
         disc_radii: radius of the drawn disc per view, RECEIVED pixels; () takes 2.5 % of the width.
         lattices: middles of the model's patches per view, RECEIVED pixels; numbers are put there
             where the object allows. () puts them anywhere.
+        pose_noise: how wrong poses may be whose source does not say so itself.
     """
 
     max_marks: int = 8
@@ -29,6 +31,7 @@ class MarksConfig:
     min_area_share: float = 0.002
     disc_radii: tuple[float, ...] = ()
     lattices: tuple[Lattice, ...] = ()
+    pose_noise: PoseNoise = POSE_NOISE
 
     def __post_init__(self) -> None:
         if self.max_marks < 1 or self.max_range_m <= 0:

@@ -19,6 +19,7 @@ from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.limbs import attach_limbs
 from oryx_scene.marks.linking import Link, doubt, group_patches, visible_shares
 from oryx_scene.marks.patches import cut_patches
+from oryx_scene.marks.places import as_covariance, measured_place, pose_noise
 from oryx_scene.marks.splitting import paint_groups
 from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.view_grid import Mask, make_grid
@@ -99,26 +100,29 @@ def _examine(
     if reason:
         return None, reason
     points = np.concatenate([_points(ballot, node) for node in nodes])
-    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
-    size = high - low
-    if size.max() < config.min_size_m:
+    low, high = np.percentile(points, (2, 98), axis=0)
+    if (high - low).max() < config.min_size_m:
         return None, ""
-    if size.max() > config.max_size_m:
+    if (high - low).max() > config.max_size_m:
         return None, "too large to be one object"
+    showing = [ballot.views[view] for view in np.unique(ballot.node_view[nodes])]
+    place = measured_place(
+        points,
+        np.stack([cut.T_fixed_camera[:3, 3] for cut in showing]),
+        [pose_noise(cut.pose_std, config.pose_noise) for cut in showing],
+    )
     visible = dict(zip(ballot.node_view[nodes], visible_shares(ballot, nodes), strict=True))
     seen = tuple(
         _seen_in(ballot.views[view], names[view], masks[view], float(visible.get(view, np.nan)))
         for view in large
     )
-    middle = (low + high) / 2
-    depth = float(np.mean([np.nanmedian(part.depth) for part in seen if part.depth is not None]))
+    (x, y, z), (dx, dy, dz) = place.middle.tolist(), place.size.tolist()
     return (
         FoundObject(
             tuple(sorted(seen, key=lambda part: part.view)),
-            position=(float(middle[0]), float(middle[1]), float(middle[2])),
-            size=(float(size[0]), float(size[1]), float(size[2])),
-            # Depth noise of one percent at the mean distance, and what cells quantise.
-            position_std=float(np.hypot(0.01 * depth, 0.015)),
+            position=(x, y, z),
+            size=(dx, dy, dz),
+            covariance=as_covariance(place.covariance),
             frame_id=ballot.views[0].fixed_frame,
         ),
         "",

@@ -25,6 +25,7 @@ from oryx_scene.marks.detection_pieces import STEP, Piece, find_pieces
 from oryx_scene.marks.detections import Detection
 from oryx_scene.marks.known_places import NumberMemory
 from oryx_scene.marks.paint import paint_image
+from oryx_scene.marks.places import PoseNoise, as_covariance, measured_place, pose_noise
 from oryx_scene.marks.regions import Region, RegionMap
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.revisit import TOLERANCE_M, TOLERANCE_SHARE
@@ -83,7 +84,7 @@ def find_detected(
     left_out: Counter[str] = Counter()
     pieces = find_pieces(frames, detections, with_depth, config, left_out)
     if with_depth:
-        objects = _joined_by_depth(pieces, frames)
+        objects = _joined_by_depth(pieces, frames, config)
     else:
         found = find_by_tracks(frames, config, maps=_maps(pieces, frames))
         labels = _labels_of(pieces)
@@ -130,7 +131,9 @@ def _warnings(frames: Sequence[Frame], with_depth: bool, any_marks: bool) -> tup
     return tuple(said)
 
 
-def _joined_by_depth(pieces: list[Piece], frames: Sequence[Frame]) -> list[FoundObject]:
+def _joined_by_depth(
+    pieces: list[Piece], frames: Sequence[Frame], config: MarksConfig
+) -> list[FoundObject]:
     """Objects whose points lie on each other, surest pairs first, one piece of each view."""
     pairs = []
     for i, j in itertools.combinations(range(len(pieces)), 2):
@@ -149,7 +152,8 @@ def _joined_by_depth(pieces: list[Piece], frames: Sequence[Frame]) -> list[Found
         for k in other:
             group[k] = one
     groups = sorted({tuple(sorted(members)) for members in group.values()})
-    return [_object([pieces[k] for k in members], frames) for members in groups]
+    noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
+    return [_object([pieces[k] for k in members], frames, noise) for members in groups]
 
 
 def _may_be_one(a: str, b: str) -> bool:
@@ -198,16 +202,16 @@ def _box_overlap(a: FloatArray, b: FloatArray) -> float:
     return float(shared / min((high_a - low_a).prod(), (high_b - low_b).prod()))
 
 
-def _object(pieces: list[Piece], frames: Sequence[Frame]) -> FoundObject:
-    points = np.concatenate([piece.points for piece in pieces])
-    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
-    x, y, z = (float(value) for value in (low + high) / 2)
-    sx, sy, sz = (float(value) for value in high - low)
-    depths = [
-        float(np.median(piece.depth[piece.seen.mask]))
-        for piece in pieces
-        if piece.depth is not None
-    ]
+def _object(
+    pieces: list[Piece], frames: Sequence[Frame], noise: Sequence[PoseNoise]
+) -> FoundObject:
+    showing = [frames[piece.view].T_fixed_camera for piece in pieces]
+    place = measured_place(
+        np.concatenate([piece.points for piece in pieces]),
+        np.stack([pose[:3, 3] for pose in showing if pose is not None]),
+        [noise[piece.view] for piece in pieces],
+    )
+    (x, y, z), (sx, sy, sz) = place.middle.tolist(), place.size.tolist()
     named: dict[str, float] = defaultdict(float)
     for piece in pieces:
         if piece.detection.label:
@@ -217,8 +221,7 @@ def _object(pieces: list[Piece], frames: Sequence[Frame]) -> FoundObject:
         tuple(SeenIn(piece.view, piece.seen, depth=piece.depth) for piece in views),
         position=(x, y, z),
         size=(sx, sy, sz),
-        # Depth noise of one percent at the mean distance, and the rim of the cut.
-        position_std=float(np.hypot(0.01 * np.mean(depths), 0.02)),
+        covariance=as_covariance(place.covariance),
         frame_id=frames[views[0].view].fixed_frame,
         label=max(named, key=lambda label: (named[label], label), default=""),
         score=float(np.mean([piece.detection.score for piece in pieces])),

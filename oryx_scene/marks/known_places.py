@@ -17,6 +17,7 @@ import numpy as np
 
 from oryx_scene.frames import FloatArray, Frame, Mark, MarkSet
 from oryx_scene.marks.choice import FoundObject, SeenIn
+from oryx_scene.marks.places import covariance_of, std_along
 from oryx_scene.warning import Warning
 
 # A larger number fits no disc: the scene's life ends and numbering begins anew.
@@ -157,9 +158,11 @@ def _misfit(item: FoundObject, known: _Known, frames: Sequence[Frame]) -> float:
         return float("inf")
     if item.frame_id != known.mark.frame_id:
         return float("inf")
-    std = float(np.hypot(item.position_std, known.mark.position_std))
+    away = np.subtract(item.position, known.mark.position)
+    own = np.full((3, 3), np.nan) if item.covariance is None else np.array(item.covariance)
+    std = std_along(own + covariance_of(known.mark), away)
     reach = float(np.clip(PLACE_STDS * std, NEAREST_M, FURTHEST_M)) if np.isfinite(std) else 0.0
-    apart = float(np.linalg.norm(np.subtract(item.position, known.mark.position)))
+    apart = float(np.linalg.norm(away))
     return apart / reach if apart < reach else float("inf")
 
 

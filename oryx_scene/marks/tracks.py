@@ -29,11 +29,15 @@ from oryx_scene.marks.piece_links import (
     posed_links,
     voted_links,
 )
+from oryx_scene.marks.places import PoseNoise, as_covariance, pose_noise, triangulate
 from oryx_scene.marks.regions import RegionMap, find_regions
-from oryx_scene.marks.sightings import ANGLE_STD, Sighting, meet, sighting_of
+from oryx_scene.marks.sightings import ANGLE_STD, Sighting, sighting_of
 
-# A place less certain than this is not stated.
-LEAST_CERTAIN_M = 0.4
+# The middle of a piece is found to this many pixels and this share of its half width; seen from
+# another side it is another middle, by a share that grows with the sine of the angle between.
+MIDDLE_PX, MIDDLE_SHARE, TURNED_SHARE = 1.0, 0.02, 0.5
+# Of a piece's width: by so much its middle is off from that of the thing in all views alike.
+COMMON_SHARE = 0.2
 LARGE = "too large to be one object"
 ALONE = "seen in one view only: no correspondence"
 DISAGREE = "views disagree where it is"
@@ -65,6 +69,7 @@ def find_by_tracks(
         [sighting_of(region, frame) for region in found.regions] if posed(frame) else []
         for found, frame in zip(maps, frames, strict=True)
     ]
+    noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
     links: list[PieceLink] = []
     for i, j in itertools.combinations(range(len(frames)), 2):
         matches = match(features[i], features[j], (frames[i], frames[j]))
@@ -78,7 +83,7 @@ def find_by_tracks(
     left_out: Counter[str] = Counter()
     objects = []
     for group in groups:
-        found = _object(group, maps, sightings, frames)
+        found = _object(group, maps, sightings, frames, noise)
         if found is None:
             left_out[DISAGREE] += 1
         elif found.size is not None and max(found.size) > config.max_size_m:
@@ -122,6 +127,7 @@ def _object(
     maps: Sequence[RegionMap],
     sightings: list[list[Sighting | None]],
     frames: Sequence[Frame],
+    noise: Sequence[PoseNoise],
 ) -> FoundObject | None:
     """The object of a group; None where its views do not agree on one place."""
     known = {
@@ -132,54 +138,67 @@ def _object(
     seen = list(known)
     place: tuple[float, float, float] | None = None
     size: tuple[float, float, float] | None = None
-    std, frame_id = float("nan"), ""
+    covariance, frame_id = None, ""
     if len(seen) >= 2:
-        fitted = _place(list(known.values()))
+        fitted = _place(list(known.values()), [noise[view] for view, _ in seen])
         if fitted is None:
             return None
-        point, width, std, kept = fitted
-        dropped = {seen[k] for k in range(len(seen)) if k not in kept}
+        dropped = {seen[k] for k in range(len(seen)) if k not in fitted.kept}
         group = [node for node in group if node not in dropped]
-        if std > LEAST_CERTAIN_M:
-            std = float("nan")
-        else:
-            place = (float(point[0]), float(point[1]), float(point[2]))
-            size = (width, width, width)
+        if fitted.covariance is not None:
+            x, y, z = (float(value) for value in fitted.point)
+            place, size = (x, y, z), (fitted.width, fitted.width, fitted.width)
+            covariance = as_covariance(fitted.covariance)
             frame_id = frames[seen[0][0]].fixed_frame
     views = tuple(SeenIn(view, maps[view].regions[index].seen) for view, index in group)
     return FoundObject(
         views,
         position=place,
         size=size,
-        position_std=std,
+        covariance=covariance,
         frame_id=frame_id,
         score=float(1.0 - 0.5 ** (len(views) - 1)),
     )
 
 
-def _place(seen: list[Sighting]) -> tuple[FloatArray, float, float, list[int]] | None:
-    """(place, width in metres, standard deviation, which sightings agree), None if fewer than two.
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Where sightings meet: place, width (m), which agree; no covariance without parallax."""
 
-    The standard deviation is that of the least certain direction, from rays that are ``ANGLE_STD``
-    off and the fact that centroids of two sides of a thing are not one point; infinite without
-    parallax.
+    point: FloatArray
+    width: float
+    kept: list[int]
+    covariance: FloatArray | None
+
+
+def _place(seen: list[Sighting], noise: list[PoseNoise]) -> _Fitted | None:
+    """Where the sightings meet; None if fewer than two do.
+
+    A ray is off by its pixels and by the share of the outline that a view does not show; the middle
+    of what is seen is off from that of the thing by a share of its width in all views alike.
     """
     kept = list(range(len(seen)))
     while len(kept) >= 2:
-        origins = np.stack([seen[k].origin for k in kept])
-        rays = np.stack([seen[k].middle for k in kept])
-        point, along = meet(origins, rays)
-        off = np.linalg.norm(np.cross(point - origins, rays), axis=1) / np.maximum(along, 1e-6)
-        allowed = np.array([0.5 * seen[k].half_angle + 3 * ANGLE_STD for k in kept])
-        if along.min() > 0 and (off <= allowed).all():
-            radii = [seen[k].half_angle * d for k, d in zip(kept, along, strict=True)]
-            spread = np.hypot(ANGLE_STD * along, 0.3 * np.array(radii))
-            across = np.eye(3)[None] - rays[:, :, None] * rays[:, None, :]
-            information = (across / spread[:, None, None] ** 2).sum(axis=0)
-            least = float(np.linalg.eigvalsh(information)[0])
-            std = 1.0 / np.sqrt(least) if least > 1e-6 else np.inf
-            return point, 2.0 * float(np.median(radii)), float(std), kept
-        worst = int(np.argmax(np.where(along > 0, off / allowed, np.inf)))
+        own = [seen[k] for k in kept]
+        half = np.array([item.half_angle for item in own])
+        rays = np.stack([item.middle for item in own])
+        mean = rays.mean(axis=0) / np.linalg.norm(rays.mean(axis=0))
+        turned = np.linalg.norm(np.cross(rays, mean), axis=1)
+        pixels = MIDDLE_PX * np.array([item.pixel_angle for item in own])
+        within = np.hypot(pixels, (MIDDLE_SHARE + TURNED_SHARE * turned) * half)
+        origins = np.stack([item.origin for item in own])
+        found = triangulate(origins, rays, within, [noise[k] for k in kept])
+        allowed = 0.5 * half + 3 * ANGLE_STD
+        if found.along.min() > 0 and (found.off <= allowed).all():
+            radii = half * found.along
+            width = 2.0 * float(np.median(radii))
+            if not found.known:
+                return _Fitted(found.point, width, kept, None)
+            # Rays that miss by more than their noise explains are wrong in ways it does not know.
+            scale = max(1.0, float(found.misfit.sum()) / (2 * len(kept) - 3))
+            spread = np.eye(3) * (COMMON_SHARE * width) ** 2
+            return _Fitted(found.point, width, kept, scale * found.covariance + spread)
+        worst = int(np.argmax(np.where(found.along > 0, found.off / allowed, np.inf)))
         if len(kept) == 2:
             return None
         kept.pop(worst)

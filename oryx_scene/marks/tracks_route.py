@@ -77,9 +77,21 @@ def find_marks_by_tracks(
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     if not marks:
         return MarkSet(left_out=left_out, warnings=(NOTHING,))
-    places = NO_PLACES if sum(map(posed, frames)) < 2 else ROUGH
+    places = NO_PLACES if sum(map(posed, frames)) < 2 else _places_told(marks)
     relations = measure_relations(marks, frames)
     return MarkSet(marks, relations, left_out, "tracks", (BY_TRACKS, places))
+
+
+def _places_told(marks: Sequence[Mark]) -> Warning:
+    """What is said about the places of marks that several posed views show."""
+    without = sum(mark.position is None for mark in marks)
+    if not without:
+        return ROUGH
+    return Warning(
+        "marks_without_parallax",
+        f"{without} of {len(marks)} marks have no 3D place: the cameras that show them stand too "
+        "near to each other for what is known of their poses",
+    )
 
 
 def sorted_views(frames: Sequence[Frame]) -> list[int]:

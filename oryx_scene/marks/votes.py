@@ -56,6 +56,7 @@ class CutView:
         grid, patches: of it.
         samples: of all patches.
         stamp_ns: capture time.
+        pose_std: as in the frame.
     """
 
     height: int
@@ -67,6 +68,7 @@ class CutView:
     patches: Patches
     samples: Samples
     stamp_ns: int
+    pose_std: tuple[float, float] | None = None
 
 
 def sample_patches(frame: Frame, grid: ViewGrid, patches: Patches) -> CutView:
@@ -100,6 +102,7 @@ def sample_patches(frame: Frame, grid: ViewGrid, patches: Patches) -> CutView:
         patches,
         samples,
         frame.stamp_ns,
+        frame.pose_std,
     )
 
 

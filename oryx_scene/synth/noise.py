@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +79,11 @@ def _spoil_one(frame: Frame, config: NoiseConfig, seed: int) -> Frame:
         out = dataclasses.replace(out, depth=depth, depth_sha256=digest)
     if out.T_fixed_camera is not None and config.turn_deg + config.shift_m > 0:
         rng = _rng(frame, seed, "pose")
-        out = dataclasses.replace(out, T_fixed_camera=spoil_pose(out.T_fixed_camera, config, rng))
+        out = dataclasses.replace(
+            out,
+            T_fixed_camera=spoil_pose(out.T_fixed_camera, config, rng),
+            pose_std=(config.shift_m, math.radians(config.turn_deg)),
+        )
     return out
 
 

@@ -14,6 +14,7 @@ from scipy.ndimage import find_objects
 from oryx_scene.frames import Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
 from oryx_scene.marks.config import MarksConfig
+from oryx_scene.marks.places import isotropic
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.spots import Cutout
 from oryx_scene.synth.truth import ObjectTruth
@@ -41,7 +42,7 @@ def true_marks(
             parts,
             position=thing.position,
             size=thing.extent,
-            position_std=POSITION_STD_M,
+            covariance=isotropic(POSITION_STD_M),
             frame_id=frames[0].fixed_frame,
         )
         for thing in truth.values()

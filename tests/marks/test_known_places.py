@@ -13,6 +13,7 @@ from oryx_scene.marks.detection_route import detection_finder
 from oryx_scene.marks.detections import Detection
 from oryx_scene.marks.instance_map import InstanceMap
 from oryx_scene.marks.known_places import KnownPlaces, NumberMemory
+from oryx_scene.marks.places import isotropic
 from oryx_scene.marks.spots import Cutout
 
 RGB = np.zeros((60, 80, 3), np.uint8)
@@ -25,7 +26,8 @@ def frame(stamp_ns):
 def thing(x, *, u0=0, label="", std=0.1):
     seen = SeenIn(0, Cutout(np.ones((10, 10), bool), u0, 0, 2))
     place = None if x is None else (x, 0.0, 0.0)
-    return FoundObject((seen,), position=place, position_std=std, frame_id="map", label=label)
+    covariance = None if np.isnan(std) else isotropic(std)
+    return FoundObject((seen,), position=place, covariance=covariance, frame_id="map", label=label)
 
 
 def known(*things, stamp_ns=0):
@@ -34,7 +36,14 @@ def known(*things, stamp_ns=0):
     for number, (item, u) in enumerate(things, 1):
         seen = MarkObservation(0, u, 10.0, 4.0, 1.0, 1.0, 100, (0, 0, 1, 1))
         marks.append(
-            Mark(number, (seen,), item.position, None, item.position_std, item.label, 1.0, "map")
+            Mark(
+                number,
+                (seen,),
+                item.position,
+                label=item.label,
+                frame_id="map",
+                covariance=item.covariance,
+            )
         )
     places.keep(marks, [frame(stamp_ns)])
     return places

@@ -231,6 +231,14 @@ SPECS = (
         choices=("fit", "all", "none"),
     ),
     Spec(
+        "marks.pose_shift_m",
+        0.02,
+        "How wrong TF may place a camera (root mean square), m; places are as certain as it.",
+        0.0,
+        10.0,
+    ),
+    Spec("marks.pose_turn_deg", 1.0, "The same for its direction, degrees.", 0.0, 45.0),
+    Spec(
         "marks.keep_numbers",
         True,
         "An object keeps its number over questions: RGB-D frames are fused into a map beside the "

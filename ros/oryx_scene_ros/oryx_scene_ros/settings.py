@@ -16,7 +16,7 @@ _GROUPS = {
         *("compression", "max_visual_tokens", "image_views_max", "image_max_side"),
         *("video_max_side", "resize", "deadline_s", "answer_tokens"),
     ),
-    "marks": ("enabled", "max_marks", "facts"),
+    "marks": ("enabled", "max_marks", "facts", "pose_shift_m", "pose_turn_deg"),
     "answers": ("unsure_below",),
 }
 
