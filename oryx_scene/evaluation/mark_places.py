@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,8 +45,8 @@ class PlaceCounts:
     """Places of one route, baseline and pose noise.
 
     Attributes:
-        marks: on a true object, with or without a place.
-        within: of those with a place, how many true middles lie within ``SIGMAS``.
+        marks: alone on a true object, with or without a place.
+        pieces: marks on parts of objects that have several: what middle they mean is not known.
         mahalanobis: distance of each true middle, stated standard deviations.
         along: signed error of each along its mean ray, stated standard deviations; below 0 where
             the place is nearer to the cameras than the thing.
@@ -53,6 +54,7 @@ class PlaceCounts:
     """
 
     marks: int = 0
+    pieces: int = 0
     mahalanobis: list[float] = field(default_factory=list)
     along: list[float] = field(default_factory=list)
     std_m: list[float] = field(default_factory=list)
@@ -61,9 +63,10 @@ class PlaceCounts:
         """For the report; null where no place was stated."""
         stated = len(self.mahalanobis)
         if not stated:
-            return {"marks": self.marks, "placed": 0}
+            return {"marks": self.marks, "pieces": self.pieces, "placed": 0}
         return {
             "marks": self.marks,
+            "pieces": self.pieces,
             "placed": stated,
             "within_2_sigma": float(np.mean(np.array(self.mahalanobis) <= SIGMAS)),
             "median_along_sigma": float(np.median(self.along)),
@@ -159,9 +162,13 @@ def judge_places(counts: PlaceCounts, world: World, views: ViewSet) -> None:
     marks = find_marks(views, MarksConfig())
     true = {thing.object_id: np.array(thing.position) for thing in world.objects}
     owners = objects_under(views, marks)
+    carriers = Counter(owners.values())
     for mark in marks.marks:
         middle = true.get(owners[mark.number])
         if middle is None:
+            continue
+        if carriers[owners[mark.number]] > 1:
+            counts.pieces += 1
             continue
         counts.marks += 1
         if mark.position is None:

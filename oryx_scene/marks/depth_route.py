@@ -22,7 +22,7 @@ from oryx_scene.marks.patches import cut_patches
 from oryx_scene.marks.places import as_covariance, measured_place, pose_noise
 from oryx_scene.marks.splitting import paint_groups
 from oryx_scene.marks.spots import Cutout
-from oryx_scene.marks.view_grid import Mask, make_grid
+from oryx_scene.marks.view_grid import Labels, Mask, jump_limit, make_grid
 from oryx_scene.marks.votes import Ballot, CutView, cast_votes, sample_patches
 
 IntArray = NDArray[np.int64]
@@ -70,10 +70,12 @@ def find_objects(
     pictures = paint_groups(ballot, group)
     left_out: Counter[str] = Counter()
     kept, kept_nodes = [], []
+    unseen = [_unseen_outlines(cut, picture) for cut, picture in zip(cuts, pictures, strict=True)]
     for name in np.unique(group):
         nodes = np.flatnonzero(group == name)
         masks = {view: picture == name for view, picture in enumerate(pictures)}
-        found, reason = _examine(ballot, nodes, masks, names, config)
+        shares = [share[name] if name < len(share) else 1.0 for share in unseen]
+        found, reason = _examine(ballot, nodes, masks, shares, names, config)
         if found is not None:
             kept.append(found)
             kept_nodes.append(nodes)
@@ -86,6 +88,7 @@ def _examine(
     ballot: Ballot,
     nodes: IntArray,
     masks: dict[int, Mask],
+    unseen: Sequence[float],
     names: Sequence[int],
     config: MarksConfig,
 ) -> tuple[FoundObject | None, str]:
@@ -110,6 +113,7 @@ def _examine(
         points,
         np.stack([cut.T_fixed_camera[:3, 3] for cut in showing]),
         [pose_noise(cut.pose_std, config.pose_noise) for cut in showing],
+        min(unseen[view] for view in large),
     )
     visible = dict(zip(ballot.node_view[nodes], visible_shares(ballot, nodes), strict=True))
     seen = tuple(
@@ -127,6 +131,29 @@ def _examine(
         ),
         "",
     )
+
+
+def _unseen_outlines(cut: CutView, picture: Labels) -> FloatArray:
+    """Per group, the share of its outline in a view behind which it may go on.
+
+    There something in front of it, or the picture's border, ends what is seen of it.
+    """
+    z, limit, count = cut.grid.z, jump_limit(cut.grid.z), int(picture.max(initial=-1)) + 1
+    ends = [
+        *((picture[row], np.ones(picture.shape[1], dtype=bool)) for row in (0, -1)),
+        *((picture[:, column], np.ones(picture.shape[0], dtype=bool)) for column in (0, -1)),
+    ]
+    for axis in (0, 1):
+        near = tuple(slice(1, None) if i == axis else slice(None) for i in (0, 1))
+        far = tuple(slice(None, -1) if i == axis else slice(None) for i in (0, 1))
+        for own, other in ((near, far), (far, near)):
+            edge = (picture[own] >= 0) & (picture[own] != picture[other])
+            hides = (z[other] > 0) & (z[other] < z[own] - limit[own])
+            ends.append((picture[own][edge], hides[edge]))
+    names = np.concatenate([name[name >= 0] for name, _ in ends])
+    hidden = np.concatenate([hides[name >= 0] for name, hides in ends])
+    outline = np.bincount(names, minlength=count)
+    return np.asarray(np.bincount(names, hidden, minlength=count) / np.maximum(outline, 1))
 
 
 def _area_share(cut: CutView, mask: Mask) -> float:

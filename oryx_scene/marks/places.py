@@ -31,10 +31,10 @@ DEPTH_SHARE = 0.01
 # from one. Seen from one side, a thing is about this many times as deep as it is wide, give or take
 # this share of its width (measured on synthetic rooms).
 ONE_SIDED = (0.85, 0.98)
-DEEP, DEEP_STD = 1.3, 0.15
+DEEP, DEEP_STD = 1.25, 0.15
 # What the cut between a thing and its neighbours leaves uncertain of a middle: metres, and a share
-# of its extent.
-FACE_STD_M, CUT_SHARE = 0.01, 0.15
+# of its extent; and of the whole extent, as often as its outline is not its own.
+FACE_STD_M, CUT_SHARE, UNSEEN_SHARE = 0.01, 0.08, 1.0
 # Iterations of Gauss-Newton; the start is the point nearest to all rays.
 ITERATIONS = 12
 
@@ -262,7 +262,7 @@ class MeasuredPlace:
 
 
 def measured_place(
-    points: FloatArray, origins: FloatArray, noise: Sequence[PoseNoise]
+    points: FloatArray, origins: FloatArray, noise: Sequence[PoseNoise], unseen: float = 0.0
 ) -> MeasuredPlace:
     """Middle and size of a thing from points of its seen surface.
 
@@ -273,6 +273,8 @@ def measured_place(
         points: (n, 3) on its surface, fixed frame, metres.
         origins: (m, 3) of the cameras that see it.
         noise: of their poses.
+        unseen: share of its outline, in the view that shows it best, where something in front of it
+            or the picture's border ends it.
     """
     low, high = np.percentile(points, (2, 98), axis=0)
     away = (low + high) / 2.0 - origins
@@ -285,7 +287,9 @@ def measured_place(
     back = one_sided * max(0.0, DEEP * wide - float(extents[2])) * sides[:, 2]
     low, high = low + np.minimum(back, 0.0), high + np.maximum(back, 0.0)
     middle = (low + high) / 2.0
-    spread = np.hypot(FACE_STD_M, CUT_SHARE * extents)
+    spread = np.hypot(
+        FACE_STD_M, np.hypot(CUT_SHARE * extents, UNSEEN_SHARE * unseen * extents.max())
+    )
     spread[2] = np.hypot(spread[2], one_sided * DEEP_STD * wide)
     covariance = _seen_covariance(origins, middle, noise) + sides @ np.diag(spread**2) @ sides.T
     return MeasuredPlace(middle, high - low, covariance)

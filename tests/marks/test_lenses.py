@@ -90,7 +90,8 @@ def test_marks_through_a_wide_lens_are_on_the_things_they_name(scene, depth, det
     counts = score_marks(given, found, true_views=views, places=places)
     assert counts.right >= 12
     assert counts.wrong == 0
-    assert max(counts.place_errors_m) < 0.12
+    # A box holds some of what is around a thing, which counts as its width.
+    assert max(counts.place_errors_m) < (0.14 if detected else 0.12)
 
 
 def test_depth_without_a_ray_has_no_place():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oryx_scene.frames import Mark, Predicate
+from oryx_scene.marks.places import as_covariance
 from oryx_scene.marks.relations import (
     SIGMAS,
     VIEW_SHIFT_STD_M,
@@ -162,3 +163,35 @@ def test_of_unknown_error_nothing_is_stated_but_values():
     kinds = {r.predicate for r in measure_relations(loose, (Upright(),), VIEW)}
     assert not kinds & {P.LEFT_OF, P.RIGHT_OF, P.IN_FRONT_OF, P.BEHIND, P.ABOVE, P.NEAREST}
     assert P.DISTANCE in kinds
+
+
+def test_a_certain_mark_is_as_far_as_the_viewpoint_is_certain():
+    """Of a mark without error only the viewpoint's own is left: 2 cm and 1 degree over sqrt(3)."""
+    found = {r.predicate: r for r in relations_from((mark(1, (0.2, 0.6, 0.3), 0.0),), VIEW)}
+    assert found[P.RANGE].std == pytest.approx(VIEW_SHIFT_STD_M)
+    assert found[P.BEARING].std > VIEW_TURN_STD
+
+
+@pytest.mark.parametrize(("y", "sign"), [(0.5, 1), (-0.5, -1)])
+def test_a_bearing_is_positive_to_the_left(y, sign):
+    """A camera that looks along x of the map has +y to its left (REP-103)."""
+    ahead = Viewpoint("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
+    found = {r.predicate: r for r in relations_from((mark(1, (2.0, y, 1.0)),), ahead)}
+    assert found[P.BEARING].value == pytest.approx(sign * math.atan2(0.5, 2.0))
+
+
+def test_each_relation_takes_the_error_of_its_own_direction():
+    """A place that is long along the ray: its range is unsure, its side is not."""
+    ahead = Viewpoint("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
+    long = as_covariance(np.diag([0.5**2, 0.01**2, 0.01**2]))
+    marks = [
+        dataclasses.replace(mark(n, (3.0, y, 1.0)), covariance=long)
+        for n, y in ((1, 0.2), (2, -0.2))
+    ]
+    found = {key(r): r for r in relations_from(marks, ahead)}
+    assert (1, P.LEFT_OF, 2) in found
+    assert found[1, P.RANGE, None].std == pytest.approx(0.5, rel=0.02)
+    deeper = [dataclasses.replace(marks[1], position=(3.6, -0.2, 1.0)), marks[0]]
+    told = {key(r) for r in relations_from(deeper, ahead)}
+    assert (1, P.LEFT_OF, 2) in told
+    assert not any(k[1] in (P.BEHIND, P.IN_FRONT_OF) for k in told)

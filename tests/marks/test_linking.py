@@ -1,0 +1,54 @@
+"""Patches of several views become one object, or do not: exact cases."""
+
+import numpy as np
+import pytest
+
+from oryx_scene.marks.limbs import attach_limbs
+from oryx_scene.marks.linking import group_patches
+from oryx_scene.marks.patches import Patches
+from oryx_scene.marks.votes import Ballot, CutView, Samples
+
+
+def view(rgb, points=None, creased=False):
+    """A cut view with one patch per colour; only what grouping looks at is there."""
+    count = len(rgb)
+    between = np.full((count, count), creased)
+    patches = Patches(None, count, np.full(count, 50), np.array(rgb, np.float32), between)
+    parts = points or [np.zeros((10, 3)) for _ in rgb]
+    owner = np.repeat(np.arange(count), [len(part) for part in parts])
+    samples = Samples(np.concatenate(parts), np.zeros((len(owner), 3)), owner, count)
+    return CutView(0, 0, None, np.eye(4), "map", None, patches, samples, 0)
+
+
+def ballot(views, onto):
+    counts = [item.patches.count for item in views]
+    first = np.concatenate([[0], np.cumsum(counts)])
+    total, node_view = int(first[-1]), np.repeat(np.arange(len(views)), counts)
+    nothing = np.zeros((total, len(views)), np.int64)
+    seen = np.stack([np.array(onto)[:, node_view == v].sum(axis=1) for v in range(len(views))], 1)
+    return Ballot(
+        tuple(views), node_view, np.arange(total) - first[node_view], first, np.full(total, 10),
+        np.array(onto), seen, nothing, nothing, {},
+    )  # fmt: skip
+
+
+def turned(angle):
+    """A colour whose direction from black is ``angle`` away from that of (100, 0, 0)."""
+    return (100 * np.cos(angle), 100 * np.sin(angle), 0.0)
+
+
+@pytest.mark.parametrize(("angle", "one"), [(0.11, True), (0.13, False)])
+def test_colours_of_one_object_in_two_views_differ_by_at_most_0_12_rad(angle, one):
+    votes = [[0, 10], [10, 0]]
+    groups = group_patches(ballot([view([turned(0.0)]), view([turned(angle)])], votes))
+    assert (groups[0] == groups[1]) == one
+
+
+@pytest.mark.parametrize(("creased", "joined"), [(False, True), (True, False)])
+def test_a_leg_belongs_to_what_it_touches_unless_a_crease_parts_them(creased, joined):
+    rng = np.random.default_rng(0)
+    leg = rng.uniform([0, 0, 0], [0.03, 0.03, 0.6], (60, 3))
+    top = rng.uniform([-0.4, -0.4, 0.6], [0.4, 0.4, 0.65], (200, 3))
+    one = view([turned(0.0), turned(0.0)], [leg, top], creased)
+    groups = attach_limbs(ballot([one], np.zeros((2, 2), int)), np.array([0, 1]))
+    assert (groups[0] == groups[1]) == joined

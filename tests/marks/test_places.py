@@ -1,0 +1,210 @@
+"""Places and their covariance: of rays in exact cases and drawn noise, of depth, over baselines."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oryx_scene.evaluation.mark_places import PlaceCounts, judge_places, make_line
+from oryx_scene.evaluation.mark_places import given as as_given
+from oryx_scene.frames import Mark, Predicate
+from oryx_scene.marks.finder import find_marks
+from oryx_scene.marks.places import (
+    PoseNoise,
+    across,
+    as_covariance,
+    covariance_of,
+    isotropic,
+    largest_std,
+    measured_place,
+    pose_noise,
+    std_along,
+    triangulate,
+)
+
+TRUE = PoseNoise(0.0, 0.0)
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def line(baseline, views=4):
+    """Places on a line across the view."""
+    return np.stack([np.linspace(-baseline / 2, baseline / 2, views), *np.zeros((2, views))], 1)
+
+
+def meet(target, origins, ray_std=1e-3, noise=TRUE):
+    rays = unit(np.asarray(target) - origins)
+    return triangulate(origins, rays, np.full(len(origins), ray_std), [noise] * len(origins))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6))
+def test_exact_rays_meet_at_their_point(seed):
+    rng = np.random.default_rng(seed)
+    target = np.array([*rng.uniform(-1, 1, 2), rng.uniform(1.5, 4.0)])
+    origins = rng.uniform(-0.8, 0.8, (5, 3))
+    found = meet(target, origins)
+    assert found.known
+    assert found.point == pytest.approx(target, abs=1e-6)
+    assert found.along == pytest.approx(np.linalg.norm(target - origins, axis=1), abs=1e-6)
+    assert np.linalg.eigvalsh(found.covariance)[0] > 0
+
+
+def test_two_rays_have_the_covariance_of_the_textbook():
+    """Depth: d^2 sqrt(2) angle / baseline, stretched to the far end; across: d angle / sqrt(2)."""
+    distance, baseline, angle = 4.0, 0.5, 5e-4
+    found = meet([0, 0, distance], line(baseline, 2), angle)
+    inverse_std = np.sqrt(2) * angle / baseline
+    along = distance**2 * inverse_std / (1 - 2 * inverse_std * distance)
+    assert std_along(found.covariance, np.array([0, 0, 1.0])) == pytest.approx(along, rel=0.02)
+    across_std = std_along(found.covariance, np.array([0, 1.0, 0]))
+    assert across_std == pytest.approx(distance * angle / np.sqrt(2), rel=0.02)
+
+
+def test_without_a_baseline_nothing_is_known_and_with_less_of_it_less():
+    stds = []
+    for baseline in (2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.0):
+        found = meet([0.1, 0.2, 2.0], line(baseline), 2e-3)
+        assert found.known == (baseline >= 0.1)
+        stds.append(std_along(found.covariance, np.array([0, 0, 1.0])))
+    assert stds[:5] == sorted(stds[:5])
+    assert min(stds[5:]) > 1e3
+
+
+def test_views_of_one_place_share_their_error_and_do_not_average_it_away():
+    noise, ends = PoseNoise(0.02, np.radians(1.0)), line(1.0, 2)
+    two = meet([0, 0, 2.0], ends, 1e-9, noise)
+    eight = meet([0, 0, 2.0], np.tile(ends, (4, 1)), 1e-9, noise)
+    assert eight.covariance == pytest.approx(two.covariance, rel=0.02, abs=1e-6)
+    apart = meet([0, 0, 2.0], line(1.0, 8), 1e-9, noise)
+    assert largest_std(as_covariance(apart.covariance)) < 0.8 * largest_std(
+        as_covariance(two.covariance)
+    )
+
+
+@pytest.mark.parametrize("noise", [TRUE, PoseNoise(0.002, 0.0017), PoseNoise(0.02, 0.0175)])
+@pytest.mark.parametrize("baseline", [0.5, 2.0])
+def test_drawn_noise_stays_within_what_is_stated_and_pulls_nowhere(noise, baseline):
+    rng = np.random.default_rng(4)
+    target, origins = np.array([0.2, -0.1, 2.0]), line(baseline)
+    along = []
+    for _ in range(200):
+        rays = unit(target - origins)
+        rays = unit(rays + np.stack([across(ray) @ rng.normal(0, 2e-3, 2) for ray in rays]))
+        turns = rng.normal(0, np.sqrt(noise.turn_var), (4, 3))
+        wrong = origins + rng.normal(0, np.sqrt(noise.shift_var), (4, 3))
+        rays = unit(rays + np.cross(turns, rays))
+        found = triangulate(wrong, rays, np.full(4, 2e-3), [noise] * 4)
+        ray = unit(target)
+        along.append(ray @ (found.point - target) / std_along(found.covariance, ray))
+    assert np.mean(np.abs(along) < 2) >= 0.94
+    assert abs(np.median(along)) < 0.2
+
+
+# -- depth ----------------------------------------------------------------------------------------
+
+CUBE = np.random.default_rng(0).uniform(-0.2, 0.2, (4000, 3))
+
+
+def surface(*faces):
+    """Points on faces of a cube of 0.4 m about the origin: (axis, sign) each."""
+    parts = []
+    for axis, sign in faces:
+        face = CUBE.copy()
+        face[:, axis] = 0.2 * sign
+        parts.append(face)
+    return np.concatenate(parts)
+
+
+def test_what_is_seen_from_one_side_has_a_back():
+    eye = np.array([[0.0, 0.0, -3.0]])
+    front = measured_place(surface((2, -1)), eye, [TRUE])
+    # Its front is at -0.2; a thing is about a quarter deeper than it is wide.
+    assert front.middle == pytest.approx([0, 0, 0.05], abs=0.02)
+    assert front.size == pytest.approx([0.4, 0.4, 0.5], abs=0.03)
+    depth, wide = (std_along(front.covariance, np.eye(3)[i]) for i in (2, 0))
+    assert depth > 1.5 * wide
+    around = np.array([[0.0, 0.0, -3.0], [0.0, 0.0, 3.0], [3.0, 0, 0], [-3.0, 0, 0]])
+    whole = measured_place(surface((2, -1), (2, 1), (0, 1), (0, -1)), around, [TRUE] * 4)
+    assert whole.middle == pytest.approx([0, 0, 0], abs=0.01)
+    assert whole.size == pytest.approx([0.4, 0.4, 0.4], abs=0.02)
+
+
+def test_what_something_hides_is_less_certain():
+    eye = np.array([[0.0, 0.0, -3.0]])
+    free, cut = (measured_place(surface((2, -1)), eye, [TRUE], unseen=u) for u in (0.0, 0.25))
+    side = np.array([1.0, 0, 0])
+    assert std_along(free.covariance, side) < 0.06
+    assert std_along(cut.covariance, side) > 0.1
+
+
+def test_a_wrong_pose_counts_across_by_its_distance():
+    points, noise = surface((2, -1)), PoseNoise(0.0, np.radians(3.0))
+    far, near = (
+        measured_place(points, np.array([[0.0, 0.0, -z]]), [noise]).covariance for z in (6.0, 3.0)
+    )
+    turned = far[0, 0] - near[0, 0]
+    assert turned == pytest.approx(noise.turn_var * (6.05**2 - 3.05**2), rel=0.02)
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def test_a_mark_says_how_certain_it_is_and_of_unknown_nothing_is_certain():
+    assert covariance_of(Mark(1, (), (0, 0, 0), position_std=0.1)) == pytest.approx(np.eye(3) / 100)
+    assert np.isnan(covariance_of(Mark(1, ()))).all()
+    long = Mark(1, (), (0, 0, 0), covariance=as_covariance(np.diag([1e-4, 1e-4, 0.04])))
+    assert std_along(covariance_of(long), np.array([0, 0, 3.0])) == pytest.approx(0.2)
+    assert std_along(covariance_of(long), np.array([0, 2.0, 0])) == pytest.approx(0.01)
+    assert largest_std(long.covariance) == pytest.approx(0.2)
+    assert np.isnan(largest_std(None))
+    assert np.isnan(std_along(covariance_of(Mark(1, ())), np.ones(3)))
+    assert isotropic(0.5) == ((0.25, 0, 0), (0, 0.25, 0), (0, 0, 0.25))
+
+
+def test_what_the_source_says_about_its_poses_counts():
+    assert pose_noise(None, TRUE) is TRUE
+    assert pose_noise((0.1, 0.2), TRUE) == PoseNoise(0.1, 0.2)
+
+
+# -- over baselines -------------------------------------------------------------------------------
+
+
+def test_a_still_colour_camera_states_no_place_and_no_relation_but_bearings():
+    _, true = make_line(1, 0.0)
+    found = find_marks(as_given(true, "rgb", (0.002, 0.1), 7))
+    assert found.marks
+    assert all(mark.position is None and mark.size is None for mark in found.marks)
+    assert {relation.predicate for relation in found.relations} == {Predicate.BEARING}
+    assert [w.code for w in found.warnings][-1] == "marks_without_parallax"
+    # The bearing is that of the picture: left is positive.
+    seen = {o.view: o for o in found.marks[0].observations}[3]
+    bearing = next(r for r in found.relations if r.subject == found.marks[0].number)
+    assert bearing.value * ((seen.bbox[0] + seen.bbox[2]) / 2 - 159.5) < 0
+
+
+@pytest.mark.parametrize("route", ["rgb", "depth"])
+def test_true_places_lie_within_what_is_stated(route):
+    counts = PlaceCounts()
+    for index in (1, 3, 4):
+        world, true = make_line(index, 1.0)
+        judge_places(counts, world, as_given(true, route, (0.002, 0.1), index))
+    told = counts.as_dict()
+    assert told["placed"] >= 6
+    assert told["within_2_sigma"] >= 0.85
+    assert abs(told["median_along_sigma"]) < 0.4
+    assert told["median_std_along_m"] < 0.2
+
+
+def test_marks_keep_the_covariance_of_what_was_found():
+    _, true = make_line(3, 0.5)
+    marks = find_marks(as_given(true, "depth", (0.02, 1.0), 3)).marks
+    sure = find_marks(as_given(true, "depth", (0.0, 0.0), 3)).marks
+    for mark in marks:
+        assert mark.position_std == pytest.approx(largest_std(mark.covariance))
+    assert np.mean([m.position_std for m in marks]) > np.mean([m.position_std for m in sure])
+    assert dataclasses.replace(marks[0], covariance=None) != marks[0]
