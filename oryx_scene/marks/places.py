@@ -29,9 +29,11 @@ SIGMAS = 2.0
 DEPTH_SHARE = 0.01
 # Mean of unit rays to a thing: below the first its views are from several sides, above the second
 # from one. Seen from one side, a thing is about this many times as deep as it is wide, give or take
-# this share of its width (measured on synthetic rooms).
+# this share of its width (measured on synthetic rooms). What is flatter than the first share of its
+# width may have no depth at all, what is thicker than the second shows several faces.
 ONE_SIDED = (0.85, 0.98)
 DEEP, DEEP_STD = 1.25, 0.15
+FLAT, SOLID = 0.1, 0.25
 # What the cut between a thing and its neighbours leaves uncertain of a middle: metres, and a share
 # of its extent; and of the whole extent, as often as its outline is not its own.
 FACE_STD_M, CUT_SHARE, UNSEEN_SHARE = 0.01, 0.08, 1.0
@@ -266,8 +268,8 @@ def measured_place(
 ) -> MeasuredPlace:
     """Middle and size of a thing from points of its seen surface.
 
-    What all cameras look at from one side has a hidden back: the thing is taken to be about as deep
-    as it is wide, else its middle would be its front.
+    What all cameras look at from one side has a hidden back: a thing that shows several faces is
+    taken to be about as deep as it is wide, else its middle would be its front.
 
     Args:
         points: (n, 3) on its surface, fixed frame, metres.
@@ -284,7 +286,10 @@ def measured_place(
     extents = np.ptp(np.percentile(points @ sides, (2, 98), axis=0), axis=0)
     one_sided = float(np.clip((length - ONE_SIDED[0]) / (ONE_SIDED[1] - ONE_SIDED[0]), 0.0, 1.0))
     wide = float(extents[:2].min())
-    back = one_sided * max(0.0, DEEP * wide - float(extents[2])) * sides[:, 2]
+    _, axes = np.linalg.eigh(np.cov(points.T))
+    thick = float(np.ptp(np.percentile(points @ axes[:, 0], (2, 98))))
+    solid = float(np.clip((thick / max(wide, 1e-9) - FLAT) / (SOLID - FLAT), 0.0, 1.0))
+    back = solid * one_sided * max(0.0, DEEP * wide - float(extents[2])) * sides[:, 2]
     low, high = low + np.minimum(back, 0.0), high + np.maximum(back, 0.0)
     middle = (low + high) / 2.0
     spread = np.hypot(
