@@ -78,6 +78,11 @@ KINDS: dict[str, Kind] = {
         "The answer says neither yes nor no.",
         "ask a question that can be answered with yes or no",
     ),
+    "calibration_doubtful": Kind(
+        "note",
+        "A calibration is possible and looks odd.",
+        "check the calibration",
+    ),
     "calibration_of_other_size": Kind(
         "problem",
         "A calibration belongs to another image size than the picture's.",
@@ -103,10 +108,20 @@ KINDS: dict[str, Kind] = {
         "The node answered without a camera.",
         "see /diagnostics for that camera",
     ),
+    "cameras_apart": Kind(
+        "note",
+        "Frames of different cameras lie far apart in time.",
+        "allow a larger views.slop_s, or trigger the cameras together",
+    ),
     "clock_offset": Kind(
         "warning",
         "Header stamps lie far from the recorder's: another clock, or a recording played again.",
         "no harm if pictures and TF agree; else synchronise the clocks (chrony, PTP)",
+    ),
+    "clocks_differ": Kind(
+        "problem",
+        "Cameras are stamped by different clocks.",
+        "synchronise them (chrony, PTP), or stamp on arrival",
     ),
     "cloud_thinned": Kind(
         "note",
@@ -137,6 +152,16 @@ KINDS: dict[str, Kind] = {
         "note",
         "A deadline was asked for, and no rates of this model are known to plan with.",
         "measure them once with `oryx-scene bench`, or let the node warm up",
+    ),
+    "depth_empty": Kind(
+        "problem",
+        "A depth image holds no measurement.",
+        "is the depth sensor covered or switched off?",
+    ),
+    "depth_implausible": Kind(
+        "problem",
+        "Depth is so near or far that its unit is probably another one.",
+        "16UC1 means millimetres and 32FC1 metres (REP-118): the driver may mix them up",
     ),
     "depth_late": Kind(
         "warning",
@@ -203,10 +228,20 @@ KINDS: dict[str, Kind] = {
         "A frame cannot be decoded and was left out.",
         "check the camera's driver; the other frames are used",
     ),
+    "frame_unreadable": Kind(
+        "problem",
+        "A frame that was looked at cannot be decoded.",
+        "check the camera's driver and the recording; the other frames are used",
+    ),
     "frames_chosen": Kind(
         "note",
         "A question rests on some of the pictures, not on all.",
         "ask with more views (--views), or about another moment (--at)",
+    ),
+    "frames_missing": Kind(
+        "note",
+        "A camera's frames have gaps in time.",
+        "frames were dropped, or the camera was recorded slowly",
     ),
     "frames_not_in_cloud": Kind(
         "note",
@@ -308,6 +343,11 @@ KINDS: dict[str, Kind] = {
         "The coordinate frame that was asked for is not in TF.",
         "give --fixed-frame a frame that TF holds",
     ),
+    "no_frame": Kind(
+        "problem",
+        "None of a camera's frames that were looked at can be decoded.",
+        "check the camera's driver and the recording",
+    ),
     "no_pose": Kind(
         "problem",
         "TF does not say where a camera was, so nothing it sees has a place.",
@@ -373,6 +413,11 @@ KINDS: dict[str, Kind] = {
         "A pose is no pose: not finite, or no rotation.",
         "write camera-to-world matrices, or quaternions of length 1",
     ),
+    "poses_in_part": Kind(
+        "problem",
+        "Poses are known for a part of the recording only.",
+        "ask about a covered moment (--at)",
+    ),
     "recording_cut_off": Kind(
         "problem",
         "A data file ends before its end: what came after is lost.",
@@ -427,6 +472,21 @@ KINDS: dict[str, Kind] = {
         "problem",
         "A moment of the recording cannot be shown.",
         "see the text; other moments can be",
+    ),
+    "size_changes": Kind(
+        "note",
+        "The size of a camera's pictures changes.",
+        "each frame is handled at its own size",
+    ),
+    "stamps_backwards": Kind(
+        "note",
+        "Stamps of a camera go backwards.",
+        "the clock jumped, or the recording was looped",
+    ),
+    "stamps_shared": Kind(
+        "note",
+        "Several frames of a camera have the same stamp.",
+        "the driver stamps with a coarse clock",
     ),
     "tf_contradicts": Kind(
         "problem",
