@@ -16,7 +16,7 @@ import numpy as np
 
 from oryx_scene.errors import CalibrationError, OryxSceneError, SourceError
 from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics
-from oryx_scene.geometry.camera import register_depth, scaled_to
+from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth, scaled_to
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions
 from oryx_scene.sources.camera_file import StatedCamera
 from oryx_scene.sources.camera_poses import CameraPoses
@@ -175,7 +175,7 @@ class FileSource(BaseSource):
             return None, ""
         try:
             data = read_file(camera.name, frame.depth)
-            depth = decode_depth_file(camera.name, data, camera.depth_unit_m)
+            depth = self._metres(camera, data)
         except OryxSceneError as err:
             text = f"depth left out: {err.message}"
             warnings.append(
@@ -183,6 +183,13 @@ class FileSource(BaseSource):
             )
             return None, ""
         return depth, hashlib.sha256(data).hexdigest()
+
+    def _metres(self, camera: FileCamera, data: bytes) -> DepthImage:
+        """Unit and scale by the rig, else the unit of the layout."""
+        stated = self._poses.rig_camera(camera.name)
+        unit_m = camera.depth_unit_m if stated.depth_unit_m is None else stated.depth_unit_m
+        depth = decode_depth_file(camera.name, data, unit_m)
+        return depth if stated.depth_scale == 1.0 else depth * np.float32(stated.depth_scale)
 
     def _intrinsics(
         self,
@@ -217,7 +224,7 @@ def _scaled_from_depth(
     stated: StatedCamera, size: tuple[int, int], depth: DepthImage | None
 ) -> Intrinsics | None:
     """Intrinsics of the picture where the matrix is its depth image's, of one field of view."""
-    if depth is None or depth.shape == size or not _same_field_of_view(depth.shape, size):
+    if depth is None or depth.shape == size or not same_aspect(depth.shape, size):
         return None
     stated_size = (stated.height, stated.width)
     if stated_size != depth.shape and (stated_size != (0, 0) or stated.centred_in(*size)):
@@ -226,11 +233,6 @@ def _scaled_from_depth(
         return scaled_to(stated.at(depth.shape[0], depth.shape[1]), *size)
     except CalibrationError:
         return None
-
-
-def _same_field_of_view(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two image sizes have the same aspect ratio, within a pixel of rounding."""
-    return abs(one[0] * other[1] - other[0] * one[1]) <= max(*one, *other) / 2
 
 
 def _over_picture(
@@ -251,17 +253,13 @@ def _over_picture(
     if found == size:
         return depth
     sizes = f"depth is {found[1]}x{found[0]}, the picture {size[1]}x{size[0]}"
-    if not _same_field_of_view(found, size):
+    if not same_aspect(found, size):
         text = f"{sizes}: nothing says how they lie over each other, depth was left out"
         warnings.append(Warning("depth_left_out", text, advice=_MATRIX_ADVICE))
         return None
     text = f"{sizes}: it was scaled, as if the fields of view were equal"
     warnings.append(Warning("depth_scaled", text))
-    rows, columns = (
-        ((np.arange(want) + 0.5) * have / want).astype(np.int64)
-        for want, have in zip(size, found, strict=True)
-    )
-    return np.ascontiguousarray(depth[rows[:, None], columns])
+    return scaled_depth(depth, *size)
 
 
 def _registered(

@@ -28,8 +28,6 @@ _LOOKS_LIKE_PICTURE = (
     *(".dng", ".cr2", ".nef", ".arw", ".raw"),
 )
 _RAW_SUFFIXES = (".dng", ".cr2", ".nef", ".arw")
-# The largest 16-bit value marks what a sensor could not measure (7-Scenes, tsdf-fusion).
-SATURATED = 65535
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,6 @@ def decode_depth_file(name: str, data: bytes, unit_m: float) -> DepthImage:
             f"expected 16-bit depth of one channel, got {steps.dtype} of shape {steps.shape}",
             hint="a lossy or coloured picture of depth holds no measured depth",
         )
-    if steps.dtype == np.uint16:
-        steps[steps == SATURATED] = 0
     return depth_from_samples(steps, unit_m)
 
 

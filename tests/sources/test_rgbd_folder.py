@@ -72,6 +72,19 @@ def test_65535_and_0_are_no_measurement(tmp_path):
     assert np.allclose(frame.depth[1:-1], 1.5)
 
 
+def test_a_rig_states_unit_and_scale_of_depth(tmp_path):
+    """Files of 4000 steps a metre, and a sensor that measures a tenth too short."""
+    folder = posed(tmp_path, (0,))
+    write_depth(folder / "seq-01" / "frame-000000.depth.png", 1.5, 1 / 4000)
+    (tmp_path / "rig.yaml").write_text(
+        "cameras:\n  camera:\n    depth_unit_m: 0.00025\n    depth_scale: 1.1\n"
+    )
+    frame = next(iter(open_source(folder, rig=tmp_path / "rig.yaml").frames()))
+    assert np.allclose(frame.depth[1:-1], 1.65)
+    assert np.isnan(frame.depth[[0, -1]]).all()
+    assert np.array_equal(frame.intrinsics.K, K)
+
+
 def scan_net(folder):
     for index in range(3):
         write_picture(folder / "color" / f"{index}.jpg", index)
