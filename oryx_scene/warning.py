@@ -383,10 +383,20 @@ KINDS: dict[str, Kind] = {
         "One file of a recording of several was opened.",
         "give the folder to read all of them",
     ),
+    "picture_range_unused": Kind(
+        "warning",
+        "A picture of 16 bits uses a small part of their range and is nearly one colour.",
+        "give the camera a grey_range in a rig file (--rig)",
+    ),
     "picture_without_stamp": Kind(
         "warning",
         "Pictures carry no stamp; the time of recording was taken.",
         "let the driver stamp its pictures",
+    ),
+    "pictures_damaged": Kind(
+        "problem",
+        "Pictures of a topic cannot be decoded; they are left out.",
+        "copy the recording again, or check the camera's driver",
     ),
     "places_in_camera_frame": Kind(
         "warning",
@@ -407,6 +417,21 @@ KINDS: dict[str, Kind] = {
         "problem",
         "A file of poses does not fit the pictures.",
         "write one pose per picture, or the TUM format with the pictures' stamps",
+    ),
+    "pose_topic_assumed": Kind(
+        "warning",
+        "Poses that do not name what they are of were taken as those of the cameras' common frame.",
+        "record TF, or Odometry with a child_frame_id, if they are of something else",
+    ),
+    "pose_topic_unused": Kind(
+        "warning",
+        "Recorded poses are not used: it is not known how they belong to a camera.",
+        "record /tf_static from the moving frame to the cameras, or give a rig file (--rig)",
+    ),
+    "pose_topic_used": Kind(
+        "note",
+        "TF does not place a camera; poses of a topic were used instead.",
+        "record /tf for transforms of all moments",
     ),
     "pose_unusable": Kind(
         "problem",
@@ -503,10 +528,30 @@ KINDS: dict[str, Kind] = {
         "Several nodes publish one frame with different parents.",
         "let only one node publish it; see `ros2 run tf2_tools view_frames`",
     ),
+    "topic_of_drawn_pictures": Kind(
+        "note",
+        "An image topic was left out: its pictures were drawn into.",
+        "name the topic in a rig file (--rig) to use it as a camera",
+    ),
+    "topic_of_marked_pictures": Kind(
+        "note",
+        "An image topic was left out: oryx_scene drew its numbers into the pictures.",
+        "name the topic in a rig file (--rig) to use it as a camera",
+    ),
+    "topic_of_same_camera": Kind(
+        "note",
+        "An image topic was left out: it shows the same camera at the same moments as another.",
+        "name the topic in a rig file (--rig) to use it as a camera",
+    ),
     "topic_of_several_types": Kind(
         "note",
         "A topic carries messages of several types; those that do not fit are left out.",
         "rename one of them when recording",
+    ),
+    "topic_undecodable": Kind(
+        "warning",
+        "An image topic was left out: its pictures cannot be decoded.",
+        "record raw, jpeg or png pictures, or convert them with image_transport",
     ),
     "transform_left_out": Kind(
         "warning",

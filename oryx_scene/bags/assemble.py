@@ -22,8 +22,14 @@ from oryx_scene.bags.camera_info import (
     camera_model,
     place_cameras,
 )
-from oryx_scene.bags.messages import decode_image_message, payload_sha256, same_picture
+from oryx_scene.bags.messages import (
+    decode_image_message,
+    grey_range_doubt,
+    payload_sha256,
+    same_picture,
+)
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
+from oryx_scene.bags.pose_topics import use_pose_tracks
 from oryx_scene.errors import CalibrationError, OryxSceneError, TransformError
 from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
@@ -89,6 +95,7 @@ class FrameAssembler:
                 self._no_pose[camera] = Warning("tf_contradicts", text)
             add_rig_transforms(self._rig, {camera: self.frame_id_of(camera)}, self._trees[camera])
         frame_ids = {camera: self.frame_id_of(camera) for camera in self._topics}
+        said += use_pose_tracks(self._index.poses.values(), frame_ids, self._trees, wanted)
         self.fixed_frame, about = choose_fixed_frame(wanted, frame_ids, self._trees, source)
         said += [about] if about is not None else []
         said += self._disputes() + self._namespaces() + self._clocks()
@@ -221,7 +228,10 @@ class FrameAssembler:
         topics = self._topics[stub.camera]
         warnings: list[Warning] = []
         message = self._message(stub.topic, stub.serial, stub.camera)
-        rgb = decode_image_message(stub.camera, message)
+        rgb = decode_image_message(
+            stub.camera, message, rig_camera(self._rig, stub.camera).grey_range
+        )
+        warnings += grey_range_doubt(stub.camera, message, rgb)
         intrinsics = self._intrinsics(stub, topics, rgb.shape[:2], warnings)
         depth, depth_hash = self._depth.at(stub, topics, intrinsics, rgb.shape[:2], warnings)
         pose = self._pose(stub, warnings)

@@ -17,9 +17,11 @@ from oryx_scene.bags.compressed import is_png16
 from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.mcap_file import ros2_name
 from oryx_scene.bags.message_types import TF_TYPES
+from oryx_scene.bags.messages import check_image_message
+from oryx_scene.bags.pose_topics import POSE_TYPES, PoseTrack, take_pose
 from oryx_scene.bags.recording import Message, Recording
 from oryx_scene.bags.topics import parts_of
-from oryx_scene.errors import CalibrationError, SourceError, TransformError
+from oryx_scene.errors import CalibrationError, ImageDecodeError, SourceError, TransformError
 from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.tf_trees import TransformTrees, tf_namespace
@@ -46,6 +48,8 @@ class ImageTopic:
     Attributes:
         entries: (stamp_ns, log_ns) in the order of recording.
         messages: where each of them lies; empty in a live node.
+        size: bytes of the last message that was looked at and whole.
+        damaged, first_damage: pictures that cannot be decoded, and why the first cannot.
     """
 
     topic: str
@@ -58,6 +62,9 @@ class ImageTopic:
     entries: list[tuple[int, int]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list, repr=False)
     zero_stamps: int = 0
+    size: int = 0
+    damaged: int = 0
+    first_damage: str = ""
 
 
 @dataclass
@@ -71,6 +78,7 @@ class BagIndex:
         tf: the transforms of namespaced TF topics, by namespace; /tf and /tf_static are "".
         extrinsics: topic of a RealSense stream's `tf/0` -> (4, 4).
         depth_units: topic of a RealSense sensor -> metres per step of its depth.
+        poses: by topic of Odometry, PoseStamped and the like.
         found: (topic, message type) -> messages.
         channels: each with the time of recording of its first message, nanoseconds.
         synthetic: the bag was written by a synthetic world.
@@ -84,6 +92,7 @@ class BagIndex:
     tf: TransformTrees = field(init=False)
     extrinsics: dict[str, Any] = field(default_factory=dict)
     depth_units: dict[str, float] = field(default_factory=dict)
+    poses: dict[str, PoseTrack] = field(default_factory=dict)
     found: dict[tuple[str, str], int] = field(default_factory=dict)
     channels: dict[Channel, int] = field(default_factory=dict)
     synthetic: bool = False
@@ -154,12 +163,25 @@ def _take(index: BagIndex, recording: Recording, message: Message) -> None:
         transform = _deserialise(index, recording, message)
         if transform is not None:
             index.extrinsics[topic] = matrix_of(transform)
+    elif msgtype in POSE_TYPES:
+        _take_pose(index, recording, message)
     elif topic == SYNTHETIC_TOPIC:
         index.synthetic = True
     elif msgtype == FLOAT_TYPE and topic.endswith(DEPTH_UNITS):
         option = _deserialise(index, recording, message)
         if option is not None:
             index.depth_units[topic.removesuffix(DEPTH_UNITS)] = float(option.data)
+
+
+def _take_pose(index: BagIndex, recording: Recording, message: Message) -> None:
+    pose = _deserialise(index, recording, message)
+    if pose is None:
+        return
+    topic = message.channel.topic
+    try:
+        take_pose(index.poses, topic, stamp_ns_of(pose.header) or message.log_ns, pose)
+    except CalibrationError as err:
+        index.warn("transform_left_out", f"left out a pose: {err.message}", topic)
 
 
 def _read(
@@ -191,10 +213,7 @@ def _take_image(index: BagIndex, recording: Recording, message: Message) -> None
     found = index.images.get(channel.topic)
     if found is None:
         found = index.images[channel.topic] = ImageTopic(channel.topic, channel.msgtype)
-    if not found.encoding:
-        first = _deserialise(index, recording, message)
-        if first is not None:
-            _describe(found, first)
+    _check_image(index, recording, found, message)
     head = _read(index, recording, message, STAMP_END)
     stamp_ns = header_stamp(head, channel.encoding == "cdr")
     if stamp_ns == 0:
@@ -203,6 +222,39 @@ def _take_image(index: BagIndex, recording: Recording, message: Message) -> None
         stamp_ns = message.log_ns
     found.entries.append((stamp_ns, message.log_ns))
     found.messages.append(message)
+
+
+def _check_image(
+    index: BagIndex, recording: Recording, found: ImageTopic, message: Message
+) -> None:
+    """Look at a picture, without decoding it, where it may be damaged.
+
+    Raw pictures of one topic are of one size: another one is suspicious. Compressed ones are small
+    enough to look at each for its end.
+    """
+    raw = message.channel.msgtype.endswith("/Image")
+    if raw and found.encoding and message.size == found.size:
+        return
+    try:
+        picture = recording.deserialize(recording.read(message.place), message.channel)
+        if not found.encoding:
+            _describe(found, picture)
+        check_image_message(found.topic, picture)
+        found.size = message.size
+    except (ValueError, OSError, ImageDecodeError) as err:
+        found.damaged += 1
+        found.first_damage = found.first_damage or getattr(err, "message", str(err))
+
+
+def say_damaged_pictures(index: BagIndex) -> None:
+    """Warn of image topics with pictures that cannot be decoded."""
+    for found in index.images.values():
+        if found.damaged:
+            text = (
+                f"{found.damaged} of {len(found.entries)} pictures cannot be decoded; the first: "
+                f"{found.first_damage}"
+            )
+            index.warn("pictures_damaged", text, found.topic)
 
 
 def _sort_by_time(index: BagIndex) -> None:
@@ -300,7 +352,8 @@ def _compare_counts(index: BagIndex, recording: Recording) -> None:
         if found < expected:
             text = f"the recording says {expected} messages, {found} could be read"
             index.warn("recording_incomplete", text, name[0])
-    described = recording.metadata.counts
+    blamed = any(item.code == "metadata_wrong" for item in recording.warnings)
+    described = {} if blamed else recording.metadata.counts
     wrong = [
         topic
         for (topic, msgtype), number in index.found.items()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene.bags.assemble import FrameAssembler
-from oryx_scene.bags.bag_index import BagIndex, index_bag
+from oryx_scene.bags.bag_index import BagIndex, index_bag, say_damaged_pictures
+from oryx_scene.bags.camera_topics import leave_out_no_cameras
 from oryx_scene.bags.pairing import pair_topics
 from oryx_scene.bags.recording import Recording, is_recording
 from oryx_scene.errors import ImageDecodeError
@@ -35,6 +36,8 @@ class BagSource(BaseSource):
     def __init__(self, path: Path, rig: Rig | None, fixed_frame: str) -> None:
         self._recording = Recording(path)
         self.index: BagIndex = index_bag(self._recording, path)
+        leave_out_no_cameras(self.index, rig)
+        say_damaged_pictures(self.index)
         self.topics = pair_topics(self.index, rig, path)
         super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
         self._warnings += [*self.index.warnings, *self._unstamped()]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.bags.decode import Payload, depth_from_samples
+from oryx_scene.bags.decode import Payload, depth_from_samples, stretched
 from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import DepthImage, RgbImage
 
@@ -109,7 +109,12 @@ def _imdecode(name: str, data: bytes, flags: int) -> NDArray[np.generic]:
 
 
 def decode_compressed_image(
-    name: str, format_text: str, data: Payload, *, turn_upright: bool = False
+    name: str,
+    format_text: str,
+    data: Payload,
+    *,
+    turn_upright: bool = False,
+    grey_range: tuple[float, float] | None = None,
 ) -> RgbImage:
     """Turn a jpeg or png into an RGB picture.
 
@@ -121,6 +126,7 @@ def decode_compressed_image(
         data: the whole file.
         turn_upright: obey an EXIF orientation. Only for picture files: a camera's K belongs to the
             pixels as they came.
+        grey_range: as in ``decode_image``, for pngs of 16 bits.
 
     Returns:
         (height, width, 3) uint8 RGB, read only. 16-bit pngs keep their high byte.
@@ -129,7 +135,12 @@ def decode_compressed_image(
         ImageDecodeError: broken, truncated or empty picture, or another codec.
     """
     flags = cv2.IMREAD_COLOR if turn_upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = _imdecode(name, bytes(data), flags)
+    if grey_range is None:
+        bgr = _imdecode(name, bytes(data), flags)
+    else:
+        deep = _imdecode(name, bytes(data), flags | cv2.IMREAD_ANYDEPTH)
+        wide = deep.dtype == np.uint16
+        bgr = (stretched(deep, grey_range) >> 8).astype(np.uint8) if wide else deep
     swapped = parse_format(format_text)[2].startswith("rgb")
     rgb: RgbImage = bgr if swapped else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     rgb.flags.writeable = False

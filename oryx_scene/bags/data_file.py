@@ -12,12 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from oryx_scene.warning import Warning
 
-# Where a message lies in its file; each format has its own.
-Place = Any
+# Where a message lies in its file; each format has its own. The last number is its size in bytes.
+Place = tuple[int, ...]
 
 # Decompressed chunks that are kept: pictures and depth of one moment lie in neighbouring chunks.
 KEPT_CHUNKS = 8

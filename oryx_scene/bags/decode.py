@@ -44,6 +44,15 @@ def _convert(code: int) -> Callable[[AnyArray], AnyArray]:
     return lambda pixels: np.asarray(cv2.cvtColor(pixels, code))
 
 
+def stretched(pixels: AnyArray, grey_range: tuple[float, float] | None) -> AnyArray:
+    """16-bit samples with ``grey_range`` (low, high) spread over all of 0 to 65535."""
+    if grey_range is None or pixels.dtype != np.uint16:
+        return pixels
+    low, high = grey_range
+    spread = (pixels.astype(np.float32) - np.float32(low)) * np.float32(65535 / (high - low))
+    return np.asarray(np.clip(np.rint(spread), 0, 65535), dtype=np.uint16)
+
+
 def _to_8bit(pixels: AnyArray) -> AnyArray:
     # 65535 / 255 = 257 exactly; integer rounding is the same on every machine.
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -109,6 +118,11 @@ _DOUBTS = {
     "8UC3": "encoding '8UC3' names no colour order; taken as blue, green, red (OpenCV's order)",
     "8UC4": "encoding '8UC4' names no colour order; taken as blue, green, red, alpha",
 }
+
+
+def knows_encoding(encoding: str) -> bool:
+    """Whether raw pictures of this encoding can be decoded."""
+    return encoding in _LAYOUTS
 
 
 def encoding_doubt(encoding: str) -> str:
@@ -205,6 +219,7 @@ def decode_image(
     data: Payload,
     *,
     is_bigendian: bool = False,
+    grey_range: tuple[float, float] | None = None,
 ) -> RgbImage:
     """Turn the payload of a sensor_msgs/Image into an RGB picture.
 
@@ -215,6 +230,8 @@ def decode_image(
         step: bytes per row, padding included.
         data: step * height bytes (3/2 of that for nv12 and nv21).
         is_bigendian: byte order of 16-bit samples.
+        grey_range: (darkest, brightest) 16-bit sample that is shown as black and as white; None is
+            (0, 65535).
 
     Returns:
         (height, width, 3) uint8 RGB, read only; a view of ``data`` where nothing had to change.
@@ -224,6 +241,7 @@ def decode_image(
         ImageDecodeError: unknown encoding, empty size, wrong step, truncated data, or depth.
     """
     samples = _samples(name, height, width, encoding, step, data, is_bigendian)
+    samples = stretched(samples, grey_range)
     to_rgb = _LAYOUTS[encoding].to_rgb
     if to_rgb is None:
         raise ImageDecodeError(

@@ -20,13 +20,23 @@ from oryx_scene.bags.compressed import (
 )
 from oryx_scene.bags.decode import check_raw_size, decode_depth, decode_image
 from oryx_scene.frames import DepthImage, RgbImage
+from oryx_scene.warning import Warning
 
 # Pictures of one camera, raw and rectified, correlate by more than this; those of two by less.
 SAME_PICTURE = 0.9
+# A picture of 16 bits that shows fewer grey values than this is one of 10 to 13 bits.
+FEWEST_GREY_VALUES = 32
 
 
-def decode_image_message(name: str, message: Any) -> RgbImage:
+def decode_image_message(
+    name: str, message: Any, grey_range: tuple[float, float] | None = None
+) -> RgbImage:
     """sensor_msgs/Image or CompressedImage -> (H, W, 3) uint8 RGB.
+
+    Args:
+        name: camera, for errors.
+        message: with ROS's field names.
+        grey_range: (darkest, brightest) 16-bit sample; None is all of 0 to 65535.
 
     Raises:
         ImageDecodeError: the payload does not fit its own description.
@@ -40,8 +50,31 @@ def decode_image_message(name: str, message: Any) -> RgbImage:
             int(message.step),
             message.data,
             is_bigendian=bool(message.is_bigendian),
+            grey_range=grey_range,
         )
-    return decode_compressed_image(name, str(message.format), message.data)
+    return decode_compressed_image(name, str(message.format), message.data, grey_range=grey_range)
+
+
+def grey_range_doubt(name: str, message: Any, rgb: RgbImage) -> tuple[Warning, ...]:
+    """Say that a picture of 16-bit samples uses a small part of their range: it is nearly black.
+
+    Thermal and infrared cameras put 10 to 14 bits into 16.
+    """
+    if hasattr(message, "encoding"):
+        deep = str(message.encoding).endswith("16")
+    else:
+        head = bytes(message.data[:25])
+        deep = head.startswith(b"\x89PNG") and head[24:] == b"\x10"
+    if not deep:
+        return ()
+    low, high = (float(value) for value in np.percentile(rgb[::4, ::4], (1, 99)))
+    if high - low >= FEWEST_GREY_VALUES:
+        return ()
+    text = (
+        f"a 16-bit picture uses grey values {low:.0f} to {high:.0f} of 255 only: nearly one colour "
+        f"to the model; in its own range, grey_range: [{low * 257:.0f}, {high * 257 + 257:.0f}]"
+    )
+    return (Warning("picture_range_unused", text, camera=name),)
 
 
 def decode_depth_message(name: str, message: Any, unit_m: float = 0.001) -> DepthImage:

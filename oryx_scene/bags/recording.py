@@ -51,11 +51,16 @@ class Metadata:
 
 
 class Message(NamedTuple):
-    """One message: ``place`` finds its bytes again."""
+    """One message: ``place`` (number of the file, place in it) finds its bytes again."""
 
     channel: Channel
     log_ns: int
     place: tuple[int, Place]
+
+    @property
+    def size(self) -> int:
+        """Bytes as they lie in the file."""
+        return self.place[1][-1]
 
 
 def is_recording(path: Path) -> bool:

@@ -104,37 +104,38 @@ class SqliteFile(DataFile):
         try:
             # By id, which is the order on disk: by time each row would be looked up on its own.
             rows = self._database.execute(
-                "select id, topic_id, timestamp from messages order by id"
+                "select id, topic_id, timestamp, length(data) from messages order by id"
             )
-            for key, topic, log_ns in rows:
+            for key, topic, log_ns, size in rows:
                 channel = self._channels.get(topic)
                 if channel is not None:
-                    yield channel, int(log_ns), key
+                    yield channel, int(log_ns), (key, size or 0)
                     count += 1
         except self._error as err:
             self.damaged(f"reading stopped at damage after {count} messages ({err})")
 
     def read(self, place: Place, size: int | None = None) -> bytes:
         """As :meth:`DataFile.read`."""
+        key, length = place
         try:
             if size is not None:
-                return self._head(place, size)
-            rows = self._database.execute("select data from messages where id = ?", (place,))
+                return self._head(key, min(size, length))
+            rows = self._database.execute("select data from messages where id = ?", (key,))
             data = rows.fetchall()[0][0]
         except (self._error, IndexError) as err:
             self._blob = None
-            raise ValueError(f"row {place} of {self.path.name} cannot be read ({err})") from err
+            raise ValueError(f"row {key} of {self.path.name} cannot be read ({err})") from err
         if not isinstance(data, bytes):
-            raise ValueError(f"row {place} of {self.path.name} holds no bytes")
+            raise ValueError(f"row {key} of {self.path.name} holds no bytes")
         return data
 
-    def _head(self, place: Place, size: int) -> bytes:
+    def _head(self, key: int, size: int) -> bytes:
         """The first bytes of a row, without the pages that the rest of it fills."""
         if self._blob is None:
-            self._blob = self._database.blob_open("main", "messages", "data", place, False)
+            self._blob = self._database.blob_open("main", "messages", "data", key, False)
         else:
-            self._blob.reopen(place)
-        return bytes(self._blob.read(min(size, self._blob.length())))
+            self._blob.reopen(key)
+        return bytes(self._blob.read(size))
 
     def close(self) -> None:
         """As :meth:`DataFile.close`."""

@@ -35,7 +35,10 @@ _INFO_KEYS = {
     "rectification_matrix",
     "projection_matrix",
 }
-_OWN_KEYS = {"frame_id", "T_base_camera", "topic", "depth_topic", "depth_unit_m", "depth_scale"}
+_OWN_KEYS = {
+    *("frame_id", "T_base_camera", "topic", "depth_topic", "depth_unit_m", "depth_scale"),
+    "grey_range",
+}
 # What a rig may say of an image topic.
 ROLES = ("picture", "depth", "ignored")
 
@@ -51,6 +54,7 @@ class RigCamera:
         topic, depth_topic: which topics this camera is.
         depth_unit_m: metres per step of 16-bit depth; None leaves it to the recording.
         depth_scale: depth is multiplied by it after that, whatever its encoding.
+        grey_range: (darkest, brightest) sample of its 16-bit pictures, None for all of the range.
     """
 
     intrinsics: Intrinsics | None = None
@@ -60,6 +64,7 @@ class RigCamera:
     depth_topic: str = ""
     depth_unit_m: float | None = None
     depth_scale: float = 1.0
+    grey_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +143,7 @@ def _camera(value: object, path: str) -> RigCamera:
         if "depth_unit_m" in values
         else None,
         _positive(values.get("depth_scale", 1.0), f"{path}.depth_scale"),
+        _grey_range(values.get("grey_range"), f"{path}.grey_range"),
     )
 
 
@@ -146,6 +152,15 @@ def _positive(value: object, path: str) -> float:
     if not number or not 0 < float(value) < 1000:  # type: ignore[arg-type]
         raise CalibrationError(path, f"a positive number was expected, got {value!r}.")
     return float(value)  # type: ignore[arg-type]
+
+
+def _grey_range(value: object, path: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    low, high = _numbers(value, 2, path)
+    if not 0 <= low < high <= 65535:
+        raise CalibrationError(path, f"0 <= low < high <= 65535 was expected, got {value!r}.")
+    return low, high
 
 
 def _numbers(value: object, count: int | None, path: str) -> list[float]:
