@@ -6,6 +6,7 @@ what becomes of messages that belong together is in ``assemble``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from oryx_scene.bags.pairing import pair_topics
 from oryx_scene.bags.recording import Recording, is_recording
 from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
-from oryx_scene.geometry.rig import Rig
+from oryx_scene.geometry.rig import Rig, rig_mountings
 from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
 from oryx_scene.warning import Warning
 
@@ -36,6 +37,7 @@ class BagSource(BaseSource):
     def __init__(self, path: Path, rig: Rig | None, fixed_frame: str) -> None:
         self._recording = Recording(path)
         self.index: BagIndex = index_bag(self._recording, path)
+        self._rig = rig
         leave_out_no_cameras(self.index, rig)
         say_damaged_pictures(self.index)
         self.topics = pair_topics(self.index, rig, path)
@@ -83,6 +85,11 @@ class BagSource(BaseSource):
             ImageDecodeError: its payload is broken or cannot be found again.
         """
         return self._assembler.load(stub)
+
+    def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
+        """Of cameras that the rig places."""
+        frame_ids = {name: self._assembler.frame_id_of(name) for name in self.cameras}
+        return rig_mountings(self._rig, frame_ids)
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 
 from oryx_scene.errors import OryxSceneError, OutputError
 from oryx_scene.frames import DepthImage, FloatArray, Intrinsics, RgbImage
-from oryx_scene.geometry.transforms import rotation_to_quaternion
+from oryx_scene.geometry.transforms import invert, rotation_to_quaternion
+from oryx_scene.sources.base import BaseSource
 
 
 class BagWriter:
@@ -200,7 +202,8 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
     """Write all frames of a source as a ROS 2 bag; returns how many.
 
     Each camera gets `/<camera>/image_raw`, `/<camera>/camera_info`, `/<camera>/depth/image_raw`
-    (16UC1, registered) with its camera_info, and its pose on /tf.
+    (16UC1, registered) with its camera_info, and its pose on /tf; where a rig places a camera on
+    its base, the mounting goes to /tf_static and the pose of the base to /tf.
 
     Raises:
         OutputError: the folder exists, or the disk is full; a half-written folder is removed.
@@ -210,8 +213,12 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
         with BagWriter(path, storage=storage) as writer:
             if source.synthetic:
                 writer.add_text("/oryx_scene/synthetic", 0, "rendered by oryx_scene")
+            mountings = source.mountings() if isinstance(source, BaseSource) else {}
             for frame in source.frames():
-                _write_frame(writer, frame)
+                if not count:
+                    for frame_id, (base, T) in mountings.items():
+                        writer.add_transform(base, frame_id, frame.stamp_ns, T, static=True)
+                _write_frame(writer, frame, mountings)
                 count += 1
     except OryxSceneError:
         if count:
@@ -220,11 +227,18 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
     return count
 
 
-def _write_frame(writer: BagWriter, frame: Any) -> None:
+def _write_frame(
+    writer: BagWriter, frame: Any, mountings: Mapping[str, tuple[str, FloatArray]]
+) -> None:
     base, stamp_ns = f"/{frame.camera}", frame.stamp_ns
     frame_id = frame.frame_id
     if frame.T_fixed_camera is not None:
-        writer.add_transform(frame.fixed_frame, frame_id, stamp_ns, frame.T_fixed_camera)
+        child, T = frame_id, frame.T_fixed_camera
+        if frame_id in mountings:
+            child, T_base_camera = mountings[frame_id]
+            T = T @ invert(T_base_camera)
+        if child != frame.fixed_frame:
+            writer.add_transform(frame.fixed_frame, child, stamp_ns, T)
     if frame.intrinsics is not None:
         writer.add_camera_info(f"{base}/camera_info", stamp_ns, frame_id, frame.intrinsics)
     writer.add_image(f"{base}/image_raw", stamp_ns, frame_id, frame.rgb)

@@ -7,6 +7,7 @@ docs/calibration.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,20 @@ class Rig:
     base_frame: str
     cameras: dict[str, RigCamera]
     roles: dict[str, str] = field(default_factory=dict)
+
+
+def rig_mountings(
+    rig: Rig | None, frame_ids: Mapping[str, str]
+) -> dict[str, tuple[str, FloatArray]]:
+    """Optical frame -> (base frame, T_base_camera) of the cameras (name -> optical frame)."""
+    cameras = {} if rig is None else rig.cameras
+    base = "" if rig is None else rig.base_frame
+    found = {}
+    for name, frame_id in frame_ids.items():
+        T = cameras[name].T_base_camera if name in cameras else None
+        if T is not None and frame_id != base:
+            found[frame_id] = (base, T)
+    return found
 
 
 def load_rig(path: str | Path) -> Rig:

@@ -7,7 +7,7 @@ asked for, so that memory does not grow with the recording.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -161,6 +161,10 @@ class BaseSource(ABC):
     @abstractmethod
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where it is not known."""
+
+    def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
+        """Optical frame -> (base frame, T_base_camera) of the cameras that a rig places."""
+        return {}
 
     def begin_pass(self, wanted: Sequence[FrameStub]) -> None:  # noqa: B027
         """Get ready to load these frames one after the other; nothing to do for most sources."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from oryx_scene.bags.assemble import add_rig_transforms, choose_fixed_frame
 from oryx_scene.errors import TransformError
 from oryx_scene.frames import FloatArray, Intrinsics
-from oryx_scene.geometry.rig import RigCamera
+from oryx_scene.geometry.rig import RigCamera, rig_mountings
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.sources.base import OpenOptions
 from oryx_scene.sources.pose_file import Trajectory
@@ -30,6 +30,7 @@ class CameraPoses:
     Attributes:
         fixed_frame: coordinate frame of all poses, "" where there are none.
         warnings: what is missing, and what of the rig is not used.
+        mountings: optical frame -> (base frame, T_base_camera) of cameras that the rig places.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class CameraPoses:
         self._names = tuple(trajectories)
         self._transforms = TransformBuffer()
         self.warnings: list[Warning] = []
+        self.mountings: dict[str, tuple[str, FloatArray]] = {}
         self.fixed_frame = self._fill(trajectories, base_trajectory, pose_files)
         self._say_unknown_rig_cameras()
 
@@ -91,6 +93,7 @@ class CameraPoses:
         if base_trajectory is not None and rig is not None:
             self._add(base_trajectory, fixed, rig.base_frame)
             add_rig_transforms(rig, frame_ids, self._transforms)
+            self.mountings = rig_mountings(rig, frame_ids)
             return fixed
         if base_trajectory is not None:
             text = "poses beside several cameras are those of the rig's base, and there is no rig"
@@ -102,6 +105,7 @@ class CameraPoses:
             self._say_unused_mounting()
             return fixed
         add_rig_transforms(rig, frame_ids, self._transforms)
+        self.mountings = rig_mountings(rig, frame_ids)
         return self._choose(fixed, frame_ids)
 
     def _choose(self, fixed: str, frame_ids: Mapping[str, str]) -> str:

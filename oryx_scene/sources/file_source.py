@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,10 @@ class FileSource(BaseSource):
             )
             for serial, frame in enumerate(camera.frames)
         ]
+
+    def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
+        """Of cameras that the rig places; none where poses are the camera's own."""
+        return self._poses.mountings
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where it is not known."""

@@ -6,7 +6,7 @@ To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/adding
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oryx_scene.bags import bag_source
@@ -105,6 +105,9 @@ class _Selected(BaseSource):
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         return self._source.pose(stub)
+
+    def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
+        return self._source.mountings()
 
     def begin_pass(self, wanted: Sequence[FrameStub]) -> None:
         self._source.begin_pass(wanted)

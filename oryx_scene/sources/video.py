@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,6 +117,10 @@ class VideoSource(BaseSource):
         found, bgr = self._capture.read()
         self._next = index + 1 if found else -1
         return bgr if found else None
+
+    def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
+        """Of cameras that the rig places; none where poses are the camera's own."""
+        return self._poses.mountings
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) by the rig's mounting; None without one."""

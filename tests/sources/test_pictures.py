@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from folder_layouts import HEIGHT, WIDTH, K, codes, index_of, pose, write_depth, write_picture
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
 
 from oryx_scene.cli.main import main
 from oryx_scene.config import ViewsConfig
@@ -260,6 +262,42 @@ def test_poses_of_the_base_carry_a_rigs_cameras(tmp_path):
     for stub in source.stubs():
         mounted = pose(("left", "right").index(stub.camera))
         assert np.allclose(source.pose(stub), pose(3 + stub.serial) @ mounted)
+
+
+def test_convert_keeps_a_rigs_mounting_as_static_transforms(tmp_path):
+    """Of pictures with poses of the base; and of the bag made of them, with another rig."""
+    names = ("left", "right")
+    for name in names:
+        for index in range(2):
+            write_picture(tmp_path / "p" / name / f"{index}.png", index)
+    np.savetxt(tmp_path / "p" / "poses.txt", np.vstack([pose(3), pose(4)]))
+    rig = rig_file(tmp_path / "rig.yaml", names)
+    bag = tmp_path / "bag"
+    assert main(["convert", str(tmp_path / "p"), str(bag), "--rig", str(rig)]) == 0
+    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+        edges = {
+            (c.topic, item.header.frame_id, item.child_frame_id)
+            for c, _, data in reader.messages()
+            if c.topic.startswith("/tf")
+            for item in reader.deserialize(data, c.msgtype).transforms
+        }
+    assert edges == {
+        ("/tf", "map", "base_link"),
+        ("/tf_static", "base_link", "left_optical_frame"),
+        ("/tf_static", "base_link", "right_optical_frame"),
+    }
+    read = open_source(bag)
+    assert codes(read) == []
+    for stub in read.stubs():
+        mounted = pose(names.index(stub.camera))
+        assert np.allclose(read.pose(stub), pose(3 + stub.serial) @ mounted)
+    other = rig_file(tmp_path / "other.yaml", ("somewhere", *names))
+    again = tmp_path / "again"
+    assert main(["convert", str(bag), str(again), "--rig", str(other)]) == 0
+    read = open_source(again)
+    for stub in read.stubs():
+        mounted = pose(names.index(stub.camera) + 1)
+        assert np.allclose(read.pose(stub), pose(3 + stub.serial) @ mounted)
 
 
 def test_a_rig_of_other_cameras_is_said(tmp_path):
