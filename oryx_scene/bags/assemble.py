@@ -128,7 +128,8 @@ class FrameAssembler:
             stated = rig_camera(self._rig, camera)
             if not stated.frame_id and stated.T_base_camera is None:
                 model = self._first_model(topics.info, camera)
-                named[camera] = Named(topics.image, self.frame_id_of(camera), model)
+                tree = id(self._trees[camera])
+                named[camera] = Named(topics.image, self.frame_id_of(camera), model, tree)
         return place_cameras(named, self._shows_the_same)
 
     def _first_model(self, info: str, camera: str) -> CameraModel | None:

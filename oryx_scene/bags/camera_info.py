@@ -144,11 +144,19 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """One camera for :func:`place_cameras`: its picture topic, frame_id and calibration."""
+    """One camera for :func:`place_cameras`.
+
+    Attributes:
+        topic: of its pictures.
+        frame_id: of its pictures.
+        model: its calibration.
+        tree: of transforms that it is looked up in; the same frame_id in another one is another.
+    """
 
     topic: str
     frame_id: str
     model: CameraModel | None
+    tree: int = 0
 
 
 def place_cameras(
@@ -175,7 +183,8 @@ def _placed(
     sharing = {
         other: item
         for other, item in cameras.items()
-        if item.frame_id == own.frame_id and not _one_device(item.topic, own.topic)
+        if (item.frame_id, item.tree) == (own.frame_id, own.tree)
+        and not _one_device(item.topic, own.topic)
     }
     alike = [
         other

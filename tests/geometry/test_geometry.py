@@ -14,6 +14,7 @@ from oryx_scene.geometry.camera import (
     canonical_distortion_model,
     check_intrinsics,
     cropped,
+    doubts,
     normalised_rays,
     project,
     register_depth,
@@ -167,6 +168,53 @@ def test_impossible_intrinsics_are_refused(bad):
     K_bad[1, 1] = bad
     with pytest.raises(CalibrationError, match="front"):
         check_intrinsics(Intrinsics(K_bad, 480, 640), "front")
+
+
+def test_what_looks_odd_about_a_calibration():
+    def said(fx=500.0, fy=500.0, cx=320.0, model="none"):
+        odd = np.array([[fx, 0, cx], [0, fy, 240.0], [0, 0, 1]])
+        return doubts(Intrinsics(odd, 480, 640, model))
+
+    assert said() == said(fy=460.0) == ()
+    assert len(said(fy=450.0)) == len(said(fy=560.0)) == 1
+    assert "differ by more than 10 %" in said(fy=450.0)[0]
+    assert len(said(cx=100.0)) == 1
+    # 2 atan(320 / 80) is 152 degrees: no pinhole, but a fisheye may.
+    assert "152 degrees" in said(fx=80.0, fy=80.0)[0]
+    assert said(fx=80.0, fy=80.0, model="equidistant") == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "D", "used"),
+    [
+        ("plumb_bob", (-0.1, 0.01, 0, 0, -0.02, 0, 0, 0), (-0.1, 0.01, 0, 0, -0.02)),
+        ("plumb_bob", (-0.1, 0.01), (-0.1, 0.01, 0, 0)),
+        ("plumb_bob", (-0.1, 0.01, 0, 0), (-0.1, 0.01, 0, 0)),
+        ("equidistant", (0.1, 0, 0, 0.2, 0), (0.1, 0, 0, 0.2)),
+        ("equidistant", (), (0, 0, 0, 0)),
+        ("rational_polynomial", (0.1, 0.01, 0, 0, 0.2), (0.1, 0.01, 0, 0, 0.2, 0, 0, 0)),
+        ("rational_polynomial", (0.1,) + (0,) * 15, (0.1,) + (0,) * 7),
+        ("", (-0.1, 0, 0, 0, 0), (-0.1, 0, 0, 0, 0)),
+        ("plumb_bob", (0,) * 14, ()),
+    ],
+)
+def test_padded_distortion_says_nothing_else(model, D, used):
+    found = check_intrinsics(Intrinsics(K, 480, 640, model, np.array(D, float)), "c")
+    assert found.D.tolist() == list(map(float, used))
+
+
+@pytest.mark.parametrize(
+    ("model", "D", "said"),
+    [
+        ("plumb_bob", (-0.1, 0.01, 0, 0, 0, 0.2, 0, 0), "got 8, of which number 6"),
+        ("equidistant", (0.1, 0, 0, 0.2, 0.3), "got 5, of which number 5"),
+        ("rational_polynomial", (0.1,) * 15, "got 15"),
+        ("none", (0.1,), "'none', but there are coefficients"),
+    ],
+)
+def test_more_coefficients_than_a_model_has_are_refused(model, D, said):
+    with pytest.raises(CalibrationError, match=said):
+        check_intrinsics(Intrinsics(K, 480, 640, model, np.array(D, float)), "c")
 
 
 def test_spellings_of_distortion_models():
