@@ -17,9 +17,8 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from oryx_scene.bags.bag_index import stamp_ns_of
-from oryx_scene.errors import CalibrationError, TransformError
-from oryx_scene.geometry.transforms import from_translation_quaternion
+from oryx_scene.bags.bag_index import take_transforms
+from oryx_scene.geometry.tf_trees import TransformTrees
 from oryx_scene_ros.feed import CameraFeed, Feeds
 from oryx_scene_ros.objects import vision
 from oryx_scene_ros.settings import CameraSettings
@@ -134,18 +133,11 @@ class Intake:
         self.watched.clear()
 
     def _take_tf(self, message: Any, *, static: bool = False) -> None:
-        for item in message.transforms:
-            t, q = item.transform.translation, item.transform.rotation
-            parent, child = item.header.frame_id, item.child_frame_id
-            try:
-                T = from_translation_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-                if static:
-                    self.feeds.transforms.add_static(parent, child, T)
-                else:
-                    self.feeds.transforms.add(parent, child, stamp_ns_of(item.header), T)
-            except (CalibrationError, TransformError) as err:
-                self.tf_failures += 1
-                self.last_tf_problem = f"{parent} -> {child}: {err.message}"
+        # One tree, whatever the topics are remapped to: the node listens to one robot's.
+        tree = TransformTrees(self.feeds.transforms)
+        for problem in take_transforms(tree, "/tf_static" if static else "/tf", message):
+            self.tf_failures += 1
+            self.last_tf_problem = problem
         self.last_tf = time.monotonic()
         self.feeds.transforms_changed()
 

@@ -16,6 +16,7 @@ from typing import Any
 from oryx_scene.bags.assemble import add_rig_transforms
 from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.bags.bag_index import stamp_ns_of
+from oryx_scene.bags.camera_info import numbers_of
 from oryx_scene.bags.messages import check_image_message
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
 from oryx_scene.errors import ImageDecodeError
@@ -328,7 +329,7 @@ class Feeds:
         """Keep a CameraInfo where its numbers differ from the one before."""
         with self.changed:
             kept = self.cameras[camera].infos.setdefault(topic, [])
-            if not kept or _numbers(kept[-1][1]) != _numbers(message):
+            if not kept or numbers_of(kept[-1][1]) != numbers_of(message):
                 kept.append((stamp_ns_of(message.header), message))
                 kept.sort(key=lambda item: item[0])
                 del kept[:-KEPT_INFOS]
@@ -356,12 +357,3 @@ class Feeds:
 
 def _frame_id(message: Any) -> str:
     return str(message.header.frame_id).lstrip("/")
-
-
-def _numbers(info: Any) -> tuple[Any, ...]:
-    roi = info.roi
-    return (
-        (info.height, info.width, info.distortion_model, tuple(info.k), tuple(info.d)),
-        (info.binning_x, info.binning_y),
-        (roi.x_offset, roi.y_offset, roi.height, roi.width),
-    )

@@ -72,8 +72,9 @@ CAMERA_SPECS = (
     _camera(
         "depth_transport",
         "raw",
-        "`compressedDepth` subscribes to `<depth_topic>/compressedDepth`.",
-        choices=("raw", "compressedDepth"),
+        "`compressedDepth` and `compressed` (16-bit png) subscribe to that topic below "
+        "`<depth_topic>`.",
+        choices=("raw", "compressedDepth", "compressed"),
     ),
     _camera(
         "depth_info_topic",

@@ -91,7 +91,8 @@ def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:
         return values[f"camera.{name}.{key}"]
 
     compressed = given("transport") == "compressed"
-    depth_compressed = given("depth_transport") == "compressedDepth"
+    depth_transport = given("depth_transport")
+    depth_compressed = depth_transport != "raw"
     base = given("topic") or f"{name}/image_raw"
     depth = given("depth_topic")
     return CameraSettings(
@@ -100,7 +101,7 @@ def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:
             name,
             f"{base}/compressed" if compressed else base,
             given("info_topic") or _beside(base),
-            f"{depth}/compressedDepth" if depth and depth_compressed else depth,
+            f"{depth}/{depth_transport}" if depth and depth_compressed else depth,
             given("depth_info_topic") or (_beside(depth) if depth else ""),
         ),
         compressed,
