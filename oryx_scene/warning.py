@@ -488,6 +488,11 @@ KINDS: dict[str, Kind] = {
         "Poses of the camera itself are there, so its mounting on the base is not used.",
         "leave T_base_camera out, or give poses of the base",
     ),
+    "rig_unused": Kind(
+        "note",
+        "A rig file was given, and this kind of source does not use it.",
+        "give the rig file to the recording that the question was asked about",
+    ),
     "scene_expired": Kind(
         "note",
         "A scene was no longer kept, and a new one was frozen.",

@@ -7,7 +7,7 @@ both give bit-identical frames. What is not known is left out with a warning, ne
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -376,6 +376,16 @@ def add_rig_transforms(
         frame_id = found or f"{name}_optical_frame"
         if T is not None and frame_id != rig.base_frame:
             transforms.pin(rig.base_frame, frame_id, T)
+
+
+def unknown_rig_cameras(rig: Rig | None, cameras: Collection[str]) -> list[Warning]:
+    """What must be said of a rig file that names cameras which are not there."""
+    unknown = sorted(set(rig.cameras) - set(cameras)) if rig else []
+    if not unknown:
+        return []
+    here = ", ".join(sorted(cameras))
+    text = f"the rig file names {', '.join(unknown)}; the cameras here are {here}"
+    return [Warning("rig_camera_unknown", text)]
 
 
 def choose_fixed_frame(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.assemble import FrameAssembler
+from oryx_scene.bags.assemble import FrameAssembler, unknown_rig_cameras
 from oryx_scene.bags.bag_index import BagIndex, index_bag, say_damaged_pictures
 from oryx_scene.bags.camera_topics import leave_out_no_cameras
 from oryx_scene.bags.pairing import pair_topics
@@ -45,6 +45,7 @@ class BagSource(BaseSource):
         self._warnings += [*self.index.warnings, *self._unstamped()]
         self._assembler = FrameAssembler(self.index, self.topics, rig, self._message)
         self._warnings += self._assembler.settle(fixed_frame, "the bag")
+        self._warnings += unknown_rig_cameras(rig, self.topics)
 
     @property
     def fixed_frame(self) -> str:

@@ -6,6 +6,7 @@ reads. Stamps are the caller's, nothing is read from a clock, so that equal inpu
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import shutil
 from collections.abc import Mapping
@@ -203,7 +204,8 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
 
     Each camera gets `/<camera>/image_raw`, `/<camera>/camera_info`, `/<camera>/depth/image_raw`
     (16UC1, registered) with its camera_info, and its pose on /tf; where a rig places a camera on
-    its base, the mounting goes to /tf_static and the pose of the base to /tf.
+    its base, the mounting goes to /tf_static and the pose of the base to /tf. Cameras that share a
+    frame_id (a stereo pair) get one each.
 
     Raises:
         OutputError: the folder exists, or the disk is full; a half-written folder is removed.
@@ -214,7 +216,9 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
             if source.synthetic:
                 writer.add_text("/oryx_scene/synthetic", 0, "rendered by oryx_scene")
             mountings = source.mountings() if isinstance(source, BaseSource) else {}
-            for frame in source.frames():
+            frame_ids: dict[str, str] = {}
+            for found in source.frames():
+                frame = _with_own_frame_id(found, frame_ids)
                 if not count:
                     for frame_id, (base, T) in mountings.items():
                         writer.add_transform(base, frame_id, frame.stamp_ns, T, static=True)
@@ -225,6 +229,14 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
             shutil.rmtree(path, ignore_errors=True)
         raise
     return count
+
+
+def _with_own_frame_id(frame: Any, frame_ids: dict[str, str]) -> Any:
+    """A frame whose frame_id no other camera has; ``frame_ids`` are those of cameras so far."""
+    if frame.camera not in frame_ids:
+        taken = not frame.frame_id or frame.frame_id in frame_ids.values()
+        frame_ids[frame.camera] = f"{frame.camera}_optical_frame" if taken else frame.frame_id
+    return dataclasses.replace(frame, frame_id=frame_ids[frame.camera])
 
 
 def _write_frame(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oryx_scene.bags.assemble import add_rig_transforms, choose_fixed_frame
+from oryx_scene.bags.assemble import add_rig_transforms, choose_fixed_frame, unknown_rig_cameras
 from oryx_scene.errors import TransformError
 from oryx_scene.frames import FloatArray, Intrinsics
 from oryx_scene.geometry.rig import RigCamera, rig_mountings
@@ -137,9 +137,4 @@ class CameraPoses:
             self.warnings.append(Warning("rig_mounting_unused", text, camera=mounted[0]))
 
     def _say_unknown_rig_cameras(self) -> None:
-        rig = self._options.rig
-        unknown = sorted(set(rig.cameras) - set(self._names)) if rig else []
-        if unknown:
-            here = ", ".join(sorted(self._names))
-            text = f"the rig file names {', '.join(unknown)}; the cameras here are {here}"
-            self.warnings.append(Warning("rig_camera_unknown", text))
+        self.warnings += unknown_rig_cameras(self._options.rig, self._names)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from oryx_scene.dump.folder import read_dump
 from oryx_scene.frames import FloatArray, Frame
-from oryx_scene.sources.base import BaseSource, FrameStub, SourceKind
+from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
+from oryx_scene.warning import Warning
 
 
 class DumpSource(BaseSource):
@@ -28,6 +29,11 @@ class DumpSource(BaseSource):
         }
         super().__init__(list(self._frames), synthetic=dump.synthetic)
 
+    def say_rig_unused(self) -> None:
+        """A dump repeats what was asked about: its calibration and poses stay as they are."""
+        text = "a dumped question keeps its calibration and poses: the rig file is not used"
+        self._warnings.append(Warning("rig_unused", text))
+
     def load(self, stub: FrameStub) -> Frame:
         """One frame, decoded when the folder was opened."""
         return self._frames[stub]
@@ -37,9 +43,16 @@ class DumpSource(BaseSource):
         return self._frames[stub].T_fixed_camera
 
 
+def _open(path: Path, options: OpenOptions) -> DumpSource:
+    source = DumpSource(path)
+    if options.rig is not None:
+        source.say_rig_unused()
+    return source
+
+
 KIND = SourceKind(
     "dumped question",
     "a folder of `ask --dump` or `~/dump_query`: `dump.json` and the pictures beside it",
     lambda path: (path / "dump.json").is_file(),
-    lambda path, options: DumpSource(path),
+    _open,
 )

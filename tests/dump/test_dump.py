@@ -21,6 +21,7 @@ from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.dump.repeat import repeat_dump
 from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.frames import Mark, MarkObservation, MarkSet, Predicate, Question, Relation
+from oryx_scene.geometry.rig import Rig
 from oryx_scene.offline import frames_at
 from oryx_scene.pipeline import ScenePipeline, prompt_hash
 from oryx_scene.sources.registry import open_source
@@ -120,6 +121,11 @@ def test_all_comes_back_bit_for_bit(kept):
     assert dump.answer["token_ids"] == list(answer.token_ids)
     assert dump.prompt.sha256 == answer.provenance["prompt_sha256"]
     assert dump.prompt.question.endswith("How far is mark 1 from mark 2?")
+
+
+def test_a_rig_changes_nothing_of_a_dump_and_that_is_said(kept):
+    source = open_source(kept[0], rig=Rig("base_link", {}))
+    assert "rig_unused" in {item.code for item in source.warnings}
 
 
 def test_the_same_dump_twice_is_the_same_bytes(kept, office, tmp_path):
