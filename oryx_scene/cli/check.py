@@ -135,6 +135,7 @@ def _group_lines(group: list[dict[str, Any]]) -> list[str]:
         initial_indent=f"{head:9}",
         subsequent_indent=" " * 9,
         max_lines=4,
+        break_on_hyphens=False,
     )
 
 

@@ -99,7 +99,16 @@ class FileSource(BaseSource):
             base_trajectory,
             pose_files=any(frame.pose for camera in cameras for frame in camera.frames),
         )
-        self._warnings += [*warnings, *self._poses.warnings]
+        self._warnings += [*warnings, *self._poses.warnings, *self._uncalibrated()]
+
+    def _uncalibrated(self) -> list[Warning]:
+        text = "there is no file with a camera matrix: no 3D places"
+        advice = "write camera-intrinsics.txt (3x3) into the folder, or give a rig file (--rig)"
+        return [
+            Warning("no_camera_info", text, camera=name, advice=advice)
+            for name, camera in self._files.items()
+            if camera.color is None and self._poses.rig_camera(name).intrinsics is None
+        ]
 
     def _stubs_of(self, camera: FileCamera) -> list[FrameStub]:
         return [
@@ -206,9 +215,6 @@ class FileSource(BaseSource):
         if self._poses.rig_camera(camera.name).intrinsics is not None:
             return self._poses.rig_intrinsics(camera.name, size, warnings)
         if camera.color is None:
-            text = "there is no file with a camera matrix: no 3D places"
-            advice = "write camera-intrinsics.txt (3x3) into the folder, or give a rig file (--rig)"
-            warnings.append(Warning("no_camera_info", text, advice=advice))
             return None
         file = camera.color.file.name
         scaled = _scaled_from_depth(camera.color, size, depth)

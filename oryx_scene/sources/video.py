@@ -58,6 +58,10 @@ class VideoSource(BaseSource):
         self._poses = CameraPoses(options, {name: None})
         text = f"a video has no stamps: its frames are counted at {rate_hz:.5g} Hz"
         self._warnings += [Warning("no_stamps", text), *self._poses.warnings]
+        if self._poses.rig_camera(name).intrinsics is None:
+            text = "a video has no camera matrix: no 3D places"
+            advice = "give a rig file (--rig)"
+            self._warnings.append(Warning("no_camera_info", text, camera=name, advice=advice))
         self._next = -1
 
     def _count(self) -> int:
@@ -89,9 +93,6 @@ class VideoSource(BaseSource):
         warnings: list[Warning] = []
         size = (rgb.shape[0], rgb.shape[1])
         intrinsics = self._poses.rig_intrinsics(stub.camera, size, warnings)
-        if intrinsics is None and not warnings:
-            text = "a video has no camera matrix: no 3D places"
-            warnings.append(Warning("no_camera_info", text, advice="give a rig file (--rig)"))
         pose = self._poses.at(stub.camera, stub.stamp_ns, warnings)
         return Frame(
             camera=stub.camera,

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 HEIGHT, WIDTH = 48, 64
+EUROC_FIRST_NS, EUROC_STEP_NS = 1403636579763555584, 50_000_000
 K = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
 
 
@@ -43,3 +44,28 @@ def index_of(frame):
 
 def codes(found):
     return [warning.code for warning in found.warnings]
+
+
+def posed(folder, numbers, *, sub="seq-01", suffix="png", depth_size=(HEIGHT, WIDTH)):
+    for index, number in enumerate(numbers):
+        base = folder / sub / f"frame-{number:06d}"
+        write_picture(base.parent / f"{base.name}.color.{suffix}", index)
+        write_depth(base.parent / f"{base.name}.depth.png", 1.5, size=depth_size)
+        np.savetxt(base.parent / f"{base.name}.pose.txt", pose(index))
+    np.savetxt(folder / "camera-intrinsics.txt", K)
+    return folder
+
+
+def scan_net(folder):
+    for index in range(3):
+        write_picture(folder / "color" / f"{index}.jpg", index)
+        write_depth(folder / "depth" / f"{index}.png", 1.5, size=(24, 32))
+        (folder / "pose").mkdir(exist_ok=True)
+        np.savetxt(folder / "pose" / f"{index}.txt", pose(index))
+    (folder / "intrinsic").mkdir()
+    wide, small = np.eye(4), np.eye(4)
+    wide[:3, :3] = K
+    small[:2, :3] = [[30, 0, 15.5], [0, 30, 11.5]]
+    np.savetxt(folder / "intrinsic" / "intrinsic_color.txt", wide)
+    np.savetxt(folder / "intrinsic" / "intrinsic_depth.txt", small)
+    return folder

@@ -2,40 +2,10 @@
 
 import numpy as np
 import pytest
-from folder_layouts import HEIGHT, WIDTH, K, codes, index_of, pose, write_picture
+from folder_layouts import EUROC_FIRST_NS, EUROC_STEP_NS, K, codes, index_of, pose
 
 from oryx_scene.errors import CalibrationError, SourceError
 from oryx_scene.sources.registry import open_source
-
-FIRST_NS = 1403636579763555584
-STEP_NS = 50_000_000
-
-
-@pytest.fixture
-def euroc(tmp_path):
-    root = tmp_path / "MH_01" / "mav0"
-    for c, camera in enumerate(("cam0", "cam1")):
-        rows = ["#timestamp [ns],filename"]
-        for index in range(3):
-            stamp = FIRST_NS + index * STEP_NS
-            write_picture(root / camera / "data" / f"{stamp}.png", index)
-            rows.append(f"{stamp},{stamp}.png")
-        (root / camera / "data.csv").write_text("\r\n".join(rows) + "\r\n")
-        (root / camera / "sensor.yaml").write_text(
-            f"sensor_type: camera\nT_BS:\n  cols: 4\n  rows: 4\n"
-            f"  data: {pose(c + 1).reshape(-1).tolist()}\n"
-            f"resolution: [{WIDTH}, {HEIGHT}]\nintrinsics: [60, 60, 31.5, 23.5]\n"
-            "distortion_model: radial-tangential\n"
-            "distortion_coefficients: [-0.28, 0.07, 0.0002, 1.8e-05]\n"
-        )
-    truth = ["#timestamp, p_x, p_y, p_z, q_w, q_x, q_y, q_z, v_x, v_y, v_z"]
-    half = np.sqrt(0.5)
-    for index in range(-1, 4):  # a quarter turn about z; one more before and after
-        stamp = FIRST_NS + index * STEP_NS
-        truth.append(f"{stamp},{index},2,3,{half},0,0,{half},0,0,0")
-    (root / "state_groundtruth_estimate0").mkdir()
-    (root / "state_groundtruth_estimate0" / "data.csv").write_text("\n".join(truth))
-    return tmp_path / "MH_01"
 
 
 @pytest.mark.parametrize("inside", ["", "mav0"])
@@ -47,7 +17,7 @@ def test_two_cameras_on_a_body(euroc, inside):
     for frame in source.frames():
         assert frame.warnings == ()
         index = index_of(frame)
-        assert frame.stamp_ns == FIRST_NS + index * STEP_NS
+        assert frame.stamp_ns == EUROC_FIRST_NS + index * EUROC_STEP_NS
         turn[0, 3] = index
         mounted = pose(("cam0", "cam1").index(frame.camera) + 1)
         assert np.allclose(frame.T_fixed_camera, turn @ mounted)
@@ -77,7 +47,7 @@ def test_without_ground_truth_places_are_in_the_body_frame(euroc):
 
 
 def test_files_that_are_not_there_are_counted_per_camera(euroc):
-    (euroc / "mav0" / "cam1" / "data" / f"{FIRST_NS}.png").unlink()
+    (euroc / "mav0" / "cam1" / "data" / f"{EUROC_FIRST_NS}.png").unlink()
     source = open_source(euroc)
     assert len(source.stubs()) == 5
     assert [(w.code, w.camera) for w in source.warnings] == [("files_missing", "cam1")]

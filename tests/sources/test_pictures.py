@@ -32,7 +32,7 @@ def test_a_folder_is_one_camera_in_natural_order(tmp_path):
     assert source.cameras == ("camera",)
     assert [index_of(frame) for frame in source.frames()] == list(range(12))
     assert source.stills and source.counted
-    assert codes(source) == ["no_stamps", "no_tf"]
+    assert codes(source) == ["no_stamps", "no_tf", "no_camera_info"]
 
 
 def test_sub_folders_are_several_cameras_of_one_moment(tmp_path):
@@ -62,7 +62,7 @@ def test_names_that_are_stamps_are_stamps(tmp_path):
         1341847980 * S + 22988000 + index * 100_000_000 for index in range(4)
     ]
     assert not source.counted
-    assert codes(source) == ["no_tf"]
+    assert codes(source) == ["no_tf", "no_camera_info"]
 
 
 def test_one_clock_for_all_cameras(tmp_path):

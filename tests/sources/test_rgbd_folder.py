@@ -5,22 +5,23 @@ import json
 import cv2
 import numpy as np
 import pytest
-from folder_layouts import HEIGHT, WIDTH, K, codes, index_of, pose, write_depth, write_picture
+from folder_layouts import (
+    HEIGHT,
+    WIDTH,
+    K,
+    codes,
+    index_of,
+    pose,
+    posed,
+    scan_net,
+    write_depth,
+    write_picture,
+)
 
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.registry import open_source
 
 S = 1_000_000_000
-
-
-def posed(folder, numbers, *, sub="seq-01", suffix="png", depth_size=(HEIGHT, WIDTH)):
-    for index, number in enumerate(numbers):
-        base = folder / sub / f"frame-{number:06d}"
-        write_picture(base.parent / f"{base.name}.color.{suffix}", index)
-        write_depth(base.parent / f"{base.name}.depth.png", 1.5, size=depth_size)
-        np.savetxt(base.parent / f"{base.name}.pose.txt", pose(index))
-    np.savetxt(folder / "camera-intrinsics.txt", K)
-    return folder
 
 
 def test_frame_numbers_count_at_30_hz(tmp_path):
@@ -83,21 +84,6 @@ def test_a_rig_states_unit_and_scale_of_depth(tmp_path):
     assert np.allclose(frame.depth[1:-1], 1.65)
     assert np.isnan(frame.depth[[0, -1]]).all()
     assert np.array_equal(frame.intrinsics.K, K)
-
-
-def scan_net(folder):
-    for index in range(3):
-        write_picture(folder / "color" / f"{index}.jpg", index)
-        write_depth(folder / "depth" / f"{index}.png", 1.5, size=(24, 32))
-        (folder / "pose").mkdir(exist_ok=True)
-        np.savetxt(folder / "pose" / f"{index}.txt", pose(index))
-    (folder / "intrinsic").mkdir()
-    wide, small = np.eye(4), np.eye(4)
-    wide[:3, :3] = K
-    small[:2, :3] = [[30, 0, 15.5], [0, 30, 11.5]]
-    np.savetxt(folder / "intrinsic" / "intrinsic_color.txt", wide)
-    np.savetxt(folder / "intrinsic" / "intrinsic_depth.txt", small)
-    return folder
 
 
 def test_colour_depth_and_pose_folders_with_two_matrices(tmp_path):
