@@ -20,6 +20,7 @@ from oryx_scene.errors import CalibrationError, SourceError
 from oryx_scene.frames import FloatArray, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.sources.file_names import is_depth_name, natural_key, words_of
+from oryx_scene.warning import Warning
 
 _SUFFIXES = (".txt", ".yaml", ".yml", ".json")
 _WORDS = frozenset({"intrinsic", "intrinsics", "camerainfo", "calibration"})
@@ -118,6 +119,17 @@ def read_camera_file(file: Path) -> StatedCamera:
     if not isinstance(values, dict):
         raise _no_matrix(file, "no named values")
     return _from_names(file, values)
+
+
+def usable_camera_file(file: Path | None, warnings: list[Warning]) -> StatedCamera | None:
+    """The camera matrix of a file; None without one, or with the reason where it is none."""
+    try:
+        return None if file is None else read_camera_file(file)
+    except SourceError as err:
+        assert file is not None
+        text = f"{err.message.removeprefix(f'{file}: ')} Calibration left out: no 3D places"
+        warnings.append(Warning("calibration_unusable", text, topic=file.name, advice=err.hint))
+        return None
 
 
 def number_rows(text: str) -> list[list[float]]:

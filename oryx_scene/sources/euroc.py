@@ -26,27 +26,32 @@ from oryx_scene.warning import Warning
 
 BODY = "body"
 # The first that is there; state estimates are denser than the tracker's.
-_TRUTH = ("state_groundtruth_estimate0", "mocap0", "vicon0", "leica0")
+_TRUTH = ("state_groundtruth_estimate0", "mocap0", "vicon0")
 
 
 def open_euroc(path: Path, options: OpenOptions) -> FileSource:
-    """Open a sequence.
+    """Open a sequence; a camera or ground truth that cannot be read is left out and said.
 
     Raises:
-        SourceError: no picture, or a list that is none.
-        CalibrationError: a sensor.yaml whose numbers can be no camera's.
+        SourceError: no camera of it can be read.
     """
     root = _root(path)
     warnings: list[Warning] = []
     cameras, sensors = [], {}
-    for folder in sorted(item.parent for item in root.glob("cam*/data.csv")):
-        frames = _frames(folder, warnings)
-        if frames:
-            cameras.append(FileCamera(folder.name, frames))
+    for folder in sorted(item for item in root.glob("cam*") if item.is_dir()):
+        try:
+            cameras.append(FileCamera(folder.name, _frames(folder, warnings)))
             sensors[folder.name] = _sensor(folder / "sensor.yaml")
+        except (SourceError, CalibrationError) as err:
+            code = "files_missing" if isinstance(err, SourceError) else "calibration_unusable"
+            text = f"left out: {err.message.removeprefix(f'{root}/')}"
+            warnings.append(Warning(code, text, camera=folder.name, advice=err.hint))
+    if not cameras:
+        text = "; ".join(map(str, warnings)) or "there is no cam*/data.csv"
+        raise SourceError(path, f"no camera of it can be read ({text}).")
     rig = _merged(options.rig, Rig(BODY, sensors))
     options = dataclasses.replace(options, rig=rig)
-    return FileSource(path, cameras, options, warnings, _truth(root))
+    return FileSource(path, cameras, options, warnings, _truth(root, warnings))
 
 
 def _root(path: Path) -> Path:
@@ -71,6 +76,8 @@ def _frames(folder: Path, warnings: list[Warning]) -> tuple[FileFrame, ...]:
             file, f"no list of stamps and files ({err}).", hint="`timestamp [ns],filename` per line"
         ) from err
     there = tuple(frame for frame in listed if frame.color.is_file())
+    if not there:
+        raise SourceError(file, f"none of its {len(listed)} files is there.", hint="copy all of it")
     if len(there) < len(listed):
         text = f"{len(listed) - len(there)} of its {len(listed)} files are not there"
         topic = f"{folder.name}/data.csv"
@@ -114,16 +121,19 @@ def _merged(user: Rig | None, own: Rig) -> Rig:
     return Rig(user.base_frame, cameras)
 
 
-def _truth(root: Path) -> Trajectory | None:
+def _truth(root: Path, warnings: list[Warning]) -> Trajectory | None:
     file = next((f for name in _TRUTH if (f := root / name / "data.csv").is_file()), None)
     if file is None:
         return None
     try:
         rows = [(int(row[0]), [float(cell) for cell in row[1:8]]) for row in _rows(file)]
-    except ValueError as err:
-        raise SourceError(file, f"no poses ({err}).") from err
-    if any(len(numbers) < 7 for _, numbers in rows):
-        return None  # leica0 measures positions only
+        if not rows or any(len(numbers) < 7 for _, numbers in rows):
+            raise ValueError("7 numbers after each stamp were expected")
+    except (ValueError, SourceError) as err:
+        text = f"it holds no poses ({err}): they were left out"
+        topic = f"{file.parent.name}/data.csv"
+        warnings.append(Warning("pose_file_unused", text, topic=topic))
+        return None
     # EuRoC writes the quaternion's real part first.
     tum = [[x, y, z, qx, qy, qz, qw] for _, (x, y, z, qw, qx, qy, qz) in rows]
     return stamped_poses(file, [stamp for stamp, _ in rows], tum)

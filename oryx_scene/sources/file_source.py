@@ -99,9 +99,12 @@ class FileSource(BaseSource):
             base_trajectory,
             pose_files=any(frame.pose for camera in cameras for frame in camera.frames),
         )
-        self._warnings += [*warnings, *self._poses.warnings, *self._uncalibrated()]
+        self._warnings += [*warnings, *self._poses.warnings]
+        self._warnings += self._uncalibrated()
 
     def _uncalibrated(self) -> list[Warning]:
+        if any(item.code == "calibration_unusable" for item in self._warnings):
+            return []
         text = "there is no file with a camera matrix: no 3D places"
         advice = "write camera-intrinsics.txt (3x3) into the folder, or give a rig file (--rig)"
         return [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oryx_scene.geometry.rig import Rig
-from oryx_scene.sources.camera_file import StatedCamera, find_camera_files, read_camera_file
+from oryx_scene.sources.camera_file import StatedCamera, find_camera_files, usable_camera_file
 from oryx_scene.sources.file_names import (
     DEPTH_WORDS,
     POSE_WORDS,
@@ -23,7 +23,7 @@ from oryx_scene.sources.file_names import (
 )
 from oryx_scene.sources.file_source import FileCamera, FileFrame
 from oryx_scene.sources.picture_file import list_pictures
-from oryx_scene.sources.pose_file import Trajectory, find_pose_file, read_pose_file
+from oryx_scene.sources.pose_file import Trajectory, find_pose_file, usable_poses
 from oryx_scene.warning import Warning
 
 # Sub-folders of one camera that hold its colour pictures.
@@ -163,9 +163,6 @@ def folder_cameras(path: Path, rate_hz: int, rig: Rig | None = None) -> FolderCa
         path: the folder.
         rate_hz: at which pictures without stamps are counted.
         rig: pictures of one folder that are named after its cameras are these cameras'.
-
-    Raises:
-        SourceError: a camera matrix or pose file that cannot be read.
     """
     found = FolderCameras()
     cameras = _cameras_of(path, rig)
@@ -175,10 +172,10 @@ def folder_cameras(path: Path, rate_hz: int, rig: Rig | None = None) -> FolderCa
         stamps, how = frame_stamps(files.color, rate_hz, read=not counted)
         found.counted = found.counted or how
         frames = files.frames(stamps)
-        color, depth = _matrices(folder, path)
+        color, depth = _matrices(folder, path, found.warnings)
         where = "" if folder == path else folder.name
         found.warnings += passed_over_warnings(files, where)
-        trajectory = _trajectory(folder, stamps, how, found.warnings)
+        trajectory = usable_poses(find_pose_file(folder), stamps, how, found.warnings)
         found.cameras.append(FileCamera(name, frames, color, depth, trajectory=trajectory))
     _take_common_poses(found, path)
     return found
@@ -236,43 +233,16 @@ def _is_named(stem: str, camera: str) -> bool:
     return stem.startswith(camera) and not any(word.isalpha() for word in words_of(rest))
 
 
-def _matrices(folder: Path, path: Path) -> tuple[StatedCamera | None, StatedCamera | None]:
+def _matrices(
+    folder: Path, path: Path, warnings: list[Warning]
+) -> tuple[StatedCamera | None, StatedCamera | None]:
     """Of the camera's folder, else of the folder above that the user gave."""
     own, above = find_camera_files(folder), find_camera_files(path)
-    color, depth = (mine or common for mine, common in zip(own, above, strict=True))
-    return (
-        None if color is None else read_camera_file(color),
-        None if depth is None else read_camera_file(depth),
+    color, depth = (
+        usable_camera_file(mine or common, warnings)
+        for mine, common in zip(own, above, strict=True)
     )
-
-
-def _trajectory(
-    folder: Path, stamps_ns: Sequence[int], counted: str, warnings: list[Warning]
-) -> Trajectory | None:
-    file = find_pose_file(folder)
-    return (
-        None if file is None else fitted_poses(read_pose_file(file), stamps_ns, counted, warnings)
-    )
-
-
-def fitted_poses(
-    poses: Trajectory, stamps_ns: Sequence[int], counted: str, warnings: list[Warning]
-) -> Trajectory | None:
-    """Poses by stamp, or by number as those of as many pictures; None with the reason."""
-    if poses.stamps_ns and counted:
-        text = "it has stamps, and the pictures have none: its poses were left out"
-    elif poses.stamps_ns:
-        return poses
-    elif len(poses.poses) == len(stamps_ns):
-        return replace(poses, stamps_ns=tuple(sorted(stamps_ns)))
-    else:
-        text = (
-            f"it holds {len(poses.poses)} poses for {len(stamps_ns)} pictures and no stamps: its "
-            "poses were left out"
-        )
-    advice = "write one pose per picture, or TUM format with the stamps that the names hold"
-    warnings.append(Warning("pose_file_unused", text, topic=poses.file.name, advice=advice))
-    return None
+    return color, depth
 
 
 def _take_common_poses(found: FolderCameras, path: Path) -> None:
@@ -282,7 +252,7 @@ def _take_common_poses(found: FolderCameras, path: Path) -> None:
     if file is None or not found.cameras:
         return
     stamps = [frame.stamp_ns for frame in found.cameras[0].frames]
-    poses = fitted_poses(read_pose_file(file), stamps, found.counted, found.warnings)
+    poses = usable_poses(file, stamps, found.counted, found.warnings)
     if len(found.cameras) == 1:
         found.cameras[0] = replace(found.cameras[0], trajectory=poses)
     else:

@@ -9,7 +9,7 @@ optical frame to the world.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.transforms import check_transform, from_translation_quaternion
 from oryx_scene.sources.camera_file import number_rows
 from oryx_scene.sources.file_names import natural_key, words_of
+from oryx_scene.warning import Warning
 
 _WORDS = frozenset(
     {"groundtruth", "trajectory", "traj", "poses", "pose", "odometry", "odom", "keyframetrajectory"}
@@ -92,6 +93,42 @@ def read_pose_file(file: Path) -> Trajectory:
             hint="8 numbers a line (TUM: timestamp tx ty tz qx qy qz qw), or 4x4 matrices",
         )
     return Trajectory(file, tuple(_checked(matrix, file) for matrix in matrices))
+
+
+def usable_poses(
+    file: Path | None, stamps_ns: Sequence[int], counted: str, warnings: list[Warning]
+) -> Trajectory | None:
+    """The poses of a file for a camera's pictures; None with the reason where they do not fit.
+
+    Args:
+        file: None gives None.
+        stamps_ns: of the pictures. Poses with stamps are looked up at these; poses without are
+            those of as many pictures, in their order.
+        counted: how the pictures' stamps were counted, "" where they are times.
+        warnings: the reason is appended.
+    """
+    if file is None:
+        return None
+    try:
+        poses = read_pose_file(file)
+    except SourceError as err:
+        text = f"{err.message.removeprefix(f'{file}: ')} Its poses were left out"
+        warnings.append(Warning("pose_file_unused", text, topic=file.name, advice=err.hint))
+        return None
+    if poses.stamps_ns and not counted:
+        return poses
+    if poses.stamps_ns:
+        text = "it has stamps, and the pictures have none: its poses were left out"
+    elif len(poses.poses) == len(stamps_ns):
+        return replace(poses, stamps_ns=tuple(sorted(stamps_ns)))
+    else:
+        text = (
+            f"it holds {len(poses.poses)} poses for {len(stamps_ns)} pictures and no stamps: its "
+            "poses were left out"
+        )
+    advice = "write one pose per picture, or TUM format with the stamps that the names hold"
+    warnings.append(Warning("pose_file_unused", text, topic=file.name, advice=advice))
+    return None
 
 
 def read_pose_matrix(file: Path) -> FloatArray:

@@ -13,9 +13,9 @@ from pathlib import Path
 from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.base import OpenOptions, SourceKind
-from oryx_scene.sources.camera_file import find_camera_files, read_camera_file
+from oryx_scene.sources.camera_file import find_camera_files, usable_camera_file
 from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource
-from oryx_scene.sources.pose_file import read_pose_file, stamp_ns
+from oryx_scene.sources.pose_file import stamp_ns, usable_poses
 from oryx_scene.warning import Warning
 
 DEPTH_UNIT_M = 1 / 5000
@@ -29,18 +29,27 @@ def open_tum(path: Path, options: OpenOptions) -> FileSource:
     """
     warnings: list[Warning] = []
     colors = _listed(path / "rgb.txt", warnings)
-    depths = _listed(path / "depth.txt", warnings) if (path / "depth.txt").exists() else []
-    poses = path / "groundtruth.txt"
-    color, depth = (None if f is None else read_camera_file(f) for f in find_camera_files(path))
+    color, depth = (usable_camera_file(file, warnings) for file in find_camera_files(path))
+    poses = path / "groundtruth.txt" if (path / "groundtruth.txt").exists() else None
+    depths = _depths(path / "depth.txt", warnings)
     camera = FileCamera(
         "camera",
         tuple(FileFrame(stamp, file, _nearest(depths, stamp)) for stamp, file in colors),
         color,
         depth,
         DEPTH_UNIT_M,
-        read_pose_file(poses) if poses.exists() else None,
+        usable_poses(poses, [stamp for stamp, _ in colors], "", warnings),
     )
     return FileSource(path, [camera], options, warnings)
+
+
+def _depths(file: Path, warnings: list[Warning]) -> list[tuple[int, Path]]:
+    try:
+        return _listed(file, warnings) if file.exists() else []
+    except SourceError as err:
+        text = f"depth left out: {err.message.removeprefix(f'{file}: ')}"
+        warnings.append(Warning("depth_left_out", text, topic=file.name, advice=err.hint))
+        return []
 
 
 def _listed(file: Path, warnings: list[Warning]) -> list[tuple[int, Path]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from folder_layouts import EUROC_FIRST_NS, EUROC_STEP_NS, K, codes, index_of, pose
 
-from oryx_scene.errors import CalibrationError, SourceError
+from oryx_scene.errors import SourceError
 from oryx_scene.sources.registry import open_source
 
 
@@ -53,12 +53,23 @@ def test_files_that_are_not_there_are_counted_per_camera(euroc):
     assert [(w.code, w.camera) for w in source.warnings] == [("files_missing", "cam1")]
 
 
-def test_broken_descriptions_are_named(euroc):
+def test_a_camera_that_cannot_be_read_is_left_out_by_name(euroc):
     sensor = euroc / "mav0" / "cam0" / "sensor.yaml"
     sensor.write_text("intrinsics: [1, 2]")
-    with pytest.raises(CalibrationError, match=r"cam0/sensor\.yaml"):
-        open_source(euroc)
-    sensor.unlink()
+    source = open_source(euroc)
+    assert [(w.code, w.camera) for w in source.warnings][:1] == [("calibration_unusable", "cam0")]
+    assert next(iter(source.frames())).T_fixed_camera is None
+    assert source.load(source.stubs()[1]).T_fixed_camera is not None
     (euroc / "mav0" / "cam0" / "data.csv").write_text("now,a.png\n")
-    with pytest.raises(SourceError, match=r"cam0/data\.csv: no list"):
+    source = open_source(euroc)
+    assert source.cameras == ("cam1",)
+    assert [(w.code, w.camera) for w in source.warnings] == [("files_missing", "cam0")]
+    (euroc / "mav0" / "cam1" / "data.csv").write_text("")
+    with pytest.raises(SourceError, match="no camera of it can be read"):
         open_source(euroc)
+
+
+def test_ground_truth_that_is_none_is_left_out(euroc):
+    (euroc / "mav0" / "state_groundtruth_estimate0" / "data.csv").write_text("1,2,3\n")
+    source = open_source(euroc)
+    assert codes(source) == ["pose_file_unused", "other_fixed_frame"]

@@ -190,12 +190,14 @@ def test_a_line_of_numbers_with_distortion(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "a b c\n", "1 2\n3 4\n", "1 2 3 4 5\n"])
-def test_a_matrix_that_is_none_is_refused(tmp_path, text):
+def test_a_matrix_that_is_none_is_left_out_and_said(tmp_path, text):
     posed(tmp_path, (0,))
     (tmp_path / "camera-intrinsics.txt").write_text(text)
-    with pytest.raises(SourceError, match="3x3 camera matrix") as caught:
-        open_source(tmp_path)
-    assert "fx 0 cx" in caught.value.hint
+    source = open_source(tmp_path)
+    said = source.warnings[0]
+    assert (said.code, said.topic) == ("calibration_unusable", "camera-intrinsics.txt")
+    assert "3x3 camera matrix" in said.text and "fx 0 cx" in said.advice
+    assert source.load(source.stubs()[0]).intrinsics is None
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "hello"])
