@@ -11,6 +11,7 @@ from typing import Any
 HELP = "Say what a recording holds, what is missing, and what to do about it."
 
 SCREEN_LINES = 24
+NO_BREAK = "\u00a0"
 WIDTH = 96
 _MOST_CAMERAS = 6
 _SEVERITIES = ("problem", "warning", "note")
@@ -70,9 +71,10 @@ def _camera_lines(camera: dict[str, Any], *, brief: bool) -> list[str]:
     head = f"camera {camera['name']}"
     if brief:
         return [textwrap.shorten(f"{head}: {'; '.join(what)}", WIDTH, placeholder=" ...")]
-    body = textwrap.wrap(
-        "; ".join(what), WIDTH, initial_indent="  ", subsequent_indent="  ", max_lines=2
-    )
+    # Lines break between the parts, not within one.
+    joined = "; ".join(part.replace(" ", NO_BREAK) for part in what)
+    wrapped = textwrap.wrap(joined, WIDTH, initial_indent="  ", subsequent_indent="  ", max_lines=2)
+    body = [line.replace(NO_BREAK, " ") for line in wrapped]
     title = f"{head}  ({camera['topic']}, frame_id '{camera.get('frame_id', '')}')"
     return [textwrap.shorten(title, WIDTH, placeholder=" ..."), *body]
 
@@ -89,7 +91,7 @@ def _depth(camera: dict[str, Any]) -> str:
     if not camera["depth"]:
         return "no depth"
     median = camera["depth_median_m"]
-    known = f"depth {100 * camera['depth_known_share']:.0f} % known"
+    known = f"depth over the picture {100 * camera['depth_known_share']:.0f} % known"
     return known if median is None else f"{known}, median {median:.2f} m"
 
 

@@ -111,8 +111,8 @@ class _Link:
     def disputed(self) -> bool:
         """Whether several publishers name different parents: they alternate, or one is static."""
         fixed = {parent for _, parent, _ in self.statics}
-        both = bool(fixed) and any(parent not in fixed for parent, _ in self.samples)
-        return self.pinned is None and (self.returns > 0 or both)
+        several = len(fixed | {parent for parent, _ in self.samples}) > 1
+        return self.pinned is None and (self.returns > 0 or (bool(fixed) and several))
 
     def at(self, child: str, stamp_ns: int) -> tuple[str, FloatArray] | _Gap:
         """(parent, transform) at a stamp, or why it is not known."""

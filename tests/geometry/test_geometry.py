@@ -317,6 +317,10 @@ def test_alternating_parents_are_named():
     assert both.disputed() == {"cam": ("base", "arm")}
     assert both.lookup("arm", "cam", 10**9)[0, 3] == 2.0
     assert both.lookup("base", "cam", 2 * 10**9)[0, 3] == 1.0
+    fixed = TransformBuffer()
+    fixed.add_static("base", "cam", at_x(1))
+    fixed.add_static("arm", "cam", at_x(1))
+    assert fixed.disputed() == {"cam": ("base", "arm")}
 
 
 def test_a_static_transform_that_is_stated_anew_holds_from_then_on():
