@@ -1,9 +1,9 @@
 """Replay: what it costs beside the questions themselves, and the size of the report.
 
-The recording is the real office of tests/data, repeated to a minute of 640x480 RGB-D at
-2 Hz as an mcap. Two questions a moment are asked of the tiny random model. The baseline is the same
-pipeline without replay: the time of `freeze` and `ask`. "overhead" is everything else: reading and
-decoding, snapshots, journal. Prints a table and one last JSON line.
+The recording is the office of `oryx-scene room --furnished`, repeated to a minute of 640x480 RGB-D
+at 2 Hz as an mcap. Two questions a moment are asked of the tiny random model. The baseline is the
+same pipeline without replay: the time of `freeze` and `ask`. "overhead" is everything else: reading
+and decoding, snapshots, journal. Prints a table and one last JSON line.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from oryx_scene.cli.main import main as oryx_scene
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.sources.base import FrameSource, FrameStub
 from oryx_scene.sources.registry import open_source
+from oryx_scene.synth.recording import record_room
+from oryx_scene.synth.scenes import SceneSpec
 
-OFFICE = Path(__file__).parent.parent / "tests" / "data" / "office_rgbd"
 PERIOD_NS = 500_000_000
 
 
@@ -81,7 +82,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="oryx-scene-bench-") as scratch:
         bag = Path(scratch) / "office"
-        write_source(Repeated(open_source(OFFICE), args.frames), bag)
+        short = Path(scratch) / "short"
+        record_room(SceneSpec(0, views=5, height=480, width=640, furnished=True), short)
+        write_source(Repeated(open_source(short), args.frames), bag)
         found = replay(bag, Path(scratch), args.every, args.model, args.tokens)
     stages = found["stages_s"]
     baseline_s = stages["freeze"] + stages["ask"]

@@ -1,7 +1,7 @@
 """Pictures: bag to first picture, frame time of each headless renderer, fusing a cloud, the report.
 
-The recording is the real office of tests/data as an mcap; the cloud is fused from 20 of its frames
-(5 real ones, each shifted four times). Times are CPU seconds of this process and its children, the
+The recording is the office of `oryx-scene room --furnished` as an mcap; the cloud is fused from 20
+frames (its 5, each shifted four times). Times are CPU seconds of this process and its children, the
 best of several runs, so that other work on the machine hardly counts; the cloud's baseline is
 decoding the 20 frames that it is fused from. Prints a table and one last JSON line; a renderer that
 cannot run here is named with its reason.
@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import EngineError
 from oryx_scene.frames import Frame
 from oryx_scene.sources.registry import open_source
+from oryx_scene.synth.recording import record_room
+from oryx_scene.synth.scenes import SceneSpec
 from oryx_scene.view.cloud import fuse_cloud
 from oryx_scene.view.open3d_process import render_in_child
 from oryx_scene.view.overlay import draw_labels
@@ -31,7 +32,6 @@ from oryx_scene.view.recording import RecordingStory
 from oryx_scene.view.splat import render_splat
 from oryx_scene.view.viewpoint import make_viewpoint, orbit
 
-OFFICE = Path(__file__).parent.parent / "tests" / "data" / "office_rgbd"
 FRAMES = 20
 
 
@@ -51,9 +51,9 @@ def cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def twenty_frames() -> tuple[list[Frame], Callable[[], Any]]:
+def twenty_frames(bag: Path) -> tuple[list[Frame], Callable[[], Any]]:
     """20 posed RGB-D frames, and the work of decoding as many."""
-    source = open_source(OFFICE)
+    source = open_source(bag)
     stubs = source.stubs()
     real = [source.load(stub) for stub in stubs]
     frames = []
@@ -101,17 +101,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    frames, decode = twenty_frames()
-    fuse_s = best(lambda: fuse_cloud(frames, voxel_m=0.02), rounds)
-    decode_s = best(decode, rounds)
-    result: dict[str, Any] = {
-        "cloud_s": fuse_s,
-        "cloud_points": len(fuse_cloud(frames, voxel_m=0.02).points),
-        "cloud_over_decoding": fuse_s / decode_s,
-    }
     with tempfile.TemporaryDirectory(prefix="oryx-scene-bench-") as scratch:
         bag = Path(scratch) / "office"
-        write_source(open_source(OFFICE), bag)
+        record_room(SceneSpec(0, views=5, height=480, width=640, furnished=True), bag)
+        frames, decode = twenty_frames(bag)
+        fuse_s = best(lambda: fuse_cloud(frames, voxel_m=0.02), rounds)
+        decode_s = best(decode, rounds)
+        result: dict[str, Any] = {
+            "cloud_s": fuse_s,
+            "cloud_points": len(fuse_cloud(frames, voxel_m=0.02).points),
+            "cloud_over_decoding": fuse_s / decode_s,
+        }
         result |= renderer_times(bag, rounds)
         for renderer in ("splat", "open3d"):
             try:

@@ -1,7 +1,8 @@
 #!/bin/sh
-# First command of the README: sets up .venv, asks about a synthetic room, looks at a real office.
+# First command of the README: sets up .venv, asks about a synthetic room, looks at a furnished office.
 # Pictures and JSON end in out/demo. Safe to run again; the second run only runs the demo.
 # MODEL=/path/to/checkpoint asks another model, and asks it about the office, too.
+# RECORDING=/path shows a recording of yours (docs/sources.md) in place of the office, and asks about it.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/env.sh"
@@ -30,18 +31,23 @@ oryx ask "$out/room" --model "$model" --max-new-tokens 60 --out "$out/room_answe
     -q "Which mark is nearest to mark 2?" \
     -q "How far is mark 3 from the camera front?"
 
-say "A real office, recorded by a moving RGB-D camera: marks and measured places  (oryx-scene marks)"
-oryx convert "$root/tests/data/office_rgbd" "$out/office"
-oryx marks "$out/office" --out "$out/office_marks"
+recording=${RECORDING:-$out/office}
+if [ -z "${RECORDING:-}" ]; then
+    say "An office, recorded by a hand-held RGB-D camera with the noise of a real one  (oryx-scene room --furnished)"
+    oryx room "$out/office" --furnished --seed 3
+fi
 
-say "The office in 3D, without a display  (oryx-scene view)"
-oryx view "$out/office" --png "$out/office.png" --show-views --renderer splat --size 960x480
+say "Marks and measured places in $recording  (oryx-scene marks)"
+oryx marks "$recording" --out "$out/marks"
 
-if [ -n "${MODEL:-}" ]; then
-    say "Questions about the office  (oryx-scene ask)"
-    oryx ask "$out/office" --model "$MODEL" --out "$out/office_answers" \
+say "The same in 3D, without a display  (oryx-scene view)"
+oryx view "$recording" --png "$out/view.png" --show-views --renderer splat --size 960x480
+
+if [ -n "${MODEL:-}${RECORDING:-}" ]; then
+    say "Questions about $recording  (oryx-scene ask)"
+    oryx ask "$recording" --model "$model" --max-new-tokens 60 --out "$out/answers" \
         -q "How far is mark 1 from mark 2?" \
         -q "What is left of mark 1?"
 fi
 
-say "Look at the marked views: $out/room_answers/*.png and $out/office_marks/*.png, at $out/office.png, and at the answers: $out/room_answers/answers.json"
+say "Look at the marked views: $out/room_answers/*.png and $out/marks/*.png, at $out/view.png, and at the answers: $out/room_answers/answers.json"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
 from oryx_scene.frames import Frame
 from oryx_scene.synth.changing import render_changed
+from oryx_scene.synth.furnishing import SENSOR, furnished_world, office_poses
+from oryx_scene.synth.noise import spoil
 from oryx_scene.synth.render import render_views
 from oryx_scene.synth.rigs import RigConfig, make_poses
 from oryx_scene.synth.world import World, WorldConfig, make_world
@@ -23,6 +25,7 @@ class SceneSpec:
         compression: "1", "4" or "16".
         own_marks: marks of the project's finder (with its errors) instead of true ones.
         changed: things come or go between the early and the late half of the pictures.
+        furnished: an office, a hand-held RGB-D camera and its noise; split and rig do not count.
     """
 
     seed: int
@@ -34,6 +37,7 @@ class SceneSpec:
     compression: str = "4"
     own_marks: bool = False
     changed: bool = False
+    furnished: bool = False
 
 
 def pipeline_config(spec: SceneSpec) -> PipelineConfig:
@@ -44,6 +48,10 @@ def pipeline_config(spec: SceneSpec) -> PipelineConfig:
 
 def render_spec(spec: SceneSpec) -> tuple[World, list[Frame]]:
     """The world of ``spec`` and its pictures."""
+    if spec.furnished:
+        office = furnished_world(spec.seed)
+        poses = office_poses(spec.seed, spec.views, (spec.height, spec.width))
+        return office, spoil(render_views(office, poses), SENSOR, spec.seed)
     world = make_world(spec.seed, WorldConfig(split=spec.split))
     rig = RigConfig(kind=spec.rig, views=spec.views, height=spec.height, width=spec.width)
     if spec.changed:

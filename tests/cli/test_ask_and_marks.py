@@ -14,13 +14,11 @@ from oryx_scene.bags.writer import BagWriter, write_source
 from oryx_scene.cli.main import main
 from oryx_scene.sources.registry import open_source
 
-DATA = Path(__file__).parent.parent / "data"
-
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory):
+def office(tmp_path_factory, office_folder):
     path = tmp_path_factory.mktemp("bags") / "office"
-    write_source(open_source(DATA / "office_rgbd"), path)
+    write_source(open_source(office_folder), path)
     return str(path)
 
 
@@ -117,15 +115,6 @@ def test_marks_in_json_are_documented_fields(capsys, office):
     mark = found["views"][0]["marks"][0]
     assert {"number", "u", "v", "radius_px", "position", "visible_fraction"} <= set(mark)
     assert 0 < mark["visible_fraction"] <= 1
-
-
-def test_a_foreign_ros1_bag(capsys):
-    bag = str(DATA / "realsense_d400.bag")
-    assert main(["check", bag]) == 1
-    assert "0.102 s away" in capsys.readouterr().out
-    answer = ask(capsys, bag, "-q", "What is here?")[0]
-    assert answer["scene"] == []
-    assert any("no correspondence" in text["text"] for text in answer["warnings"])
 
 
 def two_cameras(path, offset_ns):

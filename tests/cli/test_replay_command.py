@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,6 @@ pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.cli.main import main
 from oryx_scene.replay.journal import read_answers, read_manifest
-
-OFFICE = str(Path(__file__).parent.parent / "data" / "office_rgbd")
 
 
 @pytest.fixture
@@ -22,12 +19,16 @@ def questions(tmp_path):
     return path
 
 
-def replay(questions, *words):
-    base = ["replay", OFFICE, "--questions", str(questions), "--model", "random"]
-    return main([*base, "--max-new-tokens", "3", *map(str, words)])
+@pytest.fixture
+def replay(office_folder):
+    def run(questions, *words):
+        base = ["replay", str(office_folder), "--questions", str(questions), "--model", "random"]
+        return main([*base, "--max-new-tokens", "3", *map(str, words)])
+
+    return run
 
 
-def test_answers_a_report_a_bag_and_going_on(questions, tmp_path, capsys):
+def test_answers_a_report_a_bag_and_going_on(questions, tmp_path, capsys, replay):
     pytest.importorskip("plotly", reason="the extra 'view' is not installed")
     out, bag, report = tmp_path / "out", tmp_path / "answers.mcap", tmp_path / "report.html"
     words = ("--at", "0", "4", "--json", "--out", out)
@@ -56,7 +57,7 @@ def test_answers_a_report_a_bag_and_going_on(questions, tmp_path, capsys):
     assert "another replay (different: moments, questions)" in capsys.readouterr().err
 
 
-def test_errors_are_printed_and_set_the_exit_code(questions, capsys):
+def test_errors_are_printed_and_set_the_exit_code(questions, capsys, replay):
     assert replay(questions, "--every", "8") == 1
     said = capsys.readouterr()
     assert "A (random model): " in said.out
@@ -73,13 +74,15 @@ def test_errors_are_printed_and_set_the_exit_code(questions, capsys):
         (["--at", "soon"], "'soon' is not a time"),
     ],
 )
-def test_mistakes_are_said_before_a_model_is_loaded(questions, capsys, monkeypatch, words, said):
+def test_mistakes_are_said_before_a_model_is_loaded(
+    questions, capsys, monkeypatch, words, said, replay
+):
     monkeypatch.setattr("oryx_scene.model.load.load_answerer", lambda *_a, **_k: 1 / 0)
     assert replay(questions, *words) == 2
     assert said in capsys.readouterr().err
 
 
-def test_an_existing_bag_is_refused_before_anything_is_asked(questions, tmp_path, capsys):
+def test_an_existing_bag_is_refused_before_anything_is_asked(questions, tmp_path, capsys, replay):
     (tmp_path / "there.mcap").write_text("mine")
     assert replay(questions, "--write-bag", tmp_path / "there.mcap") == 2
     assert "it exists" in capsys.readouterr().err

@@ -27,7 +27,6 @@ from oryx_scene.pipeline import ScenePipeline, prompt_hash
 from oryx_scene.sources.registry import open_source
 from oryx_scene.warning import KINDS, Warning
 
-DATA = Path(__file__).parent.parent / "data"
 OF_THE_SOURCE = Warning("no_stamps", "a warning of the source")
 
 
@@ -58,8 +57,8 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def office():
-    source = open_source(DATA / "office_rgbd")
+def office(office_folder):
+    source = open_source(office_folder)
     now_ns = max(stub.stamp_ns for stub in source.stubs())
     return frames_at(source, now_ns, ViewsConfig()).frames, now_ns
 
@@ -97,10 +96,10 @@ def edit(folder, name, change):
     (folder / name).write_text(json.dumps(value))
 
 
-def test_all_comes_back_bit_for_bit(kept):
+def test_all_comes_back_bit_for_bit(kept, office_folder):
     folder, (pipeline, scene, answer, limits) = kept
     assert is_dump(folder)
-    assert not is_dump(DATA / "office_rgbd")
+    assert not is_dump(office_folder)
     dump = read_dump(folder)
     assert len(dump.frames) == 3
     for old, new in zip(scene.views.frames, dump.frames, strict=True):
@@ -427,9 +426,9 @@ def test_plain_values_of_other_types_are_named():
 # -- the command ----------------------------------------------------------------------------------
 
 
-def test_the_command_dumps_and_repeats(capsys, tmp_path):
+def test_the_command_dumps_and_repeats(capsys, tmp_path, office_folder):
     pytest.importorskip("torch", reason="the extra 'model' is not installed")
-    office = str(DATA / "office_rgbd")
+    office = str(office_folder)
     common = ["--model", "random", "--max-new-tokens", "5"]
     both = ["-q", "What is left?", "-q", "How far is mark 1 from mark 2?", "--json"]
     sampled = ["--temperature", "0.8", "--seed", "7", "--dump", str(tmp_path / "dumps")]
@@ -452,8 +451,8 @@ def test_the_command_dumps_and_repeats(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["question"]["text"] == "What else?"
 
 
-def test_the_command_says_what_does_not_fit(capsys, kept):
-    assert main(["ask", str(DATA / "office_rgbd"), "--model", "random"]) == 2
+def test_the_command_says_what_does_not_fit(capsys, kept, office_folder):
+    assert main(["ask", str(office_folder), "--model", "random"]) == 2
     assert "no question" in capsys.readouterr().err
     assert main(["ask", str(kept[0]), "--model", "random", "--views", "2"]) == 2
     assert "--views cannot be given" in capsys.readouterr().err

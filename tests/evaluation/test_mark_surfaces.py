@@ -13,8 +13,6 @@ from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.frames import MarkSet, ViewSet
 from oryx_scene.marks.finder import find_marks
 
-OFFICE = "tests/data/office_rgbd"
-
 
 @pytest.fixture(scope="module")
 def views():
@@ -73,13 +71,14 @@ def test_the_sheet_has_a_row_for_every_mark(views, marks):
     assert sheet.std() > 20
 
 
-def test_the_command_judges_a_real_recording(tmp_path, capsys):
+def test_the_command_judges_a_recording(tmp_path, capsys, office_folder):
+    office = str(office_folder)
     sheet = tmp_path / "sheet.png"
-    assert main(["eval", "recording", OFFICE, "--json", "--sheet", str(sheet)]) == 0
+    assert main(["eval", "recording", office, "--json", "--sheet", str(sheet)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["marks"] >= 5
     assert found["discs_judged"] >= 8
     assert found["same_share"] >= 0.8
     assert cv2.imread(str(sheet)).shape[1] == 3 * 164 + 24
-    assert main(["eval", "recording", OFFICE]) == 0
-    assert "on the same surface there: 0." in capsys.readouterr().out
+    assert main(["eval", "recording", office]) == 0
+    assert "on the same surface there: 1.000" in capsys.readouterr().out

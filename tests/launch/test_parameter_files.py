@@ -54,8 +54,8 @@ def test_the_full_file_holds_every_parameter_with_its_default():
     assert set(given) == set(all_specs(["front"]))
 
 
-def test_the_replay_file_fits_the_office_recording(tmp_path):
-    write_source(open_source(ROOT / "tests" / "data" / "office_rgbd"), tmp_path / "office")
+def test_the_replay_file_fits_a_recording_of_one_camera(tmp_path, office_folder):
+    write_source(open_source(office_folder), tmp_path / "office")
     topics = open_source(tmp_path / "office").topics["camera"]
     given = parameters("replay.yaml")
     assert given["cameras"] == ["camera"]

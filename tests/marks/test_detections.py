@@ -19,9 +19,9 @@ from oryx_scene.marks.detection_route import find_detected
 from oryx_scene.marks.detections import Detection, load_detections, parse_detections
 from oryx_scene.marks.run_length import RunLengths
 from oryx_scene.sources.registry import open_source
+from oryx_scene.synth.furnishing import LAYOUT
 
 SIZE = (180, 240)
-OFFICE = "tests/data/office_rgbd"
 
 
 def detections_of(views, world, masks=False):
@@ -234,19 +234,24 @@ def test_what_cannot_be_right_is_refused_by_its_place(change, said):
         parse_detections(change)
 
 
-def test_the_marks_command_takes_a_detections_file(tmp_path, capsys):
-    frames = list(open_source(OFFICE).frames())[2:]
+def test_the_marks_command_takes_a_detections_file(tmp_path, capsys, office_folder, office_frames):
+    office = str(office_folder)
+    frames = list(open_source(office).frames())[2:]
     images = [{"id": i, "camera": f.camera, "stamp_ns": f.stamp_ns} for i, f in enumerate(frames)]
-    # The couch, as seen in the last but one picture of the recording.
-    annotations = [{"image_id": 1, "label": "couch", "bbox": [140, 150, 300, 200]}]
+    # The shelf, as seen in the last but one picture of the recording.
+    shelf = next(spot for spot, item in enumerate(LAYOUT, 1) if item.piece == "shelf")
+    rows, columns = np.nonzero(office_frames[1][3].labels == shelf)
+    corner = [int(columns.min()), int(rows.min())]
+    size = [int(np.ptp(columns)), int(np.ptp(rows))]
+    annotations = [{"image_id": 1, "label": "shelf", "bbox": [*corner, *size]}]
     path = tmp_path / "found.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
-    assert main(["marks", OFFICE, "--detections", str(path), "--json"]) == 0
+    assert main(["marks", office, "--detections", str(path), "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert described["route"] == "detections"
     labels = [mark["label"] for view in described["views"] for mark in view["marks"]]
-    assert labels == ["couch"]
-    assert main(["marks", OFFICE, "--detections", str(path)]) == 0
-    assert "mark 1 (couch)" in capsys.readouterr().out
-    assert main(["marks", OFFICE, "--detections", str(tmp_path / "none.json")]) == 2
+    assert set(labels) == {"shelf"}
+    assert main(["marks", office, "--detections", str(path)]) == 0
+    assert "mark 1 (shelf)" in capsys.readouterr().out
+    assert main(["marks", office, "--detections", str(tmp_path / "none.json")]) == 2
     assert "cannot be read" in capsys.readouterr().err

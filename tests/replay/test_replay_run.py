@@ -175,10 +175,9 @@ def test_a_question_may_have_moments_of_its_own(wall_bag, tmp_path):
     ]
 
 
-def test_a_moment_with_stale_frames_is_an_error_of_its_questions(tmp_path):
+def test_a_moment_with_stale_frames_is_an_error_of_its_questions(tmp_path, office_folder):
     # The camera of this recording pauses for ten seconds.
-    office = Path(__file__).parent.parent / "data" / "office_rgbd"
-    replay_wall(office, tmp_path / "r", Parrot(), every_s=8.0)
+    replay_wall(office_folder, tmp_path / "r", Parrot(), every_s=8.0)
     first, _, stale, _ = read_answers(tmp_path / "r")
     assert "answer" in first
     assert stale["error"]["type"] == "StaleFramesError"

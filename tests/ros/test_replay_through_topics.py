@@ -1,4 +1,4 @@
-"""The office recording played into topics: the same answer, bit for bit, as from the bag."""
+"""A recording of an office played into topics: the same answer, bit for bit, as from the bag."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,6 @@ from oryx_scene.offline import frames_at, newest_stamp
 from oryx_scene.pipeline import ScenePipeline
 from oryx_scene.sources.registry import open_source
 
-OFFICE = Path(__file__).parent.parent / "data" / "office_rgbd"
 QUESTION = "How far is mark 1 from mark 2?"
 VIEWS = ViewsConfig(history_s=60.0, min_gap_s=0.0, max_age_s=5.0)
 # Three of the recording's five views lie within a tenth of a second, long before the last one.
@@ -30,9 +29,9 @@ THINNED = replace(VIEWS, min_gap_s=0.2)
 
 
 @pytest.fixture(scope="module")
-def bag(tmp_path_factory):
+def bag(tmp_path_factory, office_folder):
     path = tmp_path_factory.mktemp("bags") / "office"
-    write_source(open_source(OFFICE), path)
+    write_source(open_source(office_folder), path)
     return path
 
 
@@ -134,10 +133,10 @@ def test_the_same_answer_as_from_the_bag(
     assert json.loads(capsys.readouterr().out)["identical"] is True
 
 
-def test_payloads_are_published_byte_for_byte(bench, play, bag):
-    player = play(office_bench(bench, None, ""), OFFICE)
+def test_payloads_are_published_byte_for_byte(bench, play, bag, office_folder):
+    player = play(office_bench(bench, None, ""), office_folder)
     # The folder became a bag first: the same bytes as the bag that was made of it before.
-    with Recording(bag) as recording, Recording(OFFICE) as again:
+    with Recording(bag) as recording, Recording(office_folder) as again:
         messages = list(recording.messages())
         assert messages == list(again.messages())
         assert player.sent == dict.fromkeys(recording.types, 5)
