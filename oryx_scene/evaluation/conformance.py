@@ -1,13 +1,14 @@
 """Stage-by-stage comparison with golden vectors of the original code.
 
-The order ids -> resized bytes -> pixels -> vision tower -> compressor -> projector -> embeddings ->
-logits -> greedy text makes a failure name its stage. Integers and bytes must be equal; floats lie
-within a tolerance by dtype (`conformance_compare`).
+The order weights -> ids -> resized bytes -> pixels -> vision tower -> compressor -> projector ->
+embeddings -> logits -> text -> whole engine makes a failure name its stage. Integers and bytes must
+be equal; floats lie within limits that follow from the precision (`conformance_compare`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -18,17 +19,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oryx_scene.answerer import Stride
+from oryx_scene.errors import EngineError
 from oryx_scene.evaluation.conformance_case import Case, Item, case_ids, items_of_rows, prepare
-from oryx_scene.evaluation.conformance_compare import TOLERANCES, Comparer, StageResult
+from oryx_scene.evaluation.conformance_compare import Comparer, StageResult, precision_of
+from oryx_scene.evaluation.conformance_engine import compare_engine, engine_of
 from oryx_scene.evaluation.conformance_text import (
+    COPIED,
     GREEDY,
     PENALISED,
+    PENALTY,
     SCORES,
+    SHARED,
     STOPPED,
-    batched_logits,
-    compare_greedy,
+    Ways,
+    compare_ids,
+    last_logits,
+    prefill_logits,
+    said_ids,
+    say,
+)
+from oryx_scene.evaluation.conformance_weights import (
+    compare_weights,
+    plain_copy,
+    quantisation_of,
 )
 from oryx_scene.frames import RgbImage
+from oryx_scene.model.checkpoint import load_model
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
 from oryx_scene.model.splice import pad_rows, splice
@@ -37,16 +53,29 @@ from oryx_scene.prompt.sizes import image_tokens, video_tokens
 # What the toy tokenizer of the golden vectors ends and pads with, by family.
 END = {"qwen2": 191, "llama": 7}
 PAD = {"qwen2": 192, "llama": 0}
+LACKING = "the case has no such tensor"
+# What every item of every case should have; what comes before them some cases leave out.
+ALWAYS = (".vit.low", ".vit.high", ".compressor.low", ".compressor.high", ".projector")
 
 
 class _Run:
-    """One case on one model; yields results in the order of the stages."""
+    """One case on one model; yields results in the order of the stages.
 
-    def __init__(self, case: Case, model: Oryx, comparer: Comparer) -> None:
+    Args:
+        case, model: to run.
+        comparer: with the limits of the model's precision.
+        whole: False leaves out what chooses tokens: only logits are wanted.
+    """
+
+    def __init__(self, case: Case, model: Oryx, comparer: Comparer, *, whole: bool) -> None:
         self.case = case
         self.model = model
         self.comparer = comparer
+        self.whole = whole
         self.family = str(model.language.config.model_type)
+        # Making the engine puts its own kernels into the model: all stages run on those.
+        self.engine = engine_of(case, model, END[self.family])
+        self.decoder = self.engine.decoder
         self.compared: set[str] = set()
 
     def golden(self, name: str) -> NDArray[Any] | None:
@@ -57,10 +86,15 @@ class _Run:
         theirs = self.golden(stage)
         if theirs is not None:
             yield self.comparer.features(stage, ours, theirs)
+        elif stage.endswith(ALWAYS):
+            yield self.comparer.left_out(stage, LACKING)
 
     def results(self) -> Iterator[StageResult]:
+        if self.whole:
+            yield from compare_weights(self.comparer, self.model, self.case.model_folder)
         rows = case_ids(self.case, self.family)
         yield from self._ids(rows)
+        yield from self._lacking()
         slots: list[Tensor] = []
         lows: list[Tensor] = []
         for index in range(len(self.case.items)):
@@ -68,8 +102,14 @@ class _Run:
         yield from self._varlen_low(lows)
         embedded = self._embed(rows, slots)
         yield from self._embeddings_and_logits(embedded)
-        yield from self._greedy(embedded)
+        yield from self._text(embedded, rows)
         yield from self._untouched()
+
+    def _lacking(self) -> Iterator[StageResult]:
+        """Tensors of the whole prompt that every case should have and this one has not."""
+        for name in ("input_ids", "inputs_embeds", "logits_all", "logits_last"):
+            if name not in self.case.tensors:
+                yield self.comparer.left_out(name, LACKING)
 
     # -- ids -----------------------------------------------------------------------------------
 
@@ -217,29 +257,107 @@ class _Run:
         if theirs is not None:
             ours, theirs = _on_real(batch, theirs, mask)
             yield self.comparer.features("inputs_embeds", ours, theirs)
-        logits = batched_logits(self.model, batch, mask)
         theirs = self.golden("logits_all")
         if theirs is not None:
-            ours, theirs = _on_real(logits, theirs, mask)
+            found = [prefill_logits(self.decoder, row) for row in embedded]
+            ours, theirs = _on_real(pad_rows(found, self.case.padding_side)[0], theirs, mask)
             yield self.comparer.logits("logits_all", ours, theirs)
         last = self.golden("logits_last")
         if last is not None and len(last) == len(real):
-            whole = mask[:, -1]
-            ours = logits[:, -1][whole]
+            whole = [row for row, ended in zip(embedded, real[:, -1], strict=True) if ended]
+            ours = torch.stack([last_logits(self.decoder, row) for row in whole])
             yield self.comparer.logits("logits_last", ours, last[real[:, -1]])
 
-    def _greedy(self, embedded: list[Tensor]) -> Iterator[StageResult]:
-        end = END[self.family]
-        ends = {GREEDY: end, PENALISED: end}
-        if self.case.stop_eos_id is not None:
-            ends[STOPPED] = self.case.stop_eos_id
+    def _text(self, embedded: list[Tensor], rows: list[list[int]]) -> Iterator[StageResult]:
         self.compared |= {GREEDY, PENALISED, STOPPED, SCORES}
+        names = (GREEDY, SCORES, PENALISED)
         # The original generates after the padding of a right-padded row: wrong text by design.
         level = len({row.shape[0] for row in embedded}) == 1
-        if self.comparer.tolerance.greedy and (level or self.case.padding_side == "left"):
-            yield from compare_greedy(
-                self.comparer, self.model, embedded, self.case.tensors, ends, PAD[self.family]
-            )
+        if not (level or self.case.padding_side == "left"):
+            for name in names:
+                yield self.comparer.left_out(name, "the original generates after the padding")
+            return
+        for name in names:
+            if name not in self.case.tensors:
+                yield self.comparer.left_out(name, LACKING)
+        ids, scores = self.case.tensors.get(GREEDY), self.case.tensors.get(SCORES)
+        if ids is None or scores is None:
+            return
+        golden = [said_ids(row, END[self.family]) for row in ids]
+        yield from self._ways(embedded, golden, scores)
+        if self.whole:
+            yield from self._said(embedded, scores)
+            uses = items_of_rows(rows, len(self.case.items))
+            yield from compare_engine(self.comparer, self.case, self.engine, rows, uses)
+
+    def _ways(
+        self, embedded: list[Tensor], golden: list[list[int]], scores: NDArray[Any]
+    ) -> Iterator[StageResult]:
+        """Logits at the end of the prompts, and before each golden id, by every way."""
+        ways = Ways(self.decoder, max(row.shape[0] for row in embedded))
+        grown = [ways.grow(row, ids) for row, ids in zip(embedded, golden, strict=True)]
+        theirs = np.concatenate([scores[i, : len(ids)] for i, ids in enumerate(golden)])
+        for way in grown[0]:
+            if "logits_all" in self.case.tensors:
+                read = [own[way][0] for own in grown]
+                wanted = self._tails(embedded, [own.shape[0] for own in read])
+                yield self.comparer.logits(f"logits_all: {way}", torch.cat(read), wanted)
+            steps = torch.cat([own[way][1] for own in grown])
+            stage = SCORES if way == SHARED else f"{SCORES}: {way}"
+            yield self.comparer.logits(stage, steps, theirs)
+
+    def _tails(self, embedded: list[Tensor], counts: list[int]) -> NDArray[Any]:
+        """Golden logits after the last tokens of each row."""
+        mask = pad_rows(embedded, self.case.padding_side)[1].cpu().numpy()
+        rows = zip(self.case.tensors["logits_all"], mask, counts, strict=True)
+        return np.concatenate([own[real][-count:] for own, real, count in rows])
+
+    def _sayings(self) -> list[tuple[str, int, float]]:
+        """(tensor, end token, penalty) of what the case lets the model say."""
+        end, stop = END[self.family], self.case.stop_eos_id
+        found = [(GREEDY, end, 1.0), (PENALISED, end, PENALTY)]
+        found.append((STOPPED, end if stop is None else stop, 1.0))
+        return [one for one in found if one[0] in self.case.tensors]
+
+    def _said(self, embedded: list[Tensor], scores: NDArray[Any]) -> Iterator[StageResult]:
+        """What the engine's decode says: greedy, with the penalty, stopped at another id."""
+        for name, end, penalty in self._sayings():
+            ids = self.case.tensors[name]
+            golden = [said_ids(row, end) for row in ids]
+            try:
+                found = [say(self.decoder, row, end, penalty, ids.shape[1]) for row in embedded]
+            except EngineError as err:
+                yield self.comparer.said(name, False, err.message)
+                continue
+            # The penalty stretches logits, and with them their errors.
+            error = penalty * self.comparer.logit_error(SCORES, scores)
+            yield from compare_ids(self.comparer, name, found, golden, error)
+
+    def restated(self) -> Case:
+        """The case as this model, not the original, would have made its logits and its text."""
+        slots: list[Tensor] = []
+        for index in range(len(self.case.items)):
+            list(self._item(index, slots, []))
+        embedded = self._embed(case_ids(self.case, self.family), slots)
+        new = dict(self.case.tensors)
+        if "logits_all" in new:
+            found = [prefill_logits(self.decoder, row) for row in embedded]
+            new["logits_all"] = pad_rows(found, self.case.padding_side)[0].numpy()
+        if "logits_last" in new:
+            found = [last_logits(self.decoder, row).float() for row in embedded]
+            new["logits_last"] = torch.stack(found).numpy()
+        for name, end, penalty in self._sayings():
+            new[name] = np.full_like(new[name], end)
+            for own, row in zip(new[name], embedded, strict=True):
+                ids = say(self.decoder, row, end, penalty, len(own))[0]
+                own[: len(ids)] = ids
+        if GREEDY in new and SCORES in new:
+            new[SCORES] = np.zeros((*new[GREEDY].shape, new[SCORES].shape[-1]), np.float32)
+            ways = Ways(self.decoder, max(row.shape[0] for row in embedded))
+            for own, row, ids in zip(new[SCORES], embedded, new[GREEDY], strict=True):
+                grown = ways.grow(row, said_ids(ids, END[self.family]))[COPIED][1]
+                own[: len(grown)] = grown.numpy()
+        return dataclasses.replace(self.case, tensors=new)
 
     def _untouched(self) -> Iterator[StageResult]:
         """Tensors that the case has and no stage looked at: said, so that nothing passes unseen."""
@@ -261,17 +379,44 @@ def _to_patches(pixels: Tensor) -> Tensor:
     return torch.nn.functional.pad(pixels, (0, -width % 16, 0, -height % 16))
 
 
-@torch.inference_mode()
 def run_case(case: Case, model: Oryx) -> list[StageResult]:
-    """Compare every stage of ``case`` with ``model``'s arithmetic.
+    """Compare every stage of ``case`` with ``model``, in the precision that it has.
+
+    For every precision but float32 the folder is first run in float32 on the CPU, under its
+    narrow limits (stages "float32 ..."): what follows then differs by the precision alone. What a
+    quantised model says is compared with float32 arithmetic over the very weights that it stores;
+    how near those are to the folder's is a stage of its own.
 
     Raises:
         BudgetError: the resize settings leave nothing of a picture.
     """
-    comparer = Comparer(case.name, TOLERANCES[model.dtype])
+    kind = quantisation_of(model)
+    if model.dtype is torch.float32 and kind == "none":
+        return _compare(case, model, Comparer(case.name))
+    exact = run_case(case, load_model(case.model_folder))
+    first = [dataclasses.replace(one, stage=f"float32 {one.stage}") for one in exact]
+    plain = plain_copy(case.model_folder, model.dtype, "none")
+    changes = _compare(case, plain, Comparer(case.name, precision_of(model.dtype)), whole=False)
+    rounded = {result.stage: result.difference for result in changes}
+    precision = dataclasses.replace(precision_of(model.dtype), rounded=rounded)
+    if kind != "none":
+        case = _restated(case, plain_copy(case.model_folder, model.dtype, kind))
+    return [*first, *_compare(case, model, Comparer(case.name, precision))]
+
+
+@torch.inference_mode()
+def _restated(case: Case, plain: Oryx) -> Case:
+    """The case with the text that float32 arithmetic over ``plain``'s weights would have said."""
+    return _Run(case, plain, Comparer(case.name), whole=False).restated()
+
+
+@torch.inference_mode()
+def _compare(
+    case: Case, model: Oryx, comparer: Comparer, *, whole: bool = True
+) -> list[StageResult]:
     exact: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if model.device.type == "cuda":
         # torch lets convolutions drop to 10-bit mantissas by default.
         exact = torch.backends.cudnn.flags(allow_tf32=False)
     with exact:
-        return list(_Run(case, model, comparer).results())
+        return list(_Run(case, model, comparer, whole=whole).results())

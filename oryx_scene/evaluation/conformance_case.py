@@ -132,21 +132,26 @@ def prepare(item: Item, settings: ResizeSettings) -> dict[str, RgbImage]:
     }
 
 
+def tokenizer_of(case: Case, family: str) -> CharTokenizer:
+    """The toy tokenizer, with the newline after a slot that the case's own prompts have."""
+    tokenizer = CharTokenizer(family)
+    tokenizer.slot_newline = case.prompt_style == "preprocess_qwen"
+    return tokenizer
+
+
 def case_ids(case: Case, family: str) -> list[list[int]]:
     """Prompt ids of every row, before padding."""
-    tokenizer = CharTokenizer(family)
-    if case.prompt_style == "preprocess_qwen":
-        tokenizer.slot_newline = True
-    else:
-        tokenizer.slot_newline = False
+    tokenizer = tokenizer_of(case, family)
+    if not tokenizer.slot_newline:
         texts = case.described.get("prompt_text")
         if texts:
             rows = [texts] if isinstance(texts, str) else texts
             return [_template_ids(tokenizer, text) for text in rows]
-    return [chat_ids(tokenizer, SYSTEM, _pieces(prompt)) for prompt in case.prompts]
+    return [chat_ids(tokenizer, SYSTEM, pieces_of(prompt)) for prompt in case.prompts]
 
 
-def _pieces(prompt: str) -> list[str | None]:
+def pieces_of(prompt: str) -> list[str | None]:
+    """Texts of a user turn, None where a slot stands."""
     pieces: list[str | None] = []
     for index, text in enumerate(prompt.split(SLOT)):
         if index:

@@ -36,11 +36,16 @@ def chunk_of(device: torch.device) -> int:
 
 
 def prefill(
-    decoder: Decoder, slab: Slab, embeds: Tensor, check: Callable[[], None] = lambda: None
+    decoder: Decoder,
+    slab: Slab,
+    embeds: Tensor,
+    check: Callable[[], None] = lambda: None,
+    hidden: list[Tensor] | None = None,
 ) -> None:
     """Append (n, hidden_size) embeddings to ``slab``, in chunks.
 
     ``check`` is called before each layer of each chunk; a slab that it left half filled is waste.
+    ``hidden`` receives each chunk's hidden states after the last layer, for those who compare them.
     """
     for chunk in embeds.split(chunk_of(embeds.device)):
         start = slab.length
@@ -51,7 +56,9 @@ def prefill(
             slab.write(layer, start, k, v)
             return attend_causal(q, *slab.layer(layer))
 
-        decoder.forward(chunk, positions, mix, check)
+        found = decoder.forward(chunk, positions, mix, check)
+        if hidden is not None:
+            hidden.append(found)
 
 
 class _Places:
