@@ -1,20 +1,28 @@
 """Text to ids and back: the chat template around a prompt, image slots, and user text made safe.
 
-User text is encoded with special tokens split, so that `<image>` or `<|im_end|>` in a question are
-ordinary letters: text can never forge a slot or end its own turn.
+`<image>` or `<|im_end|>` in a question are ordinary letters, whatever the tokenizer takes them for:
+text can never forge a slot or end its own turn. The files are `tokenizer_files`' business.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
 from oryx_scene.answerer import Prompt
-from oryx_scene.errors import CheckpointError, MissingExtraError
+from oryx_scene.errors import CheckpointError
 from oryx_scene.model.splice import PLACEHOLDER
+from oryx_scene.model.tokenizer_files import read_words
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+# How control tokens are written: <|im_end|>, </s>, <image>, <fim_prefix>, <tool_call>.
+CONTROL = re.compile(r"<\|[^<>\s]*\|>|<\uff5c[^<>\s]*\uff5c>|</?[A-Za-z]+(?:[_-][A-Za-z0-9]+)*>")
+TEXT_TOKENS = frozenset({"<think>", "</think>", "<unk>"})
+# Tried in turn as what stands before a text whose beginning must not become a part of it.
+ANCHORS = ("\n", ":", "|", "a")
 # Texts whose ids are kept; a question has about ten pieces.
 KEPT_TEXTS = 512
 
@@ -32,8 +40,13 @@ class TextTokenizer(Protocol):
         """The transformers tokenizer behind it, None where there is none."""
         ...
 
+    @property
+    def doubt(self) -> str:
+        """Why ids may differ from those that the model was trained on, "" for no reason."""
+        ...
+
     def encode_plain(self, text: str) -> list[int]:
-        """Ids of ``text``, in which no special token is recognised."""
+        """Ids of ``text``, none of them a control token."""
         ...
 
     def special_id(self, token: str) -> int:
@@ -46,47 +59,29 @@ class TextTokenizer(Protocol):
 
 
 class HubTokenizer:
-    """A transformers tokenizer of a checkpoint folder.
+    """The tokenizer of a checkpoint folder.
 
     Args:
         folder: with the tokenizer's files; the network is never asked.
         family: "qwen2" or "llama".
-        config: the language model's transformers configuration; keeps transformers from guessing
-            the class by the checkpoint's own model_type, which it does not know.
+        config: the language model's transformers configuration.
+
+    Attributes:
+        source: the file that the ids are those of.
+        doubt: why ids may differ from those that the model was trained on, "" for no reason.
 
     Raises:
         CheckpointError: no tokenizer there, or one without the chat control tokens.
+        MissingExtraError: a package is missing that reads it.
     """
 
     def __init__(self, folder: Path, family: str, config: Any = None) -> None:
         self.slot_newline = family == "qwen2"
         # The same few pieces of the template and of a scene come with every question.
         self._kept: dict[str, tuple[int, ...]] = {}
-        self._sentencepiece = family == "llama"
-        try:
-            from transformers import AutoTokenizer, PreTrainedTokenizerFast
-        except ImportError as err:
-            raise MissingExtraError(
-                "transformers", "model", needed_for="the tokenizer", cause=str(err)
-            ) from err
-        try:
-            # A folder that states the plain class means its tokenizer.json as it stands; the
-            # family's own class would put its own splitting of words in its place.
-            if _stated_class(folder) == "PreTrainedTokenizerFast":
-                self._tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(
-                    str(folder), local_files_only=True
-                )
-            else:
-                self._tokenizer = AutoTokenizer.from_pretrained(
-                    str(folder), config=config, local_files_only=True, trust_remote_code=False
-                )
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise CheckpointError(
-                folder,
-                f"its tokenizer cannot be loaded ({' '.join(str(err).split())[:200]}).",
-                hint="the folder needs the tokenizer files as published",
-            ) from err
-        vocabulary = self._tokenizer.get_vocab()
+        self._words = read_words(folder, config)
+        self.source = self._words.source
+        vocabulary = self._words.vocabulary
         missing = [token for token in (IM_START, IM_END) if token not in vocabulary]
         if missing:
             raise CheckpointError(
@@ -100,55 +95,85 @@ class HubTokenizer:
                 f"vocabulary of {rows}.",
                 hint="tokenizer and weights belong to different models",
             )
+        self._control = control_tokens(vocabulary, self._words.special)
+        self._strings = re.compile("|".join(map(re.escape, sorted(self._control.values()))))
+        self.doubt = ""
 
     @property
     def hub_tokenizer(self) -> Any:
-        """The transformers tokenizer."""
-        return self._tokenizer
+        """The transformers tokenizer of the folder."""
+        return self._words.hub()
 
     def encode_plain(self, text: str) -> list[int]:
-        """Ids of ``text``, in which no special token is recognised."""
-        if not self._sentencepiece:
-            return self._encode(text)
-        # SentencePiece puts a blank before the first word of whatever it is given; the pieces of a
-        # prompt are not first words, so a newline goes ahead and is taken off again.
-        anchor, whole = self._encode("\n"), self._encode("\n" + text)
-        if whole[: len(anchor)] == anchor:
-            return whole[len(anchor) :]
-        return self._encode(text)
-
-    def _encode(self, text: str) -> list[int]:
+        """Ids of ``text``, none of them a control token, whatever the text holds."""
         kept = self._kept.get(text)
         if kept is None:
-            found = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-            kept = tuple(found["input_ids"])
+            kept = tuple(self._without_control(text))
             if len(self._kept) >= KEPT_TEXTS:
                 self._kept.clear()
             self._kept[text] = kept
         return list(kept)
 
+    def _without_control(self, text: str) -> list[int]:
+        ids = self._encode(text)
+        if self._control.keys().isdisjoint(ids):
+            return ids
+        # Cut behind the first letter of every control token that stands in the text.
+        cuts = [0, *(found.start() + 1 for found in self._strings.finditer(text)), len(text)]
+        pieces = [text[start:end] for start, end in itertools.pairwise(cuts)]
+        return [token for piece in pieces for token in self._halved(piece)]
+
+    def _halved(self, text: str) -> list[int]:
+        """Ids of a text in which a control token can come of normalisation only."""
+        ids = self._encode(text)
+        if self._control.keys().isdisjoint(ids):
+            return ids
+        if len(text) == 1:
+            return [token for token in ids if token not in self._control]
+        middle = len(text) // 2
+        return [*self._halved(text[:middle]), *self._halved(text[middle:])]
+
+    def _encode(self, text: str) -> list[int]:
+        if not self._words.blank_first:
+            return self._words.encode(text)
+        # A blank is put before the first word of whatever is encoded; the pieces of a prompt are
+        # not first words, so an anchor goes ahead and is taken off again.
+        for anchor in ANCHORS:
+            first, whole = self._words.encode(anchor), self._words.encode(anchor + text)
+            if whole[: len(first)] == first:
+                return whole[len(first) :]
+        self.doubt = (
+            "the tokenizer puts a blank before pieces of a prompt, which are no first words"
+        )
+        return self._words.encode(text)
+
     def special_id(self, token: str) -> int:
         """Id of a control token."""
-        return int(self._tokenizer.convert_tokens_to_ids(token))
+        return self._words.vocabulary[token]
 
     def decode(self, ids: list[int]) -> str:
         """Text of ``ids`` without control tokens."""
-        text: str = self._tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return self._words.decode(ids)
 
 
-def _stated_class(folder: Path) -> str:
-    path = folder / "tokenizer_config.json"
-    if not path.exists():
-        return ""
-    described = json.loads(path.read_text(encoding="utf-8"))
-    return str(described.get("tokenizer_class", "")) if isinstance(described, dict) else ""
+def control_tokens(vocabulary: dict[str, int], special: Collection[int]) -> dict[int, str]:
+    """Tokens that text of a user must never become: ids and how they are written.
+
+    They are the special ones, and those that look like control tokens whatever the files call
+    them: of the chat template, image slots, tools, fill-in-the-middle. The think marks are text: a
+    model's own working is read back with them.
+    """
+    return {
+        index: token
+        for token, index in vocabulary.items()
+        if (index in special or CONTROL.fullmatch(token)) and token not in TEXT_TOKENS
+    }
 
 
 class CharTokenizer:
     """The toy tokenizer of the golden vectors: id = ord(char), control tokens by family."""
+
+    doubt = ""
 
     def __init__(self, family: str) -> None:
         self.slot_newline = family == "qwen2"
@@ -186,13 +211,21 @@ def opening_ids(tokenizer: TextTokenizer, system: str, user: list[str | None]) -
     """
     start, end = tokenizer.special_id(IM_START), tokenizer.special_id(IM_END)
     newline = tokenizer.encode_plain("\n")
-    ids = [start, *tokenizer.encode_plain("system"), *newline]
-    ids += [*tokenizer.encode_plain(system), end, *newline]
-    ids += [start, *tokenizer.encode_plain("user"), *newline]
+    ids = [start, *_turn(tokenizer, "system", system), end, *newline]
+    first = user[0] if user else None
+    ids += [start, *_turn(tokenizer, "user", first or "")]
     slot = [PLACEHOLDER, *(newline if tokenizer.slot_newline else ())]
-    for piece in user:
+    for piece in user if first is None else user[1:]:
         ids += slot if piece is None else tokenizer.encode_plain(piece)
     return ids
+
+
+def _turn(tokenizer: TextTokenizer, role: str, text: str) -> list[int]:
+    """A turn up to the end of ``text``: the prompts of Qwen were made of pieces, others of one."""
+    if not tokenizer.slot_newline:
+        return tokenizer.encode_plain(f"{role}\n{text}")
+    ids = [*tokenizer.encode_plain(role), *tokenizer.encode_plain("\n")]
+    return ids + (tokenizer.encode_plain(text) if text else [])
 
 
 def closing_ids(tokenizer: TextTokenizer, question: str, answer: str = "") -> list[int]:

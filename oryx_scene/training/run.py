@@ -94,9 +94,9 @@ def _write_words(out: Path, pool: Path) -> None:
 def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:
     words = out / "tokenizer"
     tokenizer = HubTokenizer(words, "qwen2", None)
-    rows = len(tokenizer._tokenizer)
+    rows = len(tokenizer.hub_tokenizer)
     config = small_config(-(-rows // 8) * 8)
-    numbers = number_features(tokenizer._tokenizer, int(config["hidden_size"]))
+    numbers = number_features(tokenizer.hub_tokenizer, int(config["hidden_size"]))
     model = new_model(config, numbers, recipe.seed)
     see_patches(model, [p for lesson in _lessons(pool, tokenizer, 120) for p in lesson.pictures])
     return Start(pool, words, tokenizer, config, model)
@@ -182,7 +182,7 @@ def _run_stage(
         trainer.take(torch.load(state, map_location="cpu", weights_only=True)["learner"])
     if not trainer.resume() and stage.name == "look":
         lessons = _lessons(start.pool, start.tokenizer, 140)
-        link_numbers(trainer.learner, lessons, start.tokenizer._tokenizer)
+        link_numbers(trainer.learner, lessons, start.tokenizer.hub_tokenizer)
         trainer.compute.follow(frozen=True)
     asks = stage.answers and stage.scenes
     trainer.run(said, until=until, inspect=_probing(start.pool) if asks else None)

@@ -55,7 +55,7 @@ def take_one_step(group, start, out):
     """Runs in new processes too: keeps the weights, their gradients and what was logged."""
     tokenizer = HubTokenizer(start / "words", "qwen2", None)
     # Other first weights in every process: those of the first must win.
-    model = new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1 + group.rank)
+    model = new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1 + group.rank)
     trainer = Trainer(
         model, tokenizer, STAGE, start / "pool", out, seed=4, dtype=torch.float32, group=group
     )
@@ -96,7 +96,7 @@ def test_a_step_of_two_processes_is_the_step_of_one(start, tmp_path):
 
 def test_shares_of_a_drill_add_up_to_the_drill(start):
     tokenizer = HubTokenizer(start / "words", "qwen2", None)
-    learner = Learner(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+    learner = Learner(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1))
     drill = make_drill(tokenizer, np.random.default_rng(0), 5)
     whole = learner.drill(drill).loss
     shares = [share_of_drill(drill, Group(rank, 3)) for rank in range(3)]

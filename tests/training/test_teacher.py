@@ -86,7 +86,7 @@ def test_a_learner_that_listens_learns_from_hints_and_keeps_the_teacher_out(pool
     words = " What colour is mark 1? red" + " ".join(str(i) for i in range(10))
     write_tokenizer(tmp_path, lexicon([words]))
     tokenizer = HubTokenizer(tmp_path, "qwen2", None)
-    learner = Learner(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+    learner = Learner(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1))
     lesson = make_lesson(
         load_sample(pool_files(pool)[0]), tokenizer, {}, 0, np.random.default_rng(3)
     )

@@ -121,7 +121,7 @@ def tokenizer(words):
 
 
 def make_learner(tokenizer, put=lambda model: model):
-    model = put(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+    model = put(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1))
     torch.manual_seed(0)  # of the heads
     return Learner(model.requires_grad_(True))
 
@@ -173,7 +173,7 @@ def test_lessons_drills_answers_and_the_link_stay_on_one_device(tokenizer, monke
         assert len(moved) > 150
         told = [write_answers(there, one, tokenizer, most=3) for one in lessons]
         reserve_head(there)
-        link_numbers(there, lessons[:1], tokenizer._tokenizer)
+        link_numbers(there, lessons[:1], tokenizer.hub_tokenizer)
     assert found == pytest.approx(wanted, rel=1e-4)
     assert told == answers
 
@@ -185,7 +185,7 @@ def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
     stage = Stage("both", 1, scenes=2, kinds=KINDS, readings=0.3, drills=3, reserve=True)
     # In one precision: a wrapper cannot change its own.
     given = (tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, torch.float32)
-    here = Trainer(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1), *given)
+    here = Trainer(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1), *given)
     wanted = here.one_step()
     # The head that is kept for the link stays silent, whatever other stages had taught it.
     name = "model.language.model.layers.0.self_attn.o_proj.weight"
@@ -194,7 +194,7 @@ def test_a_step_of_the_trainer_stays_on_one_device(tokenizer, tmp_path):
     kept = here.learnt()[name]
     assert not kept[:, :silent].any() and kept[:, silent:].all()
     with Pretended():
-        model = send(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+        model = send(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1))
         there = Trainer(model, *given, device=THERE)
         found = there.one_step()
         weights = there.learnt()
@@ -219,7 +219,7 @@ def test_two_fed_steps_in_bfloat16_are_nearly_those_in_float32_on_a_cpu(
     stage = Stage("both", 2, scenes=2, kinds=KINDS, readings=0.3, drills=6)
 
     def losses(place, dtype, workers):
-        model = new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1)
+        model = new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1)
         given = (model, tokenizer, stage, tmp_path / "pool", tmp_path / "out", 4, dtype)
         trainer = Trainer(*given, device=place, workers=workers)
         found = [trainer.one_step() for _ in range(2)]
