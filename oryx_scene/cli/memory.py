@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 HELP = "Predict the memory of a model by precision and number of views."
 VIEWS = (1, 8, 64, 1600)
-# As loading assumes where a config.json states none.
-CONTEXT = 32768
 MOST_TOKENS = 131072
 # The smallest pictures that a budget shows (side of a square of equal area, pixels).
 SMALLEST_SIDE = 288
@@ -37,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="TOKENS",
-        help="of the model (default: what its config.json states, else 32768)",
+        help="of the model (default: what its config.json states)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
@@ -48,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from oryx_scene.cli.common import picture_size
     from oryx_scene.errors import ConfigError
     from oryx_scene.model.device import check_device
+    from oryx_scene.model.language import settled
     from oryx_scene.model.memory import GIB, free_bytes
 
     if min(args.views) < 1 or max(args.views) > 1600:
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     width, height = picture_size(args.size)
     rows = []
     for name, config, vision in _models(args.model):
-        context = args.context or int(config.get("max_position_embeddings", CONTEXT))
+        context = args.context or int(settled(config, name)["max_position_embeddings"])
         for count in args.views:
             plan = _plan(count, (height, width), context)
             shown = (name, config, vision, count, plan)
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         known = "unknown" if free is None else f"{free / GIB:.1f} GiB"
         print(f"GiB for pictures of {width}x{height}; free on {device}: {known}")
-        print(f"{'model':<14}{'weights in':<12}{'views':>6}{'at':>5}{'tokens':>8} ", end="")
+        print(f"{'model':<20}{'weights in':<12}{'views':>6}{'at':>5}{'tokens':>8} ", end="")
         print(f"{'weights':>9}{'KV':>7}{'passes':>8}{'graphs':>8}{'total':>8}")
         for row in rows:
             print(_line(row))
@@ -163,7 +162,7 @@ def _line(row: dict[str, Any]) -> str:
     sizes = ("weight_bytes", "kv_bytes", "working_bytes", "graph_bytes", "total_bytes")
     weights, kv, working, graphs, total = (row[key] / GIB for key in sizes)
     return (
-        f"{row['model']:<14}{row['weights_in']:<12}{row['views']:>6}{row['compression']:>4}x"
+        f"{row['model']:<20}{row['weights_in']:<12}{row['views']:>6}{row['compression']:>4}x"
         f"{row['tokens']:>8}{'*' if row['beyond_context'] else ' '}"
         f"{weights:>9.1f}{kv:>7.2f}{working:>8.2f}{graphs:>8.2f}{total:>8.1f}"
     )
