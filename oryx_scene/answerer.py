@@ -202,8 +202,10 @@ class ModelCard:
     True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
     that writes its working between think marks before it answers, ``scratchpad_tokens`` the room
     that it gets for that beyond the limit of an answer. ``calibration`` holds, by answer form, what
-    was stored beside the checkpoint. ``attention`` and ``linear`` name the kernels.
-    ``rates`` are there where they were measured.
+    was stored beside the checkpoint. ``attention``, ``linear`` and ``sums`` (of attention in half
+    precision) name the kernels, ``tokenizer`` the file that ids are those of, ``assumed`` the
+    settings that the checkpoint does not state. ``warnings`` go with every answer. ``rates`` are
+    there where they were measured.
     """
 
     name: str
@@ -216,6 +218,10 @@ class ModelCard:
     quantization: str = "none"
     attention: str = ""
     linear: str = "torch"
+    sums: str = "float32"
+    tokenizer: str = ""
+    assumed: str = ""
+    warnings: tuple[Warning, ...] = ()
     scratchpad: bool = False
     scratchpad_tokens: int = 0
     calibration: dict[str, FormCalibration] = field(default_factory=dict)

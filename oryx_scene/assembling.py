@@ -99,6 +99,9 @@ def _provenance(
         "quantization": card.quantization,
         "attention": card.attention,
         "linear": card.linear,
+        "sums": card.sums,
+        "tokenizer": card.tokenizer,
+        "assumed": card.assumed,
         "prompt_sha256": prompt_hash(prompt),
         "tokens_sha256": generation.tokens_sha256,
         "confidence": "uncalibrated"

@@ -78,6 +78,11 @@ KINDS: dict[str, Kind] = {
         "The answer says neither yes nor no.",
         "ask a question that can be answered with yes or no",
     ),
+    "attention_sums_rounded": Kind(
+        "warning",
+        "Sums of attention are rounded to half precision; a newer torch may answer differently.",
+        "install torch 2.8 or newer, or use --dtype float32",
+    ),
     "calibration_doubtful": Kind(
         "note",
         "A calibration is possible and looks odd.",
@@ -263,6 +268,11 @@ KINDS: dict[str, Kind] = {
         "A database was not closed: the newest messages were taken from its journal.",
         "write them into the database with `sqlite3 FILE.db3 'pragma wal_checkpoint(truncate)'`",
     ),
+    "linear_chosen_by_timing": Kind(
+        "note",
+        "Which of two ways to multiply, one of them rounding more, was decided by timing them.",
+        "for equal answers in every run use --dtype float32",
+    ),
     "marks_by_colour": Kind(
         "warning",
         "Objects were joined over views by colour and matched points, not by depth.",
@@ -323,10 +333,20 @@ KINDS: dict[str, Kind] = {
         "The model was trained on synthetic rooms only, and the source is not one.",
         "give --model the folder of a published Oryx checkpoint",
     ),
+    "model_positions_not_scaled": Kind(
+        "warning",
+        "The checkpoint asks for scaled positions, which Oryx on Qwen never applied.",
+        "keep scenes within the length that the model was trained on",
+    ),
     "model_random": Kind(
         "problem",
         "The model has random weights: its text means nothing.",
         "give --model a trained checkpoint",
+    ),
+    "model_settings_assumed": Kind(
+        "warning",
+        "The checkpoint does not state settings of its arithmetic; defaults were taken.",
+        "get config.json again from where the checkpoint was published",
     ),
     "no_camera_info": Kind(
         "problem",
@@ -547,6 +567,11 @@ KINDS: dict[str, Kind] = {
         "note",
         "An image topic was left out: it shows the same camera at the same moments as another.",
         "name the topic in a rig file (--rig) to use it as a camera",
+    ),
+    "tokenizer_doubtful": Kind(
+        "warning",
+        "Ids of the prompt may differ from those that the model was trained on.",
+        "use the tokenizer files that were published with the checkpoint",
     ),
     "topic_of_several_types": Kind(
         "note",

@@ -19,7 +19,7 @@ from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.quant_choice import quantised
 from oryx_scene.model.vision import VisionConfig
-from oryx_scene.model.weights import VIT_FILE, VIT_PREFIX, WeightReader, read_json
+from oryx_scene.model.weights import VIT_FILE, VIT_PREFIX, WeightReader, read_json, refuse_pointers
 
 # Published name -> ours; the first fitting prefix wins.
 RENAMES = (
@@ -165,6 +165,8 @@ def load_model(
         CheckpointError: incomplete, damaged or of another architecture.
     """
     folder = Path(folder)
+    if folder.is_dir():
+        refuse_pointers(folder)
     config = read_json(folder, "config.json")
     language = build_language_model(config, str(folder), attention)
     reader = WeightReader(folder)

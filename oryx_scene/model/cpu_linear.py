@@ -106,9 +106,18 @@ def _described(dtype: torch.dtype) -> str:
         return "torch"
     if not most_rows(dtype, torch.get_num_threads()):
         return "torch, timed faster than the rows kernel"
-    if dtype is torch.bfloat16 and kernel.rounds_inputs:
-        return "rows kernel, bfloat16 products"
-    return "rows kernel"
+    products = ", bfloat16 products" if dtype is torch.bfloat16 and kernel.rounds_inputs else ""
+    return f"rows kernel{products}, timed faster than torch for few rows"
+
+
+def timing_rounds(dtype: torch.dtype) -> bool:
+    """Whether which way is timed faster decides what is rounded, not only the order of sums.
+
+    So it is where torch multiplies bfloat16 and the kernel that was built widens it.
+    """
+    kernel = rows_kernel()
+    differ = kernel is not None and has_bfloat16() and not kernel.rounds_inputs
+    return dtype is torch.bfloat16 and differ
 
 
 @functools.cache

@@ -192,6 +192,9 @@ class Engine(EngineState):
             on_text,
             constraint,
         )
+        answer.warnings.extend(self._card.warnings)
+        if self._tokenizer.doubt:
+            answer.warnings.append(Warning("tokenizer_doubtful", self._tokenizer.doubt))
         if self._stepping.note:
             answer.warnings.append(Warning("graphs_unavailable", self._stepping.note))
         return answer

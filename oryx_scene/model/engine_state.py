@@ -9,7 +9,7 @@ from torch import Tensor
 
 from oryx_scene.answerer import ModelCard, Rates
 from oryx_scene.model.cache import FeatureCache
-from oryx_scene.model.cpu_linear import speed_up
+from oryx_scene.model.cpu_linear import speed_up, timing_rounds
 from oryx_scene.model.decoder import Decoder
 from oryx_scene.model.engine_config import EngineConfig, Stops, Work
 from oryx_scene.model.guard import Guard
@@ -22,6 +22,7 @@ from oryx_scene.model.slots import View
 from oryx_scene.model.static_rows import StaticRows
 from oryx_scene.model.stepping import Stepping
 from oryx_scene.model.tokenizer import TextTokenizer
+from oryx_scene.warning import Warning
 
 
 class EngineState:
@@ -53,6 +54,9 @@ class EngineState:
         self._card = card
         if self.config.rows_kernel:
             self._card = dataclasses.replace(card, linear=speed_up(model))
+            if model.device.type == "cpu" and timing_rounds(model.dtype):
+                doubt = Warning("linear_chosen_by_timing", f"linear layers: {self._card.linear}")
+                self._card = dataclasses.replace(self._card, warnings=(*self._card.warnings, doubt))
         self._stops = stops
         self._json: JsonForms | None = None
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,25 @@ import torch
 
 from oryx_scene.answerer import ModelCard
 from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
-from oryx_scene.file_kind import LFS_POINTER, file_kind
 from oryx_scene.model.attention import choose_backend
 from oryx_scene.model.checkpoint import DTYPES, load_model, vision_config
 from oryx_scene.model.device import check_device
 from oryx_scene.model.engine import Engine, EngineConfig, Stops
-from oryx_scene.model.language import family_of
+from oryx_scene.model.language import (
+    dropped_scaling,
+    family_of,
+    settled,
+    silent_defaults,
+)
 from oryx_scene.model.memory import Need, check_fits, free_bytes, loaded_bytes, predict
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.quant_choice import KINDS, describe
 from oryx_scene.model.random_model import write_random_checkpoint
+from oryx_scene.model.shared_attention import half_sums
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
-from oryx_scene.model.weights import read_json
+from oryx_scene.model.weights import read_json, refuse_pointers
 from oryx_scene.prompt.calibration import load_calibration
+from oryx_scene.warning import Warning
 
 LOG = logging.getLogger(__name__)
 DEFAULT_FOLDER = Path(__file__).parent.parent / "default_model"
@@ -93,6 +100,7 @@ def find_folder(model: str) -> Path:
         return DEFAULT_FOLDER
     folder = Path(model).expanduser()
     if folder.is_dir():
+        refuse_pointers(folder)
         return folder
     if not HUB_ID.match(model) or folder.exists():
         raise CheckpointError(
@@ -128,7 +136,6 @@ def _engine(
     quantization: str,
     config: EngineConfig | None,
 ) -> Engine:
-    _refuse_pointers(folder)
     described = read_json(folder, "config.json")
     family = family_of(described, str(folder))
     need = refuse_what_cannot_fit(folder, described, device, DTYPES[dtype], quantization, name)
@@ -137,17 +144,23 @@ def _engine(
     if abs(loaded - need.weights) > 0.02 * need.weights:
         LOG.warning("%s took %d bytes of weights, %d were predicted", name, loaded, need.weights)
     tokenizer = HubTokenizer(folder, family, model.language.config)
+    assumed = silent_defaults(described, str(folder))
+    sums = half_sums(device.type, DTYPES[dtype])
     own = described.get("oryx_scene", {})
     card = ModelCard(
         name=str(own.get("name", name)),
         revision=revision_of(folder),
         dtype=dtype,
         device=str(device),
-        context_length=int(described.get("max_position_embeddings", 32768)),
+        context_length=int(settled(described, str(folder))["max_position_embeddings"]),
         trained=bool(own.get("trained", True)),
         synthetic_only=bool(own.get("synthetic_only", False)),
         quantization=describe(model.language, quantization),
         attention=_attention(model),
+        sums=sums,
+        tokenizer=tokenizer.source,
+        assumed=assumed,
+        warnings=tuple(_doubts(described, folder, assumed, sums)),
         scratchpad=bool(own.get("scratchpad", False)),
         scratchpad_tokens=int(own.get("scratchpad_tokens", 128)) if own.get("scratchpad") else 0,
         calibration=load_calibration(folder),
@@ -155,13 +168,15 @@ def _engine(
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
 
 
-def _refuse_pointers(folder: Path) -> None:
-    """A clone without git-lfs holds small text files of the right names."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    pointers = [path.name for path in files if file_kind(path) is LFS_POINTER]
-    if pointers:
-        what = f"{', '.join(pointers)}: {LFS_POINTER.description}."
-        raise CheckpointError(folder, what, hint=LFS_POINTER.hint)
+def _doubts(config: dict[str, Any], folder: Path, assumed: str, sums: str) -> Iterator[Warning]:
+    """What goes with every answer of this model on this machine."""
+    if assumed:
+        yield Warning("model_settings_assumed", f"config.json is silent; assumed: {assumed}")
+    if dropped_scaling(config, str(folder)):
+        stated = config.get("rope_scaling") or config.get("rope_parameters")
+        yield Warning("model_positions_not_scaled", f"config.json states {stated}")
+    if sums != "float32":
+        yield Warning("attention_sums_rounded", f"torch {torch.__version__}: sums are {sums}")
 
 
 def refuse_what_cannot_fit(

@@ -39,6 +39,7 @@ def tiny_config(model_type: str = "oryx_qwen") -> dict[str, Any]:
         "rms_norm_eps": 1e-06,
         "rope_theta": 1000000.0,
         "tie_word_embeddings": False,
+        "use_sliding_window": False,
         "vocab_size": VOCABULARY,
         "mm_hidden_size": VISION.width,
         "mm_projector_type": "simple_mlp_twoview",

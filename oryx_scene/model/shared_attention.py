@@ -125,11 +125,22 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """Batched matrix product, float32: half precision on CUDA keeps its float32 sums."""
     if a.device.type != "cuda" or a.dtype is torch.float32:
         return a.float() @ b.float()
-    try:
+    if keeps_sums():
         return torch.bmm(a, b, out_dtype=torch.float32)
-    except TypeError:
-        # Before torch 2.8 there is no such argument.
-        return (a @ b).float()
+    return (a @ b).float()
+
+
+@functools.cache
+def keeps_sums() -> bool:
+    """Whether this torch gives float32 sums of half-precision products (2.8 and newer do)."""
+    return "dtype" in torch.ops.aten.bmm.overloads()
+
+
+def half_sums(device_type: str, dtype: torch.dtype) -> str:
+    """What sums of attention are here, for the model's card."""
+    if device_type != "cuda" or dtype is torch.float32 or keeps_sums():
+        return "float32"
+    return f"{dtype}".removeprefix("torch.")
 
 
 def _operand(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from oryx_scene.errors import CheckpointError, MissingExtraError
+from oryx_scene.file_kind import LFS_POINTER, file_kind
 
 VIT_PREFIX = "model.vision_tower.vision_tower."
 VIT_FILE = "oryx_vit.pth"
@@ -42,6 +43,19 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(folder, f"{name} holds no JSON object.")
     return value
+
+
+def refuse_pointers(folder: Path) -> None:
+    """A clone without git-lfs holds small text files of the right names; none of them is parsed.
+
+    Raises:
+        CheckpointError: there are such files.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    pointers = [path.name for path in files if file_kind(path) is LFS_POINTER]
+    if pointers:
+        what = f"{', '.join(pointers)}: {LFS_POINTER.description}."
+        raise CheckpointError(folder, what, hint=LFS_POINTER.hint)
 
 
 def weight_files(folder: Path) -> list[Path]:

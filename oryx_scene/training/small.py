@@ -42,6 +42,7 @@ def small_config(vocabulary: int, vision: VisionConfig = VISION) -> dict[str, An
         "rms_norm_eps": 1e-06,
         "rope_theta": 1000000.0,
         "tie_word_embeddings": True,
+        "use_sliding_window": False,
         "vocab_size": vocabulary,
         "mm_hidden_size": vision.width,
         "mm_projector_type": "simple_mlp_twoview",

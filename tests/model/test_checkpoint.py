@@ -11,13 +11,17 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from oryx_scene.answerer import Limits, Prompt  # noqa: E402
 from oryx_scene.errors import CheckpointError  # noqa: E402
+from oryx_scene.model import engine_state, load, shared_attention  # noqa: E402
 from oryx_scene.model.checkpoint import load_model  # noqa: E402
+from oryx_scene.model.language import silent_defaults  # noqa: E402
 from oryx_scene.model.load import find_folder, load_answerer, stops_of  # noqa: E402
 from oryx_scene.model.random_model import (  # noqa: E402
     write_byte_tokenizer,
     write_random_checkpoint,
 )
+from oryx_scene.model.shared_attention import half_sums  # noqa: E402
 from oryx_scene.model.tokenizer import CharTokenizer  # noqa: E402
 
 QWEN = Path(__file__).parent.parent / "golden" / "first" / "models" / "qwen_a"
@@ -251,3 +255,86 @@ def test_the_end_of_a_turn_always_stops(folder):
     stops = stops_of(folder, CharTokenizer("llama"))
     assert stops.ids == {2, 7}
     assert stops.repetition_penalty == 1.05
+
+
+REQUIRED = (
+    *("hidden_act", "hidden_size", "intermediate_size", "num_attention_heads"),
+    *("num_hidden_layers", "rms_norm_eps", "rope_theta", "vocab_size"),
+)
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_config_that_does_not_state_what_shapes_do_not_show_is_refused(folder, key):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    del config[key]
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"does not state {key}"):
+        load_model(folder)
+
+
+def test_rotary_keys_as_a_group_are_the_same_model(folder):
+    """transformers 5 writes them so."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    group = {"rope_theta": config.pop("rope_theta"), "rope_type": "default"}
+    path.write_text(json.dumps({**config, "rope_parameters": group}))
+    ours, golden = load_model(folder), load_model(QWEN)
+    tables = [model.language.model.rotary_emb.inv_freq for model in (ours, golden)]
+    assert torch.equal(*tables)
+
+
+def answered(folder):
+    engine = load_answerer(str(folder), device="cpu")
+    answer = engine.generate(Prompt("", ("A room.",), "?"), Limits(max_new_tokens=1))
+    return engine.card, {warning.code: warning.text for warning in answer.warnings}
+
+
+def test_settings_that_were_assumed_and_not_applied_are_said(tmp_path):
+    folder = write_random_checkpoint(tmp_path / "model")
+    card, codes = answered(folder)
+    assert (card.assumed, codes) == ("", {})
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for key in ("tie_word_embeddings", "use_sliding_window", "max_position_embeddings"):
+        del config[key]
+    path.write_text(json.dumps({**config, "rope_scaling": {"type": "linear", "factor": 2.0}}))
+    card, codes = answered(folder)
+    assumed = "max_position_embeddings 32768, tie_word_embeddings False, use_sliding_window False"
+    assert card.assumed == assumed
+    assert card.context_length == 32768
+    assert assumed in codes["model_settings_assumed"]
+    assert "linear" in codes["model_positions_not_scaled"]
+    # A window that is stated to be none needs no switch.
+    assert silent_defaults({**config, "sliding_window": None}, "here").endswith(
+        "tie_word_embeddings False"
+    )
+
+
+def test_sums_in_half_precision_are_said(tmp_path, monkeypatch):
+    assert half_sums("cpu", torch.bfloat16) == half_sums("cuda", torch.float32) == "float32"
+    assert half_sums("cuda", torch.bfloat16) == "float32"
+    monkeypatch.setattr(shared_attention, "keeps_sums", lambda: False)
+    assert half_sums("cuda", torch.float16) == "float16"
+    monkeypatch.setattr(load, "half_sums", lambda device, dtype: "float16")
+    card, codes = answered(write_random_checkpoint(tmp_path / "model"))
+    assert card.sums == "float16"
+    assert "attention_sums_rounded" in codes
+
+
+def test_a_kernel_that_rounds_otherwise_and_was_chosen_by_timing_is_said(tmp_path, monkeypatch):
+    folder = write_random_checkpoint(tmp_path / "model")
+    monkeypatch.setattr(engine_state, "timing_rounds", lambda dtype: dtype is torch.float32)
+    _, codes = answered(folder)
+    assert set(codes) == {"linear_chosen_by_timing"}
+
+
+def test_a_git_lfs_pointer_is_named_before_anything_is_parsed(folder):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12166456\n"
+    for name in ("model.safetensors", "config.json", "oryx_vit.pth"):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_bytes(pointer)
+        for read in (load_model, lambda own: find_folder(str(own))):
+            with pytest.raises(CheckpointError, match=f"{name}: a git-lfs pointer"):
+                read(folder)
+        (folder / name).write_bytes(kept)
