@@ -113,3 +113,18 @@ def test_a_torch_without_muon_is_named(monkeypatch):
     with pytest.raises(TrainingError, match="Muon") as err:
         Optimisers(small(), RATE)
     assert "torch>=2.9" in err.value.hint
+
+
+@pytest.mark.usefixtures("muon")
+def test_adamw_remembers_squares_for_fifty_steps():
+    """betas are 0.9 and 0.98: after one step a square counts 2 %, after the next again."""
+    module = small()
+    optimisers = Optimisers(module, RATE)
+    (adam, *_) = optimisers
+    bias = module.layers[0].bias
+    wanted = torch.zeros_like(bias)
+    for seed in (1, 2):
+        give_gradients(module, seed)
+        wanted = 0.98 * wanted + 0.02 * bias.grad.square()
+        optimisers.step(RATE)
+        torch.testing.assert_close(adam.state[bias]["exp_avg_sq"], wanted)

@@ -1,11 +1,15 @@
 """Cameras under other names: the same scene, and questions that name them so."""
 
 import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.synth.questions import ask
 from oryx_scene.synth.scenes import SceneSpec
 from oryx_scene.synth.things import measured_scene
+from oryx_scene.training import lessons
 from oryx_scene.training.renaming import camera_name, rename_cameras
 from oryx_scene.training.samples import make_sample
 
@@ -35,3 +39,22 @@ def test_names_are_many_and_of_several_kinds():
     for mark in ("_", "/", "cam"):
         assert any(mark in name for name in names)
     assert any(name[-1].isdigit() for name in names)
+
+
+def test_every_second_lesson_has_cameras_of_other_names(monkeypatch):
+    """The number that is drawn after the marks' new numbers decides, at one half."""
+    sample = make_sample(SceneSpec(3, rig="handheld", views=3))
+    assert sample is not None
+    renamed = []
+    monkeypatch.setattr(lessons, "rename_cameras", lambda own, rng: renamed.append(True) or own)
+    monkeypatch.setattr(lessons, "make_turns", lambda *_, **__: ())
+    monkeypatch.setattr(lessons, "scene_ids", lambda *_: [])
+    wanted = []
+    for seed in range(12):
+        before = np.random.default_rng(seed)
+        lessons.renumber(sample, before)
+        wanted.append(before.random() < 0.5)
+        count = len(renamed)
+        lessons.make_lesson(sample, None, {}, 0, np.random.default_rng(seed), pictures=False)
+        assert (len(renamed) > count) == wanted[-1]
+    assert 0 < sum(wanted) < len(wanted)
