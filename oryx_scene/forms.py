@@ -147,7 +147,7 @@ class _Form:
             options,
             scored.continuations,
             self.card.calibration.get(self.form),
-            per_token=self.form == "choice",
+            branching=self.form == "choice",
         )
 
     def _decide(self, said: str) -> Wishing[_Verdict]:

@@ -29,6 +29,7 @@ from oryx_scene.prompt.parse import working_of
 from oryx_scene.prompt.scoring import (
     Option,
     candidates_of,
+    branch_sums,
     choice_options,
     decide,
     exclusive_sums,
@@ -118,8 +119,28 @@ def test_a_model_that_would_say_something_else_is_reported():
     assert any("something else" in text.text for text in read.warnings)
 
 
-def test_choices_are_compared_per_token():
-    """As a whole "no" (0.3) beats the long one (0.2); per token the long one is far likelier."""
+def scored(*given):
+    """Continuations by (ids, probabilities)."""
+    return [Continuation(Candidate("x"), ids, tuple(map(math.log, p))) for ids, p in given]
+
+
+def test_choices_are_compared_where_they_branch():
+    """Third and fourth token of the long one are certain among the choices: they cost nothing."""
+    found = branch_sums(
+        scored(((1, 9), (0.2, 0.5)), ((2, 3, 4), (0.3, 0.01, 0.01)), ((2, 5, 4), (0.3, 0.04, 0.9)))
+    )
+    assert [math.exp(one) for one in found] == pytest.approx([0.4, 0.6 * 0.2, 0.6 * 0.8])
+    assert sum(map(math.exp, found)) == pytest.approx(1.0)
+
+
+def test_a_choice_that_begins_another_gets_what_the_longer_one_leaves():
+    found = branch_sums(scored(((1,), (0.5,)), ((1, 2), (0.5, 0.25)), ((3,), (0.1,))))
+    first = 0.5 / 0.6
+    assert [math.exp(one) for one in found] == pytest.approx([first * 0.75, first * 0.25, 1 / 6])
+
+
+def test_choices_are_not_punished_for_their_length():
+    """As a whole "no" (0.3) beats the long one (0.2); where they branch the long one is likelier."""
     likely = {("no", True): 0.3, ("the large dark red box", True): 0.2}
     choices = ("no", "the large dark red box")
     _, read = ask(FakeScorer(likely), "choice", choices=choices)

@@ -113,6 +113,39 @@ def exclusive_sums(continuations: Sequence[Continuation]) -> list[float]:
     return found
 
 
+def branch_sums(continuations: Sequence[Continuation]) -> list[float]:
+    """Log-probability of each continuation if nothing but the given ones may be said.
+
+    Token by token: those with which one of the given continuations goes on share the probability
+    among them, and what only one of them can go on with costs nothing. So a long choice is not
+    punished for its length, and the words in which choices differ decide.
+    """
+    ends = {one.token_ids for one in continuations}
+    following: dict[tuple[int, ...], dict[int, float]] = {}
+    for one in continuations:
+        for place, (token, value) in enumerate(zip(one.token_ids, one.logprobs, strict=True)):
+            following.setdefault(one.token_ids[:place], {})[token] = value
+    rests = {begin: _log_rest(following[begin].values()) for begin in following if begin in ends}
+    whole = {
+        begin: log_sum([*values.values(), *([rests[begin]] if begin in rests else ())])
+        for begin, values in following.items()
+    }
+    found = []
+    for one in continuations:
+        ids = one.token_ids
+        total = sum(
+            following[ids[:place]][token] - whole[ids[:place]] for place, token in enumerate(ids)
+        )
+        found.append(total + (rests[ids] - whole[ids] if ids in rests else 0.0))
+    return found
+
+
+def _log_rest(values: Iterable[float]) -> float:
+    """Logarithm of what the probabilities of ``values`` leave."""
+    rest = 1.0 - sum(map(math.exp, values))
+    return math.log(rest) if rest > 0.0 else -math.inf
+
+
 def _begins(longer: tuple[int, ...], shorter: tuple[int, ...]) -> bool:
     return len(longer) > len(shorter) and longer[: len(shorter)] == shorter
 
@@ -122,7 +155,7 @@ def decide(
     continuations: Sequence[Continuation],
     calibration: FormCalibration | None = None,
     *,
-    per_token: bool = False,
+    branching: bool = False,
 ) -> Decision:
     """Compare ``options`` by the scores of their spellings.
 
@@ -130,14 +163,11 @@ def decide(
         options: at least one.
         continuations: of :func:`candidates_of` the options, in that order.
         calibration: of this form, None for none.
-        per_token: divide each log-probability by its number of tokens, so that a long choice is
-            not punished for its length.
+        branching: compare where the spellings branch (:func:`branch_sums`), so that a long choice
+            is not punished for its length.
     """
     sums = exclusive_sums(continuations)
-    scores = [
-        total / max(1, len(one.logprobs)) if per_token else total
-        for total, one in zip(sums, continuations, strict=True)
-    ]
+    scores = branch_sums(continuations) if branching else sums
     totals: list[float] = []
     start = 0
     for option in options:
