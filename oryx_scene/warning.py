@@ -553,6 +553,11 @@ KINDS: dict[str, Kind] = {
         "Several nodes publish one frame with different parents.",
         "let only one node publish it; see `ros2 run tf2_tools view_frames`",
     ),
+    "tokenizer_doubtful": Kind(
+        "warning",
+        "Ids of the prompt may differ from those that the model was trained on.",
+        "use the tokenizer files that were published with the checkpoint",
+    ),
     "topic_of_drawn_pictures": Kind(
         "note",
         "An image topic was left out: its pictures were drawn into.",
@@ -567,11 +572,6 @@ KINDS: dict[str, Kind] = {
         "note",
         "An image topic was left out: it shows the same camera at the same moments as another.",
         "name the topic in a rig file (--rig) to use it as a camera",
-    ),
-    "tokenizer_doubtful": Kind(
-        "warning",
-        "Ids of the prompt may differ from those that the model was trained on.",
-        "use the tokenizer files that were published with the checkpoint",
     ),
     "topic_of_several_types": Kind(
         "note",

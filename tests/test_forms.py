@@ -28,8 +28,8 @@ from oryx_scene.prompt.calibration import FILE_NAME, calibration_dict, load_cali
 from oryx_scene.prompt.parse import working_of
 from oryx_scene.prompt.scoring import (
     Option,
-    candidates_of,
     branch_sums,
+    candidates_of,
     choice_options,
     decide,
     exclusive_sums,
@@ -140,7 +140,7 @@ def test_a_choice_that_begins_another_gets_what_the_longer_one_leaves():
 
 
 def test_choices_are_not_punished_for_their_length():
-    """As a whole "no" (0.3) beats the long one (0.2); where they branch the long one is likelier."""
+    """As a whole "no" (0.3) beats the long one (0.2); where they branch it is less likely."""
     likely = {("no", True): 0.3, ("the large dark red box", True): 0.2}
     choices = ("no", "the large dark red box")
     _, read = ask(FakeScorer(likely), "choice", choices=choices)

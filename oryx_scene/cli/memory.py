@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a table and one last JSON line."""
     from oryx_scene.cli.common import picture_size
-    from oryx_scene.errors import ConfigError
+    from oryx_scene.errors import BudgetError, ConfigError
     from oryx_scene.model.device import check_device
     from oryx_scene.model.language import settled
     from oryx_scene.model.memory import GIB, free_bytes
@@ -55,11 +55,17 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--context must not be negative.")
     device = check_device(args.device)
     width, height = picture_size(args.size)
-    rows = []
+    rows, refused = [], []
     for name, config, vision in _models(args.model):
         context = args.context or int(settled(config, name)["max_position_embeddings"])
         for count in args.views:
-            plan = _plan(count, (height, width), context)
+            # Without a compressor pictures can be shown at 1x only.
+            only = "1" if config.get("mm_resampler_type", "") is None else ""
+            try:
+                plan = _plan(count, (height, width), context, only)
+            except BudgetError as err:
+                refused.append({"model": name, "views": count, "reason": err.message})
+                continue
             shown = (name, config, vision, count, plan)
             rows += [_row(*shown, context, precision, device) for precision in PRECISIONS]
     free = free_bytes(device)
@@ -73,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
         if any(row["beyond_context"] for row in rows):
             print("* more tokens than the model's context: such a question is refused, the numbers")
             print("  are those of the strongest compression and the smallest pictures")
-    print(json.dumps({"device": str(device), "free_bytes": free, "rows": rows}))
+        for one in refused:
+            print(f"{one['model']}, {one['views']} views: {one['reason']}")
+    report = {"device": str(device), "free_bytes": free, "rows": rows, "refused": refused}
+    print(json.dumps(report))
     return 0
 
 
@@ -91,20 +100,24 @@ def _models(name: str | None) -> list[tuple[str, dict[str, Any], VisionConfig]]:
     return [(folder.name, config, vision_config(folder, config))]
 
 
-def _plan(count: int, size: tuple[int, int], context: int) -> BudgetPlan:
-    """What is shown of ``count`` views: what the context holds, else the least there can be."""
+def _plan(count: int, size: tuple[int, int], context: int, only: str = "") -> BudgetPlan:
+    """What is shown of ``count`` views: what the context holds, else the least there can be.
+
+    ``only`` is the one compression that the checkpoint can show, "" where it can show all.
+    """
     from oryx_scene.config import BudgetConfig
     from oryx_scene.errors import BudgetError
     from oryx_scene.prompt.budget import plan_budget
     from oryx_scene.view_plan import TEXT_TOKENS
 
-    most = BudgetConfig(max_visual_tokens=MOST_TOKENS)
+    most = BudgetConfig(max_visual_tokens=MOST_TOKENS, compression=only or "auto")
     try:
         return plan_budget(
             [size] * count, most, context_length=context, reserved_tokens=TEXT_TOKENS
         )
     except BudgetError:
-        least = dataclasses.replace(most, compression="16", video_max_side=SMALLEST_SIDE)
+        sides = {"image_max_side": SMALLEST_SIDE, "video_max_side": SMALLEST_SIDE}
+        least = dataclasses.replace(most, compression=only or "16", **sides)
         return plan_budget([size] * count, least, context_length=10**6, reserved_tokens=0)
 
 
