@@ -116,8 +116,12 @@ def _plan(count: int, size: tuple[int, int], context: int, only: str = "") -> Bu
             [size] * count, most, context_length=context, reserved_tokens=TEXT_TOKENS
         )
     except BudgetError:
-        sides = {"image_max_side": SMALLEST_SIDE, "video_max_side": SMALLEST_SIDE}
-        least = dataclasses.replace(most, compression=only or "16", **sides)
+        least = dataclasses.replace(
+            most,
+            compression=only or "16",
+            image_max_side=SMALLEST_SIDE,
+            video_max_side=SMALLEST_SIDE,
+        )
         return plan_budget([size] * count, least, context_length=10**6, reserved_tokens=0)
 
 
