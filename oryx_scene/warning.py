@@ -528,6 +528,11 @@ KINDS: dict[str, Kind] = {
         "The size of a camera's pictures changes.",
         "each frame is handled at its own size",
     ),
+    "stamp_file_unused": Kind(
+        "warning",
+        "A list of stamps does not fit the pictures.",
+        "write one stamp per picture, in the order of their names",
+    ),
     "stamps_backwards": Kind(
         "note",
         "Stamps of a camera go backwards.",

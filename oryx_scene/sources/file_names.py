@@ -19,6 +19,21 @@ _COLOR_WORDS = frozenset(
 )
 
 
+# Pictures of these names show something else than a camera saw.
+_NO_PICTURE_WORDS = frozenset(
+    {
+        *("mask", "masks", "label", "labels", "segmentation", "semantic", "semantics"),
+        *("instance", "instances", "normal", "normals", "confidence", "thumbnail", "thumbnails"),
+    }
+)
+
+
+def holds_pictures(name: str) -> bool:
+    """Whether a name can be that of colour pictures: not of depth, masks, labels or poses."""
+    other = DEPTH_WORDS | POSE_WORDS | _NO_PICTURE_WORDS
+    return other.isdisjoint(words_of(name))
+
+
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which "2.png" comes before "10.png"; letters whatever their case."""
     parts = re.split(r"(\d+)", name)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.errors import CalibrationError, OryxSceneError, SourceError
 from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth, scaled_to
@@ -59,6 +61,15 @@ class FileCamera:
     depth_unit_m: float = 0.001
     trajectory: Trajectory | None = None
     turn_upright: bool = False
+
+
+def nearest_file(files: list[tuple[int, Path]], stamp: int) -> Path | None:
+    """The file whose stamp is nearest; None if none lies within the slop."""
+    place = bisect_left(files, (stamp, Path()))
+    near = min(files[max(0, place - 1) : place + 1], key=lambda f: abs(f[0] - stamp), default=None)
+    if near is None or abs(near[0] - stamp) > round(DEPTH_SLOP_S * 1e9):
+        return None
+    return near[1]
 
 
 class FileSource(BaseSource):

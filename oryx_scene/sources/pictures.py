@@ -14,7 +14,7 @@ from oryx_scene.errors import SourceError
 from oryx_scene.file_kind import file_kind
 from oryx_scene.sources.base import OpenOptions, SourceKind
 from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource
-from oryx_scene.sources.picture_folder import (
+from oryx_scene.sources.folder_cameras import (
     camera_name,
     folder_cameras,
     frame_stamps,
@@ -32,7 +32,7 @@ def open_pictures(path: Path, options: OpenOptions) -> FileSource:
         SourceError: no picture, or a camera matrix or pose file that cannot be read.
     """
     if path.is_file():
-        stamps, _ = frame_stamps([path], RATE_HZ)
+        stamps = frame_stamps([path], RATE_HZ).stamps_ns
         camera = FileCamera(
             camera_name(path.stem), (FileFrame(stamps[0], path),), turn_upright=True
         )

@@ -15,7 +15,7 @@ from oryx_scene.errors import SourceError
 from oryx_scene.sources.base import OpenOptions, SourceKind
 from oryx_scene.sources.camera_file import find_camera_files
 from oryx_scene.sources.file_source import FileSource
-from oryx_scene.sources.picture_folder import folder_cameras
+from oryx_scene.sources.folder_cameras import folder_cameras
 from oryx_scene.warning import Warning
 
 FRAME_RATE_HZ = 30

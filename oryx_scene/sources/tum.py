@@ -7,14 +7,12 @@ sequences state no camera matrix: a rig file or `camera-intrinsics.txt` must.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from pathlib import Path
 
-from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.base import OpenOptions, SourceKind
 from oryx_scene.sources.camera_file import find_camera_files, usable_camera_file
-from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource
+from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource, nearest_file
 from oryx_scene.sources.pose_file import stamp_ns, usable_poses
 from oryx_scene.warning import Warning
 
@@ -34,7 +32,7 @@ def open_tum(path: Path, options: OpenOptions) -> FileSource:
     depths = _depths(path / "depth.txt", warnings)
     camera = FileCamera(
         "camera",
-        tuple(FileFrame(stamp, file, _nearest(depths, stamp)) for stamp, file in colors),
+        tuple(FileFrame(stamp, file, nearest_file(depths, stamp)) for stamp, file in colors),
         color,
         depth,
         DEPTH_UNIT_M,
@@ -71,15 +69,6 @@ def _listed(file: Path, warnings: list[Warning]) -> list[tuple[int, Path]]:
 
 def _is_entry(words: list[str]) -> bool:
     return bool(words) and not words[0].startswith("#")
-
-
-def _nearest(files: list[tuple[int, Path]], stamp: int) -> Path | None:
-    """The file whose stamp is nearest; None if none lies within the slop."""
-    place = bisect_left(files, (stamp, Path()))
-    near = min(files[max(0, place - 1) : place + 1], key=lambda f: abs(f[0] - stamp), default=None)
-    if near is None or abs(near[0] - stamp) > round(DEPTH_SLOP_S * 1e9):
-        return None
-    return near[1]
 
 
 KIND = SourceKind(

@@ -15,7 +15,7 @@ from oryx_scene.file_kind import file_kind
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.sources.camera_poses import CameraPoses
-from oryx_scene.sources.picture_folder import camera_name
+from oryx_scene.sources.folder_cameras import camera_name
 from oryx_scene.warning import Warning
 
 # What a video without a stated rate is taken for.
