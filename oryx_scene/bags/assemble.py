@@ -30,6 +30,7 @@ from oryx_scene.bags.messages import (
 )
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
 from oryx_scene.bags.pose_topics import use_pose_tracks
+from oryx_scene.bags.topics import is_rectified
 from oryx_scene.errors import CalibrationError, OryxSceneError, TransformError
 from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
@@ -259,7 +260,10 @@ class FrameAssembler:
     def _intrinsics(
         self, stub: FrameStub, topics: CameraTopics, size: tuple[int, ...], warnings: list[Warning]
     ) -> Intrinsics | None:
-        found = rig_camera(self._rig, stub.camera).intrinsics
+        stated = rig_camera(self._rig, stub.camera)
+        found = stated.intrinsics
+        if stated.rectified is not None and is_rectified(topics.image):
+            found = stated.rectified
         if found is None:
             model = self._model_at(topics.info, topics.image, stub, warnings)
             found = None if model is None else model.intrinsics

@@ -50,6 +50,7 @@ class RigCamera:
 
     Attributes:
         intrinsics: of the image size given there.
+        rectified: the same of a rectified picture, where the file has a projection_matrix.
         T_base_camera: (4, 4) optical frame to base frame.
         frame_id: optical frame that overrides the recorded one.
         topic, depth_topic: which topics this camera is.
@@ -66,6 +67,7 @@ class RigCamera:
     depth_unit_m: float | None = None
     depth_scale: float = 1.0
     grey_range: tuple[float, float] | None = None
+    rectified: Intrinsics | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,19 @@ def _camera(value: object, path: str) -> RigCamera:
         else None,
         _positive(values.get("depth_scale", 1.0), f"{path}.depth_scale"),
         _grey_range(values.get("grey_range"), f"{path}.grey_range"),
+        _rectified(values, intrinsics, path),
     )
+
+
+def _rectified(
+    values: dict[Any, Any], intrinsics: Intrinsics | None, path: str
+) -> Intrinsics | None:
+    """A rectified picture goes by the first three columns of P, without distortion (REP 104)."""
+    if intrinsics is None or "projection_matrix" not in values:
+        return None
+    P = np.array(_numbers(values["projection_matrix"], 12, f"{path}.projection_matrix"))
+    K = P.reshape(3, 4)[:, :3]
+    return check_intrinsics(Intrinsics(K, intrinsics.height, intrinsics.width), path)
 
 
 def _positive(value: object, path: str) -> float:

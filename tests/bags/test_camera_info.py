@@ -316,6 +316,25 @@ def test_a_rig_parts_two_cameras_that_share_a_frame_id(tmp_path):
     assert places == {"left": [0, 0.05, 1], "right": [0, -0.05, 1]}
 
 
+@pytest.mark.parametrize(("topic", "focal"), [("image_raw", 60.0), ("image_rect", 50.0)])
+def test_a_rigs_projection_matrix_is_that_of_rectified_pictures(tmp_path, topic, focal):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(
+        "cameras:\n"
+        "  cam:\n"
+        "    image_width: 80\n"
+        "    image_height: 60\n"
+        "    camera_matrix: {data: [60, 0, 39.5, 0, 60, 29.5, 0, 0, 1]}\n"
+        "    distortion_coefficients: {data: [-0.2, 0.0, 0.0, 0.0, 0.0]}\n"
+        "    projection_matrix: {data: [50, 0, 39.5, 0, 0, 50, 29.5, 0, 0, 0, 1, 0]}\n"
+    )
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_image(f"/cam/{topic}", SECOND, "cam", GREY)
+    found = next(open_source(tmp_path / "bag", rig=rig).frames()).intrinsics
+    assert found.K[0, 0] == focal
+    assert (found.D.size == 0) is (topic == "image_rect")
+
+
 def test_cameras_of_one_frame_id_are_left_without_places(tmp_path):
     rng = np.random.default_rng(0)
     with BagWriter(tmp_path / "bag") as writer:
