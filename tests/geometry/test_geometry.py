@@ -51,6 +51,7 @@ def camera(model="none"):
     return check_intrinsics(Intrinsics(K, 480, 640, model, np.array(MODELS[model])), "test")
 
 
+@settings(deadline=None)
 @given(POSES, POSES)
 def test_inverse_and_composition(a, b):
     assert np.allclose(invert(a) @ a, np.eye(4), atol=1e-9)
@@ -59,12 +60,14 @@ def test_inverse_and_composition(a, b):
     assert np.allclose(both, transform_points(a, transform_points(b, points)), atol=1e-9)
 
 
+@settings(deadline=None)
 @given(POSES)
 def test_quaternions_there_and_back(T):
     q = rotation_to_quaternion(T[:3, :3])
     assert np.allclose(from_translation_quaternion(T[:3, 3], q), T, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(POSES, POSES)
 def test_interpolation_ends_and_stays_rigid(a, b):
     assert np.allclose(interpolate(a, b, 0.0), a, atol=1e-7)
