@@ -303,6 +303,58 @@ def test_a_stereo_pair_of_one_frame_has_two_places_and_its_depth_moves_along(tmp
     assert frames["right"].depth[30, 49] == pytest.approx(1.2)
 
 
+def pair_bag(path, names, frame_ids, shift=(-6.0, 0.0), last="image_rect", only=(0, 1)):
+    """Two cameras 0.1 m apart; ``shift`` is P's fourth column of the second."""
+    with BagWriter(path) as writer:
+        for index, frame_id in enumerate(dict.fromkeys(frame_ids)):
+            T = np.eye(4)
+            T[0, 3] = 0.1 * index
+            writer.add_transform("map", frame_id, SECOND, T)
+        for index in only:
+            P = np.column_stack([K, [shift[0] * index, shift[1] * index, 0]])
+            picture = np.ascontiguousarray(np.roll(np.indices((60, 80))[1] * 3, 40 * index, 1))
+            rgb = np.repeat(picture.astype(np.uint8)[..., None], 3, axis=2)
+            put_info(writer, f"{names[index]}/camera_info", SECOND, frame_ids[index], K, P=P)
+            writer.add_image(f"{names[index]}/{last}", SECOND, frame_ids[index], rgb)
+    return open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({}, (0.1, 0, 0)),
+        ({"last": "image_raw"}, (0.1, 0, 0)),
+        ({"frame_ids": ("left_optical", "right_optical")}, (0.1, 0, 0)),
+        ({"shift": (0.0, -12.0)}, (0, 0.2, 0)),
+        ({"frame_ids": ("left_optical", "left_optical"), "only": (1,)}, (0.1, 0, 0)),
+        ({"names": ("/cam/infra1", "/cam/infra2")}, (0.1, 0, 0)),
+        # Nothing tells whose frame it is, or how the two stand to each other.
+        ({"names": ("/a", "/b"), "only": (1,)}, None),
+        ({"shift": (0.0, 0.0)}, None),
+    ],
+)
+def test_where_the_second_camera_of_a_pair_stands(tmp_path, change, place):
+    given = {"names": ("/s/left", "/s/right"), "frame_ids": ("opt", "opt"), **change}
+    source = pair_bag(tmp_path / "bag", **given)
+    second = next(stub for stub in source.stubs() if given["names"][1] in stub.topic)
+    T = source.pose(second)
+    if place is None:
+        assert T is None
+        assert codes(source.load(second).warnings) == {"frame_id_shared"}
+    else:
+        assert T[:3, 3] == pytest.approx(place)
+
+
+def test_a_P_that_changes_alone_is_taken_over(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for index, focal in enumerate([50.0, 50.0, 55.0]):
+            P = np.column_stack([K * [[focal / 60], [focal / 60], [1]], np.zeros(3)])
+            put_info(writer, "/cam/camera_info", (index + 1) * SECOND, "cam", K, P=P)
+            writer.add_image("/cam/image_rect", (index + 1) * SECOND, "cam", GREY)
+    found = [frame.intrinsics.K[0, 0] for frame in open_source(tmp_path / "bag").frames()]
+    assert found == [50.0, 50.0, 55.0]
+
+
 def test_a_rig_parts_two_cameras_that_share_a_frame_id(tmp_path):
     rig = tmp_path / "rig.yaml"
     rig.write_text(

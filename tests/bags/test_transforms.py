@@ -167,6 +167,48 @@ def test_a_parent_that_changes_after_the_last_picture_costs_nothing(tmp_path):
     assert "tf_two_parents" not in codes(source.warnings)
 
 
+def test_two_static_parents_are_named(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        put_tf(writer, "/tf_static", SECOND, "mast", "cam", at_x(0))
+        put_tf(writer, "/tf_static", SECOND + 1, "arm", "cam", at_x(0))
+        put_tf(writer, "/tf", SECOND, "map", "mast", at_x(2))
+        put_camera(writer)
+    assert "tf_two_parents" in codes(open_source(tmp_path / "bag").warnings)
+
+
+def test_a_parent_that_changes_between_pictures_is_followed(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for index in range(4):
+            stamp = (index + 1) * SECOND
+            put_tf(writer, "/tf", stamp, "map", "odom", at_x(3))
+            parent, x = ("odom", index - 3) if index < 2 else ("map", index)
+            put_tf(writer, "/tf", stamp, parent, "cam", at_x(x))
+            put_camera(writer, stamp=stamp)
+    source = open_source(tmp_path / "bag")
+    assert [source.pose(stub)[0, 3] for stub in source.stubs()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("tf_s", "log_s", "said"),
+    [
+        (-86400, 0, {"two_clocks"}),
+        (8, 0, {"two_clocks"}),
+        (0, 1_700_000_000, {"clock_offset"}),
+        (0, 0, set()),
+    ],
+)
+def test_which_clocks_differ(tmp_path, tf_s, log_s, said):
+    with BagWriter(tmp_path / "bag") as writer:
+        for index in range(3):
+            stamp = 100_000 * SECOND + index * SECOND
+            log = stamp + log_s * SECOND
+            put_tf(writer, "/tf", stamp + tf_s * SECOND, "map", "cam", at_x(index), log=log)
+            put_camera(writer, stamp=stamp, log=log)
+    source = open_source(tmp_path / "bag")
+    assert codes(source.warnings) == said
+    assert (source.pose(source.stubs()[0]) is None) is ("two_clocks" in said)
+
+
 @pytest.mark.parametrize("boot", [True, False])
 def test_two_clocks_are_called_that(tmp_path, boot):
     ahead = 1_700_000_000 * SECOND if boot else 0
