@@ -304,6 +304,18 @@ def test_depth_of_another_size_is_scaled_where_the_fields_of_view_are_equal(tmp_
     assert "depth_scaled" in codes(frame.warnings)
 
 
+def test_a_rigs_lens_is_that_of_depth_which_lies_over_the_picture(tmp_path):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(
+        "cameras:\n  camera:\n    image_width: 80\n    image_height: 60\n"
+        "    camera_matrix: {data: [50, 0, 39.5, 0, 50, 29.5, 0, 0, 1]}\n"
+    )
+    bag = depth_bag(tmp_path / "bag", wall(), info=CAMERA)
+    _, frame = only_frame(bag, rig=rig)
+    assert frame.intrinsics.K[0, 0] == 50.0
+    assert np.array_equal(frame.depth, wall())
+
+
 @pytest.mark.parametrize("info", [None, CAMERA])
 def test_depth_of_another_aspect_ratio_is_refused(tmp_path, info):
     _, frame = only_frame(depth_bag(tmp_path / "bag", wall()[::2], info=info))
