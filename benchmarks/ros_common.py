@@ -16,7 +16,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PROFILE = ROOT / "ros" / "dds" / "shm.xml"
+PROFILE = ROOT / "ros" / "oryx_scene_ros" / "dds" / "shm.xml"
 
 
 def prepare_environment(profile: bool = True) -> None:
@@ -57,6 +57,18 @@ def dds_environment(profile: bool) -> dict[str, str]:
     if profile:
         found["FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)
     return found
+
+
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """Other programs on the same cores: processes that do nothing but compute."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def resident_mib() -> float:

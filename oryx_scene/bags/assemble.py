@@ -7,12 +7,11 @@ both give bit-identical frames. What is not known is left out with a warning, ne
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from oryx_scene.bags.bag_depth import BagDepth, Lookups
+from oryx_scene.bags.bag_depth import BagDepth, Lookups, ReadMessage
 from oryx_scene.bags.bag_index import BagIndex
 from oryx_scene.bags.camera_info import (
     FIRST_UNSEEN,
@@ -52,7 +51,10 @@ class FrameAssembler:
         index: stamps per topic, calibrations and transforms.
         topics: our name of a camera -> its topics.
         rig: calibration that wins over the messages'.
-        message: (topic, serial, camera) -> message; raises ImageDecodeError where it is damaged.
+
+    What reads a message, (topic, serial, camera) -> message, is handed over with each call and not
+    kept: who owns the messages owns this, too, and a second reference back would leave both to the
+    cyclic collector.
 
     Attributes:
         fixed_frame: coordinate frame of poses, "" for none; see :meth:`settle`.
@@ -63,14 +65,12 @@ class FrameAssembler:
         index: BagIndex,
         topics: Mapping[str, CameraTopics],
         rig: Rig | None,
-        message: Callable[[str, int, str], Any],
     ) -> None:
         self._index = index
         self._topics = topics
         self._rig = rig
-        self._message = message
         self._models: dict[tuple[str, int, str], CameraModel] = {}
-        self._depth = BagDepth(index, rig, Lookups(message, self._model_at, self._color_from_depth))
+        self._depth = BagDepth(index, rig)
         self._trees: dict[str, TransformBuffer] = {}
         self._placed: dict[str, Placed] = {}
         self._no_pose: dict[str, Warning] = {}
@@ -78,12 +78,13 @@ class FrameAssembler:
 
     # -- what holds for the whole recording ----------------------------------------------------
 
-    def settle(self, wanted: str, source: str) -> list[Warning]:
+    def settle(self, wanted: str, source: str, read: ReadMessage) -> list[Warning]:
         """Decide where each camera stands in which frame; before the first :meth:`load`.
 
         Args:
             wanted: the fixed frame that was asked for.
             source: "the bag", for sentences.
+            read: raises ImageDecodeError where a message is damaged.
 
         Returns:
             what must be said about it.
@@ -100,7 +101,7 @@ class FrameAssembler:
         self.fixed_frame, about = choose_fixed_frame(wanted, frame_ids, self._trees, source)
         said += [about] if about is not None else []
         said += self._disputes() + self._namespaces() + self._clocks()
-        self._placed = self._place()
+        self._placed = self._place(read)
         return said
 
     def frame_id_of(self, camera: str) -> str:
@@ -122,7 +123,7 @@ class FrameAssembler:
         infos = self._index.infos.get(topics.info, [])
         return named or (str(infos[0][1].header.frame_id).lstrip("/") if infos else "")
 
-    def _place(self) -> dict[str, Placed]:
+    def _place(self, read: ReadMessage) -> dict[str, Placed]:
         """How every camera stands in its frame_id; a rig's own statements need no telling."""
         named = {}
         for camera, topics in self._topics.items():
@@ -131,7 +132,7 @@ class FrameAssembler:
                 model = self._first_model(topics.info, camera)
                 tree = id(self._trees[camera])
                 named[camera] = Named(topics.image, self.frame_id_of(camera), model, tree)
-        return place_cameras(named, self._shows_the_same)
+        return place_cameras(named, lambda a, b: self._shows_the_same(a, b, read))
 
     def _first_model(self, info: str, camera: str) -> CameraModel | None:
         infos = self._index.infos.get(info)
@@ -141,7 +142,7 @@ class FrameAssembler:
         except CalibrationError:
             return None
 
-    def _shows_the_same(self, a: str, b: str) -> bool:
+    def _shows_the_same(self, a: str, b: str, read: ReadMessage) -> bool:
         """Whether two cameras' pictures of about one moment are one picture, processed."""
         topics = [self._topics[name].image for name in (a, b)]
         first, other = (self._index.images[topic].entries for topic in topics)
@@ -150,7 +151,7 @@ class FrameAssembler:
         nearest = min(range(len(other)), key=lambda index: abs(other[index][0] - first[0][0]))
         try:
             pictures = [
-                decode_image_message(name, self._message(topic, serial, name))
+                decode_image_message(name, read(topic, serial, name))
                 for name, topic, serial in ((a, topics[0], 0), (b, topics[1], nearest))
             ]
         except OryxSceneError:
@@ -221,7 +222,7 @@ class FrameAssembler:
 
     # -- one frame -----------------------------------------------------------------------------
 
-    def load(self, stub: FrameStub) -> Frame:
+    def load(self, stub: FrameStub, read: ReadMessage) -> Frame:
         """Decode one frame with its depth, calibration and pose.
 
         Raises:
@@ -229,13 +230,16 @@ class FrameAssembler:
         """
         topics = self._topics[stub.camera]
         warnings: list[Warning] = []
-        message = self._message(stub.topic, stub.serial, stub.camera)
+        message = read(stub.topic, stub.serial, stub.camera)
         rgb = decode_image_message(
             stub.camera, message, rig_camera(self._rig, stub.camera).grey_range
         )
         warnings += grey_range_doubt(stub.camera, message, rgb)
         intrinsics = self._intrinsics(stub, topics, rgb.shape[:2], warnings)
-        depth, depth_hash = self._depth.at(stub, topics, intrinsics, rgb.shape[:2], warnings)
+        lookups = Lookups(read, self._model_at, self._color_from_depth)
+        depth, depth_hash = self._depth.at(
+            stub, topics, intrinsics, rgb.shape[:2], warnings, lookups
+        )
         pose = self._pose(stub, warnings)
         return Frame(
             camera=stub.camera,

@@ -28,9 +28,13 @@ DEPTH_SLOP_S = 0.02
 MIN_UNIT_M, MAX_UNIT_M = 1e-6, 0.1
 
 
+# (topic, serial, camera) -> message
+ReadMessage = Callable[[str, int, str], Any]
+
+
 @dataclass(frozen=True)
 class Lookups:
-    """What depth needs of its bag.
+    """What depth needs of its bag; handed over for one frame and not kept.
 
     Attributes:
         message: (topic, serial, camera) -> message.
@@ -38,7 +42,7 @@ class Lookups:
         color_from_depth: (stub, whether depth lies over the picture) -> T_color_depth.
     """
 
-    message: Callable[[str, int, str], Any]
+    message: ReadMessage
     model_at: Callable[[str, str, FrameStub, list[Warning]], CameraModel | None]
     color_from_depth: Callable[[FrameStub, bool], FloatArray | None]
 
@@ -49,13 +53,11 @@ class BagDepth:
     Args:
         index: stamps per topic, extrinsics and units.
         rig: unit and scale that win over the recording's.
-        lookups: calibration, transforms and messages.
     """
 
-    def __init__(self, index: BagIndex, rig: Rig | None, lookups: Lookups) -> None:
+    def __init__(self, index: BagIndex, rig: Rig | None) -> None:
         self._index = index
         self._rig = rig
-        self._lookups = lookups
         self._stamps_of: dict[str, NDArray[np.int64]] = {}
 
     def at(
@@ -65,6 +67,7 @@ class BagDepth:
         intrinsics: Intrinsics | None,
         size: tuple[int, ...],
         warnings: list[Warning],
+        lookups: Lookups,
     ) -> tuple[DepthImage | None, str]:
         """Depth (H, W) float32 metres registered to the picture of ``stub``, and its digest.
 
@@ -78,10 +81,11 @@ class BagDepth:
             warnings.append(Warning("depth_late", text, topic=topics.depth))
             return None, ""
         try:
-            message = self._lookups.message(topics.depth, serial, stub.camera)
+            message = lookups.message(topics.depth, serial, stub.camera)
             depth = self._metres(stub, topics.depth, message)
             digest = payload_sha256(message)
-            return self._registered(stub, topics, depth, intrinsics, size, warnings), digest
+            registered = self._registered(stub, topics, depth, intrinsics, size, warnings, lookups)
+            return registered, digest
         except OryxSceneError as err:
             text = f"depth left out: {err.message}"
             warnings.append(Warning("depth_left_out", text, topic=topics.depth, advice=err.hint))
@@ -123,18 +127,19 @@ class BagDepth:
         color: Intrinsics | None,
         size: tuple[int, ...],
         warnings: list[Warning],
+        lookups: Lookups,
     ) -> DepthImage | None:
         def refuse(text: str) -> None:
             warnings.append(
                 Warning("depth_left_out", f"depth left out: {text}", topic=topics.depth)
             )
 
-        model = self._lookups.model_at(topics.depth_info, topics.depth, stub, warnings)
+        model = lookups.model_at(topics.depth_info, topics.depth, stub, warnings)
         lies_over = self._lies_over(topics)
         if model is None or color is None:
             return self._as_it_lies(depth, size, lies_over, topics, warnings)
         T = self._vendor(topics)
-        T = self._lookups.color_from_depth(stub, lies_over) if T is None else T
+        T = lookups.color_from_depth(stub, lies_over) if T is None else T
         if T is None:
             refuse("no transform from the depth to the colour camera")
             return None

@@ -43,8 +43,8 @@ class BagSource(BaseSource):
         self.topics = pair_topics(self.index, rig, path)
         super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
         self._warnings += [*self.index.warnings, *self._unstamped()]
-        self._assembler = FrameAssembler(self.index, self.topics, rig, self._message)
-        self._warnings += self._assembler.settle(fixed_frame, "the bag")
+        self._assembler = FrameAssembler(self.index, self.topics, rig)
+        self._warnings += self._assembler.settle(fixed_frame, "the bag", self._message)
         self._warnings += unknown_rig_cameras(rig, self.topics)
 
     @property
@@ -85,7 +85,7 @@ class BagSource(BaseSource):
         Raises:
             ImageDecodeError: its payload is broken or cannot be found again.
         """
-        return self._assembler.load(stub)
+        return self._assembler.load(stub, self._message)
 
     def mountings(self) -> Mapping[str, tuple[str, FloatArray]]:
         """Of cameras that the rig places."""

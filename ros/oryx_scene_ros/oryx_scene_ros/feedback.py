@@ -42,14 +42,16 @@ class Later:
         with self._changed:
             self._due.pop(work, None)
 
-    def close(self) -> None:
-        """Call nothing any more and end the thread."""
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Call nothing any more and end the thread; False if it has not ended in time."""
         with self._changed:
             self._closed = True
             self._due.clear()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(1.0)
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
@@ -68,6 +70,10 @@ class Later:
                     work()
                 except Exception:
                     log.exception("a piece of text could not be told")
+
+
+def _unheard(stage: Stage, delta: str, pieces: int, elapsed_s: float) -> None:
+    """What is said after the end."""
 
 
 class MergedFeedback:
@@ -119,6 +125,8 @@ class MergedFeedback:
                 self._flush()
             self._closed = True
             self._later.take_back(self._late)
+            # Who listens holds this, too: nothing of a question waits for the collector.
+            self._send = _unheard
 
     def _late(self) -> None:
         with self._lock:

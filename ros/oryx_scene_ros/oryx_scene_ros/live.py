@@ -64,7 +64,11 @@ def gather(
     _wait(feeds, wanted.frame_wait_s, stopped, lambda: problem_with(feeds, wanted, now()) is None)
     problem = problem_with(feeds, wanted, now())
     if problem is not None:
-        raise problem
+        try:
+            raise problem
+        finally:
+            # An error that its own frame names would wait for the cyclic collector.
+            del problem
     for _ in range(DECODE_TRIES - 1):
         try:
             return _freeze(feeds, wanted, config, rig, now, stopped)

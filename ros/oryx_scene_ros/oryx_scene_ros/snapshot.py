@@ -42,8 +42,8 @@ class Snapshot:
                 self._take(index, feed, pictures)
         self.cameras = tuple(sorted(self.topics))
         self._feeds = feeds
-        self._assembler = FrameAssembler(index, self.topics, rig, self._message)
-        self.warnings = tuple(self._assembler.settle(fixed_frame, "the node"))
+        self._assembler = FrameAssembler(index, self.topics, rig)
+        self.warnings = tuple(self._assembler.settle(fixed_frame, "the node", self._message))
         self.fixed_frame = self._assembler.fixed_frame
         self.frame_ids = {name: self._assembler.frame_id_of(name) for name in self.topics}
         self.synthetic = self.stills = self.counted = False
@@ -84,7 +84,7 @@ class Snapshot:
             ImageDecodeError: its payload is broken in a way that only decoding finds.
         """
         try:
-            return self._assembler.load(stub)
+            return self._assembler.load(stub, self._message)
         except ImageDecodeError as err:
             self._feeds.discard(stub.camera, stub.stamp_ns, err.message)
             raise
