@@ -1,7 +1,8 @@
 """Four 30 Hz cameras into the node: do all pictures arrive, and what does it cost?
 
-Cameras and node are processes of their own. With Fast DDS as it comes, and with ros/dds/shm.xml in
-both; the subscription path is the real node's (active, fake model, no question asked). Prints a
+Cameras and node are processes of their own. With Fast DDS as it comes, and with
+ros/oryx_scene_ros/dds/shm.xml in both; the subscription path is the real node's (active, fake
+model, no question asked). Prints a
 table and one last JSON line; CPU is a share of one core.
 """
 

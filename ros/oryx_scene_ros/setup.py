@@ -1,23 +1,19 @@
-"""Installs the node into a colcon workspace (ament_python), with launch files and settings."""
+"""Installs the node into a colcon workspace (ament_python), with launch files and settings.
 
-import os
+Everything lies in this folder, so that the package builds without the rest of the repository.
+"""
+
 from pathlib import Path
 
 from setuptools import setup
 
 NAME = "oryx_scene_ros"
-# Launch files, calibration and DDS profiles lie beside ros/ in the repository; setuptools wants
-# paths relative to this file.
-HERE = Path(__file__).resolve().parent
 
 
 def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
-    """Files of a folder of the repository, to be installed under share/."""
-    root = (HERE.parent.parent / folder).resolve()
-    files = sorted(path for pattern in patterns for path in root.glob(pattern))
-    if not files:
-        raise FileNotFoundError(f"{root} is missing: put the whole repository into src/")
-    return (f"share/{NAME}/{root.name}", [os.path.relpath(path, HERE) for path in files])
+    """Files of a folder of this package, to be installed under share/."""
+    files = sorted(str(path) for pattern in patterns for path in Path(folder).glob(pattern))
+    return (f"share/{NAME}/{folder}", files)
 
 
 setup(
@@ -29,18 +25,20 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         shared("launch", "*.launch.py", "*.yaml", "*.rviz", "*.json"),
         shared("calib", "*.yaml"),
-        shared("ros/dds", "*.xml"),
+        shared("dds", "*.xml"),
+        # Plain scripts instead of entry points: those of a symlinked install would name the Python
+        # that built the workspace.
+        (f"lib/{NAME}", ["scripts/play", "scripts/scene_node"]),
     ],
     install_requires=["setuptools"],
+    # `colcon test` looks at either, depending on its version.
+    tests_require=["pytest"],
+    extras_require={"test": ["pytest"]},
     zip_safe=True,
     maintainer="The oryx_scene authors",
     maintainer_email="oryx_scene@example.org",
+    # No public address yet.
+    url="https://example.org/oryx_scene",
     description="The scene-understanding node: cameras and questions in, grounded answers out.",
     license="Apache-2.0",
-    entry_points={
-        "console_scripts": [
-            "scene_node = oryx_scene_ros.main:main",
-            "play = oryx_scene_ros.play:main",
-        ]
-    },
 )

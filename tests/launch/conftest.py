@@ -41,9 +41,12 @@ def share(setup_arguments, tmp_path_factory):
 
 @pytest.fixture
 def launched(share, monkeypatch):
-    """Runs an installed launch file against stand-ins; everything that it made, in order."""
+    """Runs an installed launch file against stand-ins; everything that it made, in order.
 
-    def run(name: str) -> list[Said]:
+    Arguments as on the command line; functions of the launch file are called with them.
+    """
+
+    def run(name: str, **given: str) -> list[Said]:
         made: list[Said] = []
         recorder: Any = Recorder(made)
         for module in (
@@ -59,6 +62,10 @@ def launched(share, monkeypatch):
         )
         monkeypatch.setitem(sys.modules, "ament_index_python.packages", index)
         runpy.run_path(str(share / "launch" / name))["generate_launch_description"]()
+        declared = [item for item in made if item.kind == "DeclareLaunchArgument"]
+        context = {item.positional[0]: item.named.get("default_value", "") for item in declared}
+        for item in [item for item in made if item.kind == "OpaqueFunction"]:
+            item.named["function"]({**context, **given})
         return made
 
     return run

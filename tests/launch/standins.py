@@ -18,6 +18,11 @@ class Said:
     positional: tuple[Any, ...]
     named: dict[str, Any] = field(default_factory=dict)
 
+    def perform(self, context: dict[str, str]) -> str:
+        """The text of a substitution."""
+        assert self.kind == "LaunchConfiguration"
+        return context[self.positional[0]]
+
 
 class Recorder:
     """A module whose every name records how it is called."""

@@ -4,12 +4,12 @@ What is held: every argument is described and used, every file and executable th
 installed. Not held: that `ros2 launch` itself accepts them.
 """
 
-import configparser
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from standins import PACKAGE, Said
+from standins import PACKAGE, ROOT, Said
 
 NAMES = ("scene.launch.py", "replay.launch.py")
 
@@ -48,8 +48,8 @@ def test_every_argument_is_described_and_used(launched, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_executables_and_files_are_installed(launched, name, setup_arguments, share):
     made = launched(name)
-    scripts = setup_arguments["entry_points"]["console_scripts"]
-    installed = {script.split("=")[0].strip() for script in scripts}
+    folders = dict(setup_arguments["data_files"])
+    installed = {Path(script).name for script in folders["lib/oryx_scene_ros"]}
     nodes = of_kind(made, "Node")
     ours = [node.named for node in nodes if node.named["package"] == "oryx_scene_ros"]
     assert ours
@@ -60,14 +60,35 @@ def test_executables_and_files_are_installed(launched, name, setup_arguments, sh
         assert Path(file).is_file(), file
 
 
-def test_the_scene_node_gets_file_and_flags(launched):
-    (node,) = of_kind(launched("scene.launch.py"), "Node")
-    file, flags = node.named["parameters"]
-    assert file.positional == ("params_file",)
-    assert set(flags) == {"use_sim_time", "autostart"}
-    for flag in flags.values():
-        assert flag.kind == "ParameterValue"
-        assert flag.named == {"value_type": bool}
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ({}, None),
+        ({"use_sim_time": "true"}, {"use_sim_time": True}),
+        (
+            {"autostart": "False", "use_sim_time": "false"},
+            {"use_sim_time": False, "autostart": False},
+        ),
+    ],
+)
+def test_what_is_given_goes_over_the_file_and_nothing_else(launched, share, given, flags):
+    (node,) = of_kind(launched("scene.launch.py", **given), "Node")
+    file = str(share / "launch" / "scene.yaml")
+    assert node.named["parameters"] == ([file] if flags is None else [file, flags])
+    # A default that a file overrides stands before it, which is where arguments stand.
+    assert "autostart:=true" in node.named["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"params_file": "/no/such.yaml"}, "no parameter file /no/such.yaml"),
+        ({"autostart": "maybe"}, "autostart:=maybe is neither true nor false"),
+    ],
+)
+def test_what_cannot_be_meant_stops_the_launch_with_a_sentence(launched, given, words):
+    with pytest.raises(RuntimeError, match=words):
+        launched("scene.launch.py", **given)
 
 
 def test_replay_needs_a_source_and_runs_on_the_recording_s_clock(launched):
@@ -98,12 +119,26 @@ def test_what_a_robot_needs_is_installed(share):
         assert (share / name).is_file(), name
 
 
-def test_executables_take_the_interpreter_of_the_environment():
-    config = configparser.ConfigParser()
-    config.read(PACKAGE / "setup.cfg")
-    assert config["build_scripts"]["executable"] == "/usr/bin/env python3"
-    assert config["install"]["install_scripts"] == "$base/lib/oryx_scene_ros"
-    assert config["develop"]["script_dir"] == "$base/lib/oryx_scene_ros"
+def test_executables_take_the_interpreter_of_the_environment(setup_arguments):
+    for script in dict(setup_arguments["data_files"])["lib/oryx_scene_ros"]:
+        file = PACKAGE / script
+        assert file.read_text().splitlines()[0] == "#!/usr/bin/env python3"
+        assert os.access(file, os.X_OK)
+
+
+def test_a_package_needs_nothing_of_the_repository(setup_arguments):
+    """bloom exports each package's folder alone; `sh scripts/package_files.sh` makes the copies."""
+    for _, files in setup_arguments["data_files"]:
+        assert files
+        assert not [file for file in files if ".." in Path(file).parts or Path(file).is_absolute()]
+    for folder in ("launch", "calib"):
+        copies = {file.name: file.read_bytes() for file in (PACKAGE / folder).glob("*.*")}
+        assert copies == {f.name: f.read_bytes() for f in (ROOT / folder).glob("*.*")}, folder
+    for package in ("oryx_scene_ros", "oryx_scene_msgs"):
+        own = ROOT / "ros" / package
+        assert (own / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+        assert package in (own / "CHANGELOG.rst").read_text()
+        assert 'file="LICENSE"' in (own / "package.xml").read_text()
 
 
 def test_package_xml_names_what_is_imported(setup_arguments):

@@ -37,7 +37,9 @@ def _entry(spec: Spec, name: str, indent: int) -> Iterator[str]:
         subsequent_indent=" " * indent + "# ",
         break_long_words=False,
     )
-    yield f"{' ' * indent}{name}: {_literal(spec.default)}"
+    # Where a file does not set it, launch files and `oryx-scene node` say true.
+    unset = "# " if spec.name == "autostart" else ""
+    yield f"{' ' * indent}{unset}{name}: {_literal(spec.default)}"
 
 
 def _lines() -> Iterator[str]:
