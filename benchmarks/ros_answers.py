@@ -13,7 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ros_common import cameras, finish, prepare_environment, print_row, summary, wait_for
+from ros_common import (
+    busy_loops,
+    cameras,
+    finish,
+    prepare_environment,
+    print_row,
+    summary,
+    wait_for,
+)
 
 PATIENCE_S = 300.0
 PREFILL = 3
@@ -146,6 +154,50 @@ def busy(bench: Any, count: int) -> dict[str, float]:
     return summary(waits)
 
 
+def burst(clients: int = 8, each: int = 8) -> dict[str, Any]:
+    """Goals of several clients all at once: how many get an answer, BUSY, or nothing."""
+    import rclpy
+    from fakes import FakeAnswerer
+    from harness import Spinner, action_client
+    from oryx_scene_msgs.action import AskScene
+
+    bench = node_with(FakeAnswerer(), depth=False, marks__enabled=False, queue__capacity=40)
+    nodes = [rclpy.create_node(f"burst_{index}") for index in range(clients)]
+    actions = [action_client(node, f"/{bench.name}/ask_scene") for node in nodes]
+    spinners = [Spinner(node) for node in nodes]
+    waits: list[float] = []
+    codes: list[int] = []
+
+    def answered(future: Any) -> None:
+        codes.append(future.result().result.answer.error.code)
+        waits.append(time.monotonic() - started)
+
+    def accepted(future: Any) -> None:
+        future.result().get_result_async().add_done_callback(answered)
+
+    try:
+        for action in actions:
+            action.wait_for_server()
+        started = time.monotonic()
+        for action in actions * each:
+            sent = action.send_goal_async(AskScene.Goal(question=QUESTION))
+            sent.add_done_callback(accepted)
+        until = time.monotonic() + 60.0
+        while len(codes) < clients * each and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        for spinner, node in zip(spinners, nodes, strict=True):
+            spinner.stop()
+            node.destroy_node()
+        bench.close()
+    found = summary(waits)
+    print_row("burst: goal sent to result", found)
+    counts = {"answers": codes.count(0), "busy": codes.count(702)}
+    counts["lost"] = clients * each - len(codes)
+    print(f"burst of {clients * each} goals from {clients} clients: {counts}", flush=True)
+    return {**found, **counts}
+
+
 def frozen_and_fresh(bench: Any, count: int) -> dict[str, Any]:
     """The same questions about a prefilled scene, and about what the cameras see at each."""
     known = frozen_scene(bench)
@@ -223,19 +275,21 @@ def main() -> None:
     """All of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=40, help="questions of each kind")
+    parser.add_argument("--busy", type=int, default=0, help="busy loops on the same cores")
     parser.add_argument("--parts", nargs="+", help="only these rows' groups; default all")
     args = parser.parse_args()
     prepare_environment()
     import rclpy
 
     rclpy.init()
-    result: dict[str, Any] = {"benchmark": "ros_answers", "count": args.count}
+    result: dict[str, Any] = {"benchmark": "ros_answers", "count": args.count, "loops": args.busy}
     words = ["--hz", "30", "--seconds", "3600", "--depth", "--room"]
-    with cameras(*words):
+    with cameras(*words), busy_loops(args.busy):
         few = max(3, args.count // 4)
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "no_marks": lambda: with_fake("4 cameras, no marks", args.count, marks=False),
             "busy": lambda: refused(args.count),
+            "burst": burst,
             "delivery": lambda: delivery(args.count),
             "tiny": lambda: with_model(args),
             "tracks": lambda: with_fake("4 cameras, marks from RGB", few),

@@ -7,11 +7,13 @@ JSON line; times in seconds.
 from __future__ import annotations
 
 import argparse
+import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
-from ros_common import finish, prepare_environment, wait_for
+from ros_common import finish, prepare_environment, summary, wait_for
 
 PREFILL, WAITING_FRAMES = 3, 1
 
@@ -64,10 +66,37 @@ STAGES: dict[str, tuple[tuple[str, ...], Callable[[Any], list[Any]]]] = {
 }
 
 
+def at_random(count: int) -> dict[str, Any]:
+    """SIGINT at random times from the first import on, with RGB-D cameras that feed the map."""
+    from test_shutdown import RGBD, Process, send_rgbd
+
+    rng = random.Random(5)
+    found: dict[str, Any] = {"orderly": 0, "before_signals_were_caught": 0, "other": []}
+    seconds: list[float] = []
+    for index in range(count):
+        one = Process(f"ending_random_{index}", *RGBD)
+        send_rgbd(one, rng.uniform(0.0, 8.0))
+        code, took = one.interrupt()
+        one.close()
+        orderly = "ending: open questions" in one.said
+        if code == 0 and orderly:
+            found["orderly"] += 1
+            seconds.append(round(took, 2))
+        elif code == -signal.SIGINT and not orderly:
+            found["before_signals_were_caught"] += 1
+        else:
+            found["other"].append([code, one.said[-2000:]])
+    if seconds:
+        found["seconds"] = summary(seconds, 1.0)
+    print(f"{count} ends at random times: {found}", flush=True)
+    return found
+
+
 def main() -> None:
     """Every stage a few times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--random", type=int, default=0, help="only so many ends at random times")
     args = parser.parse_args()
     prepare_environment(profile=False)
     import rclpy
@@ -75,6 +104,11 @@ def main() -> None:
     from test_shutdown import Process
 
     rclpy.init()
+    if args.random:
+        found = at_random(args.random)
+        rclpy.try_shutdown()
+        finish({"benchmark": "ros_ending", "random": args.random, **found})
+        return
     rows: dict[str, Any] = {}
     for stage, (words, reach) in STAGES.items():
         seconds: list[float] = []

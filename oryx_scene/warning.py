@@ -463,6 +463,11 @@ KINDS: dict[str, Kind] = {
         "Poses are known for a part of the recording only.",
         "ask about a covered moment (--at)",
     ),
+    "question_failed": Kind(
+        "problem",
+        "A question failed before the model had said anything.",
+        "repeat it from its dump, or ask again; the answer's error says why",
+    ),
     "recording_cut_off": Kind(
         "problem",
         "A data file ends before its end: what came after is lost.",

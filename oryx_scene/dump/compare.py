@@ -18,8 +18,8 @@ from oryx_scene.dump.folder import Dump, PromptRecord
 from oryx_scene.frames import SceneAnswer
 from oryx_scene.scene import Scene
 
-# An answer that time or its caller cut off can only be compared as far as it went.
-CUT_SHORT = ("deadline", "cancelled")
+# An answer that time, its caller or a fault cut off can only be compared as far as it went.
+CUT_SHORT = ("deadline", "cancelled", "error")
 _MODEL_FIELDS = ("name", "revision", "dtype", "quantization")
 # These say how long and how much was computed, which depends on what was asked before.
 _NEVER_COMPARED = ("timings_s", "counters")
@@ -118,7 +118,8 @@ def _model(expected: ModelCard, came: ModelCard) -> Difference | None:
 
 def _prompt_tokens(expected: str, answer: SceneAnswer) -> Difference | None:
     came = answer.provenance.get("tokens_sha256", "")
-    if expected == came:
+    # A question that failed before the model read it has none.
+    if expected in ("", came):
         return None
     return Difference("prompt_tokens", "the same prompt became other token ids", expected, came)
 

@@ -33,6 +33,7 @@ from oryx_scene.model.engine_state import EngineState
 from oryx_scene.model.sampling import Constraint
 from oryx_scene.model.score_pass import read_places, read_rows, scored_prompts
 from oryx_scene.model.scoring import plan_scores
+from oryx_scene.model.units import units_of
 from oryx_scene.warning import Warning
 
 __all__ = ["Engine", "EngineConfig", "Stops", "Work"]
@@ -170,6 +171,16 @@ class Engine(EngineState):
             starts = [plan.start for plan in plans for _ in plan.rows]
             logits = read_rows(self._reader, answers, starts)
         return scored_prompts(plans, answers, logits, self._stops.ids, self.counters())
+
+    def forget_scene(self, prompt: Prompt) -> None:
+        """Give back the keys and values of ``prompt``'s scene; encoded pictures stay.
+
+        Raises:
+            EngineError: another thread is answering.
+        """
+        with self._guard.alone():
+            answer = self._begin(prompt, Limits(max_new_tokens=1))
+            self.scenes.drop(units_of(answer.scene_ids, answer.items))
 
     # -- stages ---------------------------------------------------------------------------------
 

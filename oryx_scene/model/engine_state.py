@@ -84,6 +84,10 @@ class EngineState:
         """Prefilled scenes."""
         return self._reader.scenes
 
+    def bound_caches(self, feature_bytes: int, scene_bytes: int) -> None:
+        """How much may be kept from now on, in place of the config's ``*_cache_bytes``."""
+        self.features.capacity_bytes, self.scenes.capacity_bytes = feature_bytes, scene_bytes
+
     @property
     def work(self) -> Work:
         """What was computed since the engine was warm."""

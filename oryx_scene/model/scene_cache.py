@@ -83,6 +83,14 @@ class SceneCache:
             self._scenes.pop(0)
             self.counters.evictions += 1
 
+    def drop(self, units: Sequence[Unit]) -> None:
+        """Give back the scene made of exactly these units, where it is kept."""
+        self._scenes = [
+            scene
+            for scene in self._scenes
+            if not len(scene.units) == len(units) == common_units(scene.units, units)
+        ]
+
     def clear(self) -> None:
         """Drop all scenes."""
         self._scenes.clear()

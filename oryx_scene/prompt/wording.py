@@ -102,6 +102,10 @@ def check_question(question: Question) -> Question:
             f"a choice question needs at least 2 choices, got {len(question.choices)}.",
             hint="list the allowed answers",
         )
+    if question.format == "choice" and not all(choice.strip() for choice in question.choices):
+        raise QuestionError(
+            "a choice is empty.", hint="give each choice at least one visible character"
+        )
     if question.format == "json" and not question.json_schema:
         raise QuestionError("a JSON question needs a schema.", hint="give a JSON schema")
     return question

@@ -16,7 +16,8 @@ from geometry_msgs.msg import TransformStamped
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import Ask
-from oryx_scene_ros.main import _spin
+from oryx_scene_ros.asking import SERVICE_QOS
+from oryx_scene_ros.base import spin
 from oryx_scene_ros.node import SceneNode
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -116,12 +117,24 @@ class Spinner:
     def __init__(self, node) -> None:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(node)
-        self.thread = threading.Thread(target=_spin, args=(self.executor, node), daemon=True)
+        self.thread = threading.Thread(target=spin, args=(self.executor, node), daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(timeout=2.0)
+
+
+def action_client(node, name: str) -> ActionClient:
+    """A client that may send many goals at once."""
+    return ActionClient(
+        node,
+        AskScene,
+        name,
+        goal_service_qos_profile=SERVICE_QOS,
+        result_service_qos_profile=SERVICE_QOS,
+        cancel_service_qos_profile=SERVICE_QOS,
+    )
 
 
 class Goal:
@@ -184,6 +197,7 @@ class Bench:
         load=None,
         use_sim_time=False,
         name="",
+        cli_args=None,
         **parameters,
     ) -> None:
         self.answerer = answerer or FakeAnswerer()
@@ -199,6 +213,7 @@ class Bench:
         self.node = SceneNode(
             load or self._load,
             name=self.name,
+            cli_args=cli_args,
             parameter_overrides=[
                 Parameter(key.replace("__", "."), value=value) for key, value in given.items()
             ],
@@ -207,7 +222,7 @@ class Bench:
         self.spinners = [Spinner(self.node), Spinner(self.caller)]
         self.publishers: dict[Any, Any] = {}
         self._clients: dict[Any, Any] = {}
-        self._action = ActionClient(self.caller, AskScene, f"/{self.name}/ask_scene")
+        self._action = action_client(self.caller, f"/{self.name}/ask_scene")
         if activate:
             self.transition("configure")
             self.transition("activate")

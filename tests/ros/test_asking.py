@@ -1,19 +1,25 @@
 """Questions and answers through real DDS, with a fake model."""
 
+import collections
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rclpy
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
 from fakes import CARD, FakeAnswerer
-from harness import LATCHED, RELIABLE, wait_until
+from harness import LATCHED, RELIABLE, Spinner, action_client, wait_until
+from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import Changed, DumpQuery, FreezeScene
 from oryx_scene_ros.codes import Code
 from oryx_scene_ros.desk import Stage
 from std_msgs.msg import String
+
+from oryx_scene.dump.folder import read_dump
+from oryx_scene.dump.repeat import repeat_dump
 
 SUCCEEDED, ABORTED, CANCELED = (
     GoalStatus.STATUS_SUCCEEDED,
@@ -123,6 +129,7 @@ def test_forms_are_decided_by_the_library_and_carried_over(bench):
         ({"question": "x" * 40_000}, Code.INVALID_REQUEST, "bytes long"),
         ({"format": 9}, Code.INVALID_REQUEST, "format is 9"),
         ({"format": 2, "choices": ["one"]}, Code.INVALID_REQUEST, "at least 2"),
+        ({"format": 2, "choices": ["one", " "]}, Code.INVALID_REQUEST, "choice is empty"),
         ({"timeout_s": -1.0}, Code.INVALID_REQUEST, "timeout_s"),
         ({"max_age_s": float("nan")}, Code.INVALID_REQUEST, "max_age_s"),
         ({"sampling_override": True, "temperature": 3.0}, Code.INVALID_REQUEST, "temperature"),
@@ -164,6 +171,39 @@ def test_a_storm_of_goals_gets_busy_with_an_expected_wait(bench):
         assert goal.result()[0] == SUCCEEDED
     assert robot.node.worker.counts["rejected"] == 96
     assert not robot.node.asking.open
+
+
+def test_sixty_four_goals_at_once_from_eight_clients_are_all_answered(bench):
+    robot = bench(queue__capacity=40)
+    robot.show()
+    nodes = [rclpy.create_node(f"one_of_many_{index}") for index in range(8)]
+    clients = [action_client(node, f"/{robot.name}/ask_scene") for node in nodes]
+    spinners = [Spinner(node) for node in nodes]
+    first = hold(robot, "prefill", feedback=False)
+    codes = []
+
+    def answered(future):
+        codes.append(future.result().result.answer.error.code)
+
+    def accepted(future):
+        future.result().get_result_async().add_done_callback(answered)
+
+    try:
+        assert all(client.wait_for_server(20) for client in clients)
+        for client in clients * 8:
+            sent = client.send_goal_async(AskScene.Goal(question="What is here?"))
+            sent.add_done_callback(accepted)
+        wait_until(lambda: len(codes) == 24, "those for whom there was no place")
+        robot.show()
+        robot.answerer.holding.clear()
+        wait_until(lambda: len(codes) == 64, "all answers")
+    finally:
+        for client, spinner, node in zip(clients, spinners, nodes, strict=True):
+            spinner.stop()
+            client.destroy()
+            node.destroy_node()
+    assert first.result()[0] == SUCCEEDED
+    assert collections.Counter(codes) == {Code.NONE: 40, Code.BUSY: 24}
 
 
 def test_priority_orders_those_who_wait(bench):
@@ -257,6 +297,40 @@ def test_a_failing_model_is_answered_and_lives_on(bench):
     assert [frame.camera for frame in answer.provenance.frames] == ["front"]
     robot.show()
     assert robot.ask().error.code == Code.NONE
+
+
+def test_what_failed_can_be_dumped_and_repeated_and_twice(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    robot = bench(dump__folder="dumps", answerer=FakeAnswerer(hold_after=2))
+    robot.show()
+    late = robot.ask(timeout_s=0.5)
+    assert late.error.code == Code.TIMEOUT
+    paths = [Path(robot.call(DumpQuery, "dump_query").path) for _ in range(2)]
+    assert paths[0] != paths[1] and all(path.is_absolute() for path in paths)
+    assert read_dump(paths[1]).answer["text"] == "It is"
+    robot.answerer.hold_after = None
+    robot.answerer.holding.clear()
+    robot.answerer.fail_next = True
+    robot.show()
+    failed = robot.ask("Why?")
+    assert failed.error.code == Code.ENGINE_FAULT
+    reply = robot.call(DumpQuery, "dump_query", query_id=failed.query_id)
+    assert reply.error.code == Code.NONE, reply.error
+    dump = read_dump(reply.path)
+    assert dump.answer["stop_reason"] == "error" and dump.question.text == "Why?"
+    assert [item["code"] for item in dump.answer["warnings"]][-1] == "question_failed"
+    # The fault is over: what can be compared is the same.
+    assert repeat_dump(dump, robot.answerer).identical
+
+
+def test_a_failure_is_said_in_words_where_only_text_is_heard(bench):
+    robot = bench(frame_wait_s=0.1)
+    texts = robot.listen(String, f"/{robot.name}/answer_text", RELIABLE)
+    out = robot.node.outputs.answer_text
+    wait_until(lambda: out.get_subscription_count() > 0, "discovery")
+    robot.publish(f"/{robot.name}/question", String(data="What is here?"))
+    wait_until(lambda: texts, "the failure in words")
+    assert "nothing has arrived from camera 'front'" in texts[0].data
 
 
 def test_fresh_frames_or_none(bench):

@@ -25,12 +25,13 @@ from oryx_scene_ros.desk import Stage
 from sensor_msgs.msg import CompressedImage, Image
 
 MS = 10**6
+OK, WARN = b"\x00", b"\x01"
 
 
 def camera_status(robot, name="front"):
     """The camera's newest DiagnosticStatus."""
     found = robot.listen(DiagnosticArray, "/diagnostics", RELIABLE)
-    wanted = f"oryx_scene: camera {name}"
+    wanted = f"/{robot.name}: camera {name}"
 
     def of_last():
         return [s for array in found[1:] for s in array.status if s.name == wanted]
@@ -84,6 +85,104 @@ def test_nobody_publishing_is_said(bench):
     answer = robot.ask()
     assert answer.error.code == Code.NO_FRAMES
     assert "/front/image_raw" in answer.error.message
+
+
+def places(robot, camera="front"):
+    """Level and message of the camera's diagnostics now, without waiting for a report."""
+    node = robot.node
+    found = node.reports._cameras.status(
+        camera, node.feeds.cameras[camera], node.intake, node.parameters.settings(), node.now_ns()
+    )
+    return found.level, found.message
+
+
+def test_diagnostics_say_what_no_place_can_be_known_without(bench):
+    topic = "/front/aligned_depth_to_color/image_raw"
+    robot = bench(camera__front__depth_topic=topic, report_period_s=0.2)
+    stamp_ns = robot.show(height=120, width=160)
+    assert places(robot) == (WARN, "no CameraInfo on /front/camera_info: answers have no 3D places")
+    robot.publish("/front/camera_info", camera_info(stamp_ns, height=120, width=160))
+    infos = robot.node.feeds.cameras["front"].infos
+    wait_until(lambda: infos, "calibration")
+    assert places(robot) == (WARN, f"no depth on {topic} since activation")
+    stamp_ns = show_rgbd(robot)
+    assert places(robot)[0] == WARN and "holds no TF" in places(robot)[1]
+    robot.tf(transform("map", "base", stamp_ns))
+    assert "no frame 'front_optical'" in places(robot)[1] or "not known" in places(robot)[1]
+    robot.tf(transform("base", "front_optical", 0), static=True)
+    assert places(robot) == (OK, "")
+    # Rates are of pictures and of depth, each of its own.
+    values = {v.key: v.value for v in camera_status(robot).values}
+    assert float(values["hz"]) >= 0.0 and float(values["depth_hz"]) >= 0.0
+    robot.show(stamp_ns=stamp_ns + 100_000 * MS, height=120, width=160)
+    robot.node.feeds.cameras["front"].images.kept[-1:] = []
+    assert robot.set_parameter("views.max_age_s", 5.0) == ""
+    robot.show(stamp_ns=robot.now() + 900 * MS, height=120, width=160)
+    robot.node.feeds.cameras["front"].depths.kept[-1:] = []
+    assert places(robot) == (WARN, f"no depth on {topic} since activation")
+    show_rgbd(robot)
+    assert robot.set_parameter("views.max_age_s", 0.05) == ""
+    robot.show(stamp_ns=robot.now() + 950 * MS, height=120, width=160)
+    said = places(robot)
+    assert said[0] == WARN and "the newest depth is" in said[1], said
+    size = {"height": 120, "width": 160}
+    newest = robot.node.feeds.cameras["front"].newest_ns
+    before = robot.received()
+    robot.publish(topic, depth_image(newest, **size))
+    wait_until(lambda: robot.received() > before, "depth")
+    said = places(robot)
+    assert said[0] == WARN and "the newest pose of 'front_optical' is" in said[1], said
+    robot.tf(transform("map", "base", newest))
+    assert places(robot) == (OK, "")
+
+
+def test_a_rig_file_is_a_calibration_to_the_diagnostics(bench, tmp_path):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(
+        "base_frame: base\ncameras:\n  front:\n    frame_id: front_optical\n    image_width: 64\n"
+        "    image_height: 48\n    camera_matrix: {data: [60, 0, 31.5, 0, 60, 23.5, 0, 0, 1]}\n"
+    )
+    robot = bench(rig_file=str(rig))
+    robot.show()
+    assert "CameraInfo" not in places(robot)[1]
+
+
+def test_a_broken_message_is_news_for_a_while_and_counted_for_ever(bench):
+    robot = bench()
+    robot.tf(transform("map", "front_optical", 0), static=True)
+    robot.publish("/front/camera_info", camera_info(1))
+    wait_until(lambda: robot.node.feeds.cameras["front"].infos, "calibration")
+    robot.publish("/front/image_raw", image(robot.now(), step=7))
+    wait_until(lambda: robot.node.feeds.bad_counts()["front"] == 1, "the count")
+    robot.show()
+    assert places(robot)[0] == WARN and "1 broken messages" in places(robot)[1]
+    robot.node.feeds.cameras["front"].last_bad -= 31.0
+    assert places(robot) == (OK, "")
+    assert robot.node.feeds.bad_counts()["front"] == 1
+
+
+def test_a_calibration_of_no_numbers_or_of_another_time_spoils_none_that_follows(bench):
+    robot = bench()
+    feeds, topic = robot.node.feeds, "/front/camera_info"
+    now = robot.now()
+    broken = camera_info(now)
+    broken.k[0] = float("nan")
+    for index in range(40):
+        feeds.add_info("front", topic, broken)
+        if index == 20:
+            feeds.add_info("front", topic, camera_info(now))
+    kept = feeds.cameras["front"].infos[topic]
+    assert [stamp for stamp, _ in kept] == [now]
+    assert feeds.bad_counts()["front"] == 40
+    assert "not finite" in feeds.cameras["front"].last_problem
+    other = camera_info(now + 3600_000 * MS, width=128)
+    feeds.add_info("front", topic, other)
+    # The same numbers as before the one from far ahead: known already, and that one is gone.
+    feeds.add_info("front", topic, camera_info(now + 50 * MS))
+    assert [stamp for stamp, _ in feeds.cameras["front"].infos[topic]] == [now]
+    # One of a little earlier goes where it belongs.
+    feeds.add_info("front", topic, camera_info(now - 100 * MS, width=128))
+    assert [stamp for stamp, _ in kept] == [now - 100 * MS, now]
 
 
 def test_cameras_of_one_moment_belong_together(bench):

@@ -1,17 +1,32 @@
 """Lifecycle, parameters, frozen scenes and the clock."""
 
 import gc
+import os
 import threading
 import weakref
 from pathlib import Path
 
+import cv2
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from fakes import FakeAnswerer
-from harness import BEST_EFFORT, LATCHED, RELIABLE, time_of, transform, wait_until
+from harness import (
+    BEST_EFFORT,
+    LATCHED,
+    RELIABLE,
+    WAIT_S,
+    result_of,
+    time_of,
+    transform,
+    wait_until,
+)
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from oryx_scene_msgs.msg import ModelInfo, Scene, Status
 from oryx_scene_msgs.srv import Changed, FreezeScene, GetScene, ReleaseScene, ResetSession
 from oryx_scene_ros.codes import Code
+from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from test_cameras import show_rgbd
@@ -124,6 +139,74 @@ def test_a_callback_that_fails_does_not_end_the_node(bench):
     assert robot.ask().error.code == Code.NONE
 
 
+def test_services_answer_while_the_model_loads(bench):
+    loading, gate = threading.Event(), threading.Event()
+
+    def load(model, *, device=None, dtype=None, quantization=None):
+        loading.set()
+        assert gate.wait(60)
+        return FakeAnswerer()
+
+    robot = bench(activate=False, load=load, report_period_s=0.1)
+    client = robot.caller.create_client(ChangeState, f"/{robot.name}/change_state")
+    assert client.wait_for_service(WAIT_S)
+    configure = Transition(id=Transition.TRANSITION_CONFIGURE)
+    change = client.call_async(ChangeState.Request(transition=configure))
+    assert loading.wait(WAIT_S)
+    assert robot.call(GetState, "get_state").current_state.label == "configuring"
+    parameters = robot.call(GetParameters, "get_parameters", names=["views.count"])
+    assert parameters.values[0].integer_value == 8
+    # What is being taken over cannot be changed any more, and the reports go on.
+    assert "unconfigured" in robot.set_parameter("model.name", "other")
+    found = robot.listen(DiagnosticArray, "/diagnostics", RELIABLE)
+    wait_until(lambda: len(found) > 2, "diagnostics")
+    assert robot.ask_service().error.code == Code.NOT_ACTIVE
+    gate.set()
+    assert result_of(change, "configure").success
+    assert robot.call(GetState, "get_state").current_state.label == "inactive"
+    assert robot.transition("activate")
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+    # Loading is no question: nobody waits as long as that for an answer.
+    assert robot.node.worker.counts["done"] == 1
+
+
+@pytest.mark.parametrize("topic", ["front/image raw", "/a//b", "1/image", "front/"])
+def test_a_name_that_is_no_topic_is_refused_before_the_model_is_loaded(bench, topic):
+    loaded = []
+
+    def load(model, *, device=None, dtype=None, quantization=None):
+        loaded.append(model)
+        return FakeAnswerer()
+
+    robot = bench(activate=False, load=load, camera__front__depth_topic=topic)
+    assert not robot.transition("configure")
+    assert f"'{topic}' of camera 'front' cannot be a topic: topic name" in robot.node.fault
+    assert not loaded
+
+
+@pytest.mark.parametrize("transition", ["configure", "activate"])
+def test_a_transition_that_fails_says_why_whatever_was_raised(bench, monkeypatch, transition):
+    robot = bench(activate=False)
+    if transition == "activate":
+        assert robot.transition("configure")
+    broken = {"configure": "_make_outputs", "activate": "_new_feeds"}[transition]
+
+    def fail(*_):
+        raise KeyError("nobody foresaw this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(robot.node, broken, fail)
+        assert not robot.transition(transition)
+    assert robot.node.fault == "KeyError: 'nobody foresaw this'"
+    if transition == "configure":
+        assert robot.transition("configure")
+    assert robot.transition("activate")
+    assert robot.node.fault == ""
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+
+
 # -- parameters ------------------------------------------------------------------------------------
 
 
@@ -175,6 +258,9 @@ def test_changes_act_from_the_next_question(bench):
         ({"views__count": 0}, "views.count"),
         ({"cameras": ["Front"]}, "lower-case"),
         ({"camera__rear__topic": "/rear"}, "camera.rear.topic belongs to no camera"),
+        ({"camera__front__tpoic": "/front"}, "Is camera.front.topic meant?"),
+        ({"views__maxage_s": 2.0}, "no parameter views.maxage_s. Is views.max_age_s meant?"),
+        ({"querytimeout_s": 2.0}, "Is query_timeout_s meant?"),
         ({"gen__temperature": "warm"}, "gen.temperature"),
         ({"rig_file": "/no/such.yaml"}, "/no/such.yaml"),
     ],
@@ -183,6 +269,58 @@ def test_a_bad_parameter_file_fails_configure(bench, parameters, words):
     robot = bench(activate=False, **parameters)
     assert not robot.transition("configure")
     assert words in robot.node.fault
+
+
+def test_a_whole_number_is_taken_where_a_decimal_stands(bench):
+    robot = bench(views__max_age_s=45, tf_timeout_s=1)
+    assert robot.node.parameters.settings().pipeline.views.max_age_s == 45.0
+    assert robot.set_parameter("query_timeout_s", 20) == ""
+    assert robot.node.parameters.settings().number("query_timeout_s") == 20.0
+    assert "must lie between" in robot.set_parameter("views.max_age_s", 4000)
+    assert "type double" in robot.set_parameter("views.max_age_s", "long")
+    robot.show()
+    assert robot.ask().error.code == Code.NONE
+
+
+def test_cameras_can_be_fewer_than_those_with_parameters(bench):
+    robot = bench(
+        cameras=("front", "rear"),
+        activate=False,
+        camera__front__topic="/a",
+        camera__rear__topic="/b",
+        robot_radius=0.3,
+    )
+    assert robot.set_parameter("cameras", ["front"]) == ""
+    assert robot.transition("configure") and robot.transition("activate")
+    assert robot.node.parameters.left_out() == [
+        "camera 'rear' has parameters but is not among 'cameras'.",
+        "the node has no parameter robot_radius.",
+    ]
+    robot.show(topic="/a")
+    assert robot.ask().error.code == Code.NONE
+
+
+def test_remapping_swaps_two_cameras(bench):
+    swap = ["--ros-args", "-r", "/left/image_raw:=/right/image_raw"]
+    swap += ["-r", "/right/image_raw:=/left/image_raw"]
+    robot = bench(cameras=("left", "right"), cli_args=swap)
+    assert robot.node.feeds.cameras["left"].topics.image == "/right/image_raw"
+    robot.show("left", topic="/right/image_raw")
+    robot.show("right", topic="/left/image_raw")
+    topics = {f.camera: f.topic for f in robot.ask().provenance.frames}
+    assert topics == {"left": "/right/image_raw", "right": "/left/image_raw"}
+
+
+@pytest.mark.parametrize(("given", "threads"), [(1, 1), (0, None)])
+def test_threads_are_those_of_the_parameter(bench, given, threads):
+    if threads is None:
+        threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    before = cv2.getNumThreads()
+    try:
+        bench(model__threads=given)
+        assert cv2.getNumThreads() == threads
+    finally:
+        cv2.setNumThreads(before)
 
 
 # -- frozen scenes ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The parts that know nothing of rclpy: queue, rings, schema, merged feedback; the docs page."""
 
+import re
 import sys
 import threading
 import time
@@ -10,9 +11,9 @@ import pytest
 from harness import image, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oryx_scene_ros.codes import Code
+from oryx_scene_ros.codes import MEANINGS, Code
 from oryx_scene_ros.desk import Stage
-from oryx_scene_ros.docs import parameters_page
+from oryx_scene_ros.docs import PAGES
 from oryx_scene_ros.feed import Kept, Ring
 from oryx_scene_ros.feedback import PERIOD_S, Later, MergedFeedback
 from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
@@ -22,11 +23,22 @@ from oryx_scene_ros.worker import Job, QueueFull, Worker
 from oryx_scene.offline import _thin
 from oryx_scene.sources.base import FrameStub
 
-PAGE = Path(__file__).parents[2] / "docs" / "ros_parameters.md"
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_parameter_page_is_that_of_the_schema():
-    assert PAGE.read_text() == parameters_page(), "run python -m oryx_scene_ros.docs"
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_those_of_the_tables(name):
+    page = ROOT / "docs" / f"ros_{name}.md"
+    assert page.read_text() == PAGES[name](), f"python -m oryx_scene_ros.docs {name} > {page.name}"
+
+
+def test_every_error_code_is_explained_once_and_as_in_the_message():
+    text = (ROOT / "ros" / "oryx_scene_msgs" / "msg" / "ErrorInfo.msg").read_text()
+    lines = re.findall(r"^uint16 (\w+)=(\d+)(?: +# (.*))?$", text, re.MULTILINE)
+    assert {name: int(code) for name, code, _ in lines} == {c.name: int(c) for c in Code}
+    assert set(MEANINGS) == set(Code)
+    said = {name: meaning for name, _, meaning in lines if meaning}
+    assert said == {c.name: MEANINGS[c][0] for c in Code if c is not Code.NONE}
 
 
 def test_every_default_passes_its_own_check():

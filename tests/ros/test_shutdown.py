@@ -1,6 +1,7 @@
 """SIGINT at every stage of a node process: exit code 0, in time, and every goal gets its end."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,15 +11,31 @@ from pathlib import Path
 import pytest
 import rclpy
 from action_msgs.msg import GoalStatus
-from harness import RELIABLE, Goal, Spinner, image, wait_until
+from harness import (
+    RELIABLE,
+    Goal,
+    Spinner,
+    camera_info,
+    depth_image,
+    image,
+    transform,
+    wait_until,
+)
 from lifecycle_msgs.srv import GetState
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_ros.codes import Code
 from oryx_scene_ros.desk import Stage
 from rclpy.action import ActionClient
+from sensor_msgs.msg import CameraInfo
+from tf2_msgs.msg import TFMessage
 
 HERE = Path(__file__).parent
 PACKAGES = (HERE, HERE.parents[1], HERE.parents[1] / "ros" / "oryx_scene_ros")
+DEPTH = "/front/aligned_depth_to_color/image_raw"
+RGBD = (
+    *("-p", f"camera.front.depth_topic:={DEPTH}"),
+    *("-p", "camera.front.depth_info_topic:=/front/camera_info", "-p", "marks.map_hz:=60.0"),
+)
 # Less than 5 s on a machine with something to spare; a starved one gets more.
 END_S = 30.0
 
@@ -33,8 +50,10 @@ class Process:
         # What holds a stage would hold the warm-up, too.
         parameters += ["-p", "model.warmup:=false", "-p", "views.max_age_s:=60.0"]
         parameters += ["-p", "frame_wait_s:=30.0"]
+        held = [word for word in words if word.startswith("hold=")]
+        parameters += [word for word in words if word not in held]
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "fake_node.py"), *words, *parameters],
+            [sys.executable, str(HERE / "fake_node.py"), *held, *parameters],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -44,6 +63,9 @@ class Process:
         self.spinner = Spinner(self.caller)
         self.client = ActionClient(self.caller, AskScene, f"/{name}/ask_scene")
         self.pictures = self.caller.create_publisher(type(image(1)), "/front/image_raw", RELIABLE)
+        self.depths = self.caller.create_publisher(type(image(1)), DEPTH, RELIABLE)
+        self.infos = self.caller.create_publisher(CameraInfo, "/front/camera_info", RELIABLE)
+        self.transforms = self.caller.create_publisher(TFMessage, "/tf", RELIABLE)
 
     def ready(self):
         wait_until(lambda: self.pictures.get_subscription_count() > 0, "an active node", 90)
@@ -131,3 +153,43 @@ def test_interrupted_while_idle(start):
     one = start()
     one.ready()
     assert_good_end(one)
+
+
+def test_interrupted_while_the_map_is_fed(start):
+    one = start(*RGBD)
+    one.ready()
+    send_rgbd(one, 1.0)
+    assert_good_end(one)
+
+
+@pytest.mark.slow
+def test_fifty_starts_and_ends_at_random_times(start):
+    """SIGINT from the first import on: no abort, no crash, nothing left running.
+
+    Before the node catches signals Python itself ends by SIGINT.
+    """
+    rng = random.Random(5)
+    for index in range(50):
+        one = start(*RGBD)
+        wait_s = rng.uniform(0.0, 8.0)
+        begun = time.monotonic()
+        while time.monotonic() < begun + wait_s:
+            send_rgbd(one, min(0.1, wait_s))
+        code, seconds = one.interrupt()
+        one.close()
+        orderly = "ending: open questions" in one.said
+        assert code == (0 if orderly else -signal.SIGINT), (index, wait_s, one.said)
+        assert seconds < END_S, (index, wait_s, one.said)
+
+
+def send_rgbd(one, seconds):
+    """Pictures, depth, calibration and pose at 20 Hz, so that the map's thread has work."""
+    size = {"height": 240, "width": 320}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        stamp_ns = time.time_ns()
+        one.transforms.publish(TFMessage(transforms=[transform("map", "front_optical", stamp_ns)]))
+        one.infos.publish(camera_info(stamp_ns, **size))
+        one.depths.publish(depth_image(stamp_ns, **size))
+        one.pictures.publish(image(stamp_ns, **size))
+        time.sleep(0.05)

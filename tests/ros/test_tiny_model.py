@@ -7,7 +7,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from harness import Bench, wait_until
 from oryx_scene_msgs.msg import Answer
-from oryx_scene_msgs.srv import FreezeScene
+from oryx_scene_msgs.srv import FreezeScene, ReleaseScene
 from oryx_scene_ros.codes import Code
 from oryx_scene_ros.loading import load_default
 
@@ -29,7 +29,13 @@ def robot(tmp_path_factory):
     """A node that loads and owns the model as on a robot."""
     before = os.environ.get("XDG_CACHE_HOME")
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    one = Bench(load=load_default, model__name="random", model__device="cpu", activate=False)
+    one = Bench(
+        load=load_default,
+        model__name="random",
+        model__device="cpu",
+        model__scene_cache_mib=64,
+        activate=False,
+    )
     assert one.transition("configure")
     assert one.transition("activate")
     yield one
@@ -81,6 +87,19 @@ def test_a_frozen_scene_is_computed_once(robot):
     assert after["encodes"] == before["encodes"]
     assert after["prefills"] == before["prefills"]
     assert after["scene_hits"] == before["scene_hits"] + 3
+
+
+def test_a_released_scene_gives_its_keys_and_values_back(robot):
+    robot.show()
+    frozen = robot.call(FreezeScene, "freeze_scene", prefill=True).scene
+    engine = robot.node.desk.answerer
+    held = engine.counters()["scene_bytes"]
+    scenes = len(engine.scenes)
+    reply = robot.call(ReleaseScene, "release_scene", scene_id=frozen.scene_id)
+    assert reply.error.code == Code.NONE
+    wait_until(lambda: len(engine.scenes) == scenes - 1, "the memory to be given back")
+    assert engine.counters()["scene_bytes"] < held
+    assert engine.scenes.capacity_bytes == 64 * 2**20
 
 
 def test_cancel_ends_a_running_answer_with_its_text(robot):

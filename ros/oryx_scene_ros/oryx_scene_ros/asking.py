@@ -17,6 +17,7 @@ from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import Ask
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_msgs.msg import String
 
@@ -41,6 +42,10 @@ log = logging.getLogger("oryx_scene_ros")
 
 # rcl forgets results after this; long enough for a client that looks late (rcl issue 1103).
 RESULT_TIMEOUT_S = 60
+
+# The default of 10 loses requests and replies in silence where more come at once than one side
+# takes: a client then waits for ever. Clients that send many goals at once need the same.
+SERVICE_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 
 SendFeedback = Callable[[Stage, str, int, float, int], None]
 
@@ -114,8 +119,12 @@ class Asking:
             goal_callback=self._goal,
             cancel_callback=self._cancel,
             result_timeout=RESULT_TIMEOUT_S,
+            goal_service_qos_profile=SERVICE_QOS,
+            result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS,
+            feedback_pub_qos_profile=SERVICE_QOS,
         )
-        node.create_service(Ask, "~/ask", self._ask, callback_group=group)
+        node.create_service(Ask, "~/ask", self._ask, qos_profile=SERVICE_QOS, callback_group=group)
         node.create_subscription(String, "~/question", self._question, 10, callback_group=group)
 
     # -- callbacks ---------------------------------------------------------------------------------

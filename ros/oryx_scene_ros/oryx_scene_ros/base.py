@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Answer
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidHandle
+from rclpy.executors import (
+    Executor,
+    ExternalShutdownException,
+    ShutdownException,
+    SingleThreadedExecutor,
+)
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
+from oryx_scene.frames import SceneAnswer
 from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.warning import Warning
 from oryx_scene_ros.cameras import Intake
 from oryx_scene_ros.codes import Code, NodeError
 from oryx_scene_ros.desk import Desk, Reply
@@ -26,12 +35,56 @@ from oryx_scene_ros.feed import Feeds
 from oryx_scene_ros.outputs import Outputs
 from oryx_scene_ros.params import Parameters
 from oryx_scene_ros.records import QueryRecord, Records
+from oryx_scene_ros.requests import Request
 from oryx_scene_ros.scenes import KeptScene, SceneStore
-from oryx_scene_ros.worker import Worker
+from oryx_scene_ros.worker import Job, Worker, WorkerClosed
 
 if TYPE_CHECKING:
     from oryx_scene_ros.asking import Asking
     from oryx_scene_ros.reports import Reports
+
+
+# How often an executor that waits for a model looks whether it is there, or the node is to end.
+LOOK_S = 0.05
+
+
+def spin(executor: Executor, node: LifecycleNode, timeout_s: float | None = None) -> None:
+    """Spin until the executor's end, or once; a callback that fails does not end the node."""
+    while True:
+        try:
+            if timeout_s is None:
+                executor.spin()
+            else:
+                executor.spin_once(timeout_sec=timeout_s)
+        except (ExternalShutdownException, ShutdownException):
+            return
+        except InvalidHandle as err:
+            # Handlers that are under way find the executor's own handles gone at its end.
+            if getattr(executor, "_is_shutdown", False):
+                return
+            node.get_logger().error(f"a callback used something destroyed: {err}")
+            if timeout_s is None:
+                continue
+        except Exception as err:  # noqa: BLE001 - one broken callback must not end the node
+            node.get_logger().error(f"a callback failed: {type(err).__name__}: {err}")
+            if timeout_s is None:
+                continue
+        return
+
+
+def _unanswered(reply: Reply, kept: KeptScene, request: Request) -> SceneAnswer:
+    """What a dump holds of a question that failed before the model said anything."""
+    said = [] if reply.failure is None else [Warning("question_failed", reply.failure.message)]
+    return SceneAnswer(
+        request.question,
+        "",
+        scene=kept.scene.marks.marks,
+        evidence=kept.scene.evidence(),
+        frame_id=kept.scene.frame_id,
+        compression=kept.scene.plan.stride.compression,
+        stop_reason="error",
+        warnings=(*kept.scene.warnings, *said),
+    )
 
 
 class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
@@ -48,6 +101,12 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
 
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)
+        # get_state and the parameters' services answer while "configure" is under way: in the
+        # group that rclpy gives them one waits for the other.
+        group = ReentrantCallbackGroup()
+        for service in self.services:
+            service.callback_group = group
+            group.add_entity(service)
         self.closing = threading.Event()
         self.state = State.PRIMARY_STATE_UNCONFIGURED
         self.fault = ""
@@ -60,7 +119,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.outputs: Outputs | None = None
         self.loading = False
         self.load_s = float("nan")
-        self.store = SceneStore()
+        self.store = SceneStore(on_gone=self.scene_gone)
         self.records = Records()
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -75,6 +134,24 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
             # An executor that has ended has nobody left to tell.
             with contextlib.suppress(InvalidHandle):
                 executor.wake()
+
+    def attend(self, done: threading.Event) -> None:
+        """Wait on the executor's thread until ``done``, or the node's end, serving callbacks.
+
+        The node moves to an executor of its own for so long: rclpy's cannot spin within a callback.
+        """
+        outer = self.executor
+        inner = SingleThreadedExecutor(context=self.context)
+        inner.add_node(self)
+        try:
+            while not done.is_set() and not self.closing.is_set() and self.context.ok():
+                spin(inner, self, LOOK_S)
+        finally:
+            inner.remove_node(self)
+            if outer is not None:
+                with contextlib.suppress(InvalidHandle):
+                    outer.add_node(self)
+            inner.shutdown(timeout_sec=0)
 
     def require_active(self) -> None:
         """Refuse what only an active node does.
@@ -95,7 +172,18 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         """Where dumps go."""
         given = str(self.get_parameter("dump.folder").value)
         home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-        return Path(given).expanduser() if given else home / "oryx_scene_dumps"
+        folder = Path(given).expanduser() if given else home / "oryx_scene_dumps"
+        # Callers do not know the folder that the node was started in.
+        return folder.absolute()
+
+    def scene_gone(self, kept: KeptScene) -> None:
+        """Let the model give back what it keeps of a scene that nobody can ask about any more."""
+        desk, worker = self.desk, self.worker
+        if desk is None or worker is None or not kept.prefilled:
+            return
+        job = Job("forget", lambda job: desk.forget(kept), lambda outcome: None, counted=False)
+        with contextlib.suppress(WorkerClosed):
+            worker.submit(job, always=True)
 
     def publish_answer(self, answer: Answer) -> None:
         """Count an answer, and publish it where the node is configured."""
@@ -118,7 +206,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         if reply.kept is None or reply.request is None:
             return
         self.publish_scene(reply.kept, reply)
-        if reply.answer is None or reply.limits is None or reply.failure is not None:
+        if reply.limits is None:
             return
         assert self.desk is not None
         settings = self.parameters.settings()
@@ -126,7 +214,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
             query_id=query_id,
             pipeline=ScenePipeline(self.desk.answerer, settings.pipeline),
             scene=reply.kept.scene,
-            answer=reply.answer,
+            answer=reply.answer or _unanswered(reply, reply.kept, reply.request),
             limits=reply.limits,
             model_name=settings.text("model.name"),
         )

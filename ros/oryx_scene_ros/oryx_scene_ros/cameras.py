@@ -18,6 +18,7 @@ from rclpy.qos import (
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from oryx_scene.bags.bag_index import take_transforms
+from oryx_scene.errors import ConfigError
 from oryx_scene.geometry.tf_trees import TransformTrees
 from oryx_scene_ros.feed import CameraFeed, Feeds
 from oryx_scene_ros.objects import vision
@@ -47,16 +48,31 @@ def camera_qos(reliability: str, depth: int = 1) -> QoSProfile:
 
 
 def make_feed(node: Node, settings: CameraSettings) -> CameraFeed:
-    """An empty feed whose topics are fully expanded (namespace, remapping)."""
+    """An empty feed whose topics are fully expanded (namespace, remapping).
+
+    Raises:
+        ConfigError: a name that cannot be a topic's.
+    """
     topics = settings.topics
     expanded = {
-        key: node.resolve_topic_name(value) if value else ""
+        key: _expanded(node, settings, value)
         for key, value in vars(topics).items()
         if key != "name"
     }
-    found = settings.detections
-    detections = node.resolve_topic_name(found) if found else ""
+    detections = _expanded(node, settings, settings.detections)
     return CameraFeed(settings, replace(topics, **expanded), detections)
+
+
+def _expanded(node: Node, settings: CameraSettings, topic: str) -> str:
+    try:
+        return str(node.resolve_topic_name(topic)) if topic else ""
+    except (RuntimeError, ValueError) as err:
+        reason = " ".join(str(err).split()).removeprefix("failed to resolve name: ")
+        raise ConfigError(
+            f"'{topic}' of camera '{settings.name}' cannot be a topic: "
+            f"{reason.partition(', at ')[0]}.",
+            hint=f"see the parameters camera.{settings.name}.*topic",
+        ) from err
 
 
 @dataclass
@@ -99,13 +115,15 @@ class Intake:
         self._subscribe(TFMessage, "/tf_static", fixed, "", "tf_static", static)
 
     def _start_camera(self, name: str, feed: CameraFeed) -> None:
-        settings, topics = feed.settings, feed.topics
+        # As given: rclpy expands and remaps them when it subscribes, which must happen once.
+        settings, topics = feed.settings, feed.settings.topics
         qos = camera_qos(self.reliability)
         picture = CompressedImage if settings.compressed else Image
         take = functools.partial(self.feeds.add_image, name)
         self._subscribe(picture, topics.image, qos, name, "picture", take)
         for info in sorted({topics.info, topics.depth_info} - {""}):
-            take_info = functools.partial(self.feeds.add_info, name, info)
+            expanded = str(self.node.resolve_topic_name(info))
+            take_info = functools.partial(self.feeds.add_info, name, expanded)
             self._subscribe(CameraInfo, info, qos, name, "camera_info", take_info)
         if topics.depth:
             kind = CompressedImage if settings.depth_compressed else Image
@@ -115,15 +133,16 @@ class Intake:
             take_found = functools.partial(self.feeds.add_detections, name)
             sensor = camera_qos("best_effort", SENSOR_DEPTH)
             kind = vision.Detection2DArray
-            self._subscribe(kind, feed.detections_topic, sensor, name, "detections", take_found)
+            self._subscribe(kind, settings.detections, sensor, name, "detections", take_found)
 
     def _subscribe(
         self, kind: Any, topic: str, qos: QoSProfile, camera: str, what: str, take: Any
     ) -> None:
         subscription = self.node.create_subscription(kind, topic, take, qos)
         module = kind.__module__.split(".")[0]
+        expanded = str(self.node.resolve_topic_name(topic))
         self.watched.append(
-            Watched(topic, subscription, f"{module}/msg/{kind.__name__}", camera, what)
+            Watched(expanded, subscription, f"{module}/msg/{kind.__name__}", camera, what)
         )
 
     def stop(self) -> None:

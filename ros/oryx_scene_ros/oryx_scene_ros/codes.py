@@ -52,6 +52,103 @@ class Code(IntEnum):
     QUERY_NOT_FOUND = 723
 
 
+# What each number means, as in ErrorInfo.msg, and what to do; docs/ros_errors.md is made of it.
+MEANINGS: dict[Code, tuple[str, str]] = {
+    Code.NONE: ("no error", "nothing"),
+    Code.UNKNOWN: (
+        "a fault that has no number of its own; see the node's log",
+        "report it with the log; the node lives on, ask again",
+    ),
+    Code.NOT_ACTIVE: (
+        'the node is not in the lifecycle state "active"',
+        "`ros2 lifecycle set NODE configure`, then `activate`, or launch it with `autostart:=true`",
+    ),
+    Code.BUSY: (
+        "the queue is full; retry_after_s says when to come back",
+        "ask again after `retry_after_s`, or raise `queue.capacity`",
+    ),
+    Code.INVALID_REQUEST: (
+        "empty or too long question, unknown format, bad numbers",
+        "the message names the field; repair the request",
+    ),
+    Code.UNKNOWN_CAMERA: (
+        "a camera that the parameters do not name",
+        "ask with a name of the parameter `cameras`; the hint lists them",
+    ),
+    Code.NO_FRAMES: (
+        "nothing has arrived from a required camera",
+        "`ros2 topic info -v TOPIC`: is there a publisher, does its QoS fit? `/diagnostics` names "
+        "misfits; `camera.NAME.required: false` answers without it",
+    ),
+    Code.STALE_FRAMES: (
+        "frames have arrived, but all are older than allowed",
+        "check the driver, `use_sim_time` and the clocks; allow more with `max_age_s` or "
+        "`views.max_age_s`",
+    ),
+    Code.SYNC_FAILED: (
+        "the newest frames of the cameras are further apart than allowed",
+        "trigger the cameras together, raise `views.slop_s`, or set `sync.policy: warn`",
+    ),
+    Code.BAD_IMAGE: (
+        "frames have arrived, but none could be decoded",
+        "repair the driver: the message says which field does not fit",
+    ),
+    Code.TF_ERROR: (
+        "a transform that the request cannot do without is missing",
+        "`ros2 run tf2_ros tf2_echo FIXED OPTICAL`; check `fixed_frame`, raise `tf_timeout_s`",
+    ),
+    Code.SCENE_NOT_FOUND: (
+        "unknown, released or expired scene_id",
+        "freeze it again; `scene_ttl_s` and `scene_max` say how long and how many are kept",
+    ),
+    Code.SESSION_NOT_FOUND: (
+        "no session of that name",
+        "nothing to reset: the next question of that session freezes a new scene",
+    ),
+    Code.CONTEXT_OVERFLOW: (
+        "views and question do not fit the model's context",
+        "lower `views.count`, raise `budget.compression`, or shorten the question",
+    ),
+    Code.MODEL_NOT_LOADED: (
+        "the node is not configured",
+        "`ros2 lifecycle set NODE configure`; if that fails, its log and `/diagnostics` say why",
+    ),
+    Code.OUT_OF_MEMORY: (
+        "model or scene do not fit the device's memory",
+        "`model.quantization: int8`, fewer or smaller views, a smaller `model.scene_cache_mib`",
+    ),
+    Code.ENGINE_FAULT: (
+        "the model failed; the node lives on",
+        "ask again; if it stays, `oryx-scene conformance` on this device, and `~/dump_query`",
+    ),
+    Code.TIMEOUT: (
+        "the deadline passed; the answer holds the text so far",
+        "more `timeout_s` (or `query_timeout_s`), fewer tokens or views, or freeze the scene first",
+    ),
+    Code.CANCELED: ("the caller canceled; the answer holds the text so far", "nothing"),
+    Code.OUTPUT_INVALID: (
+        "a result could not be written",
+        "check the folder `dump.folder`: disk full, no permission?",
+    ),
+    Code.CLOCK_JUMPED: (
+        "time went backwards while the question was open",
+        "ask again: a bag looped or a simulation was reset, and old frames were forgotten",
+    ),
+    Code.SHUTTING_DOWN: (
+        "the node is being deactivated or ended",
+        "ask again when the node is active",
+    ),
+    Code.DROPPED: (
+        "a newer question took this one's place in the queue",
+        "ask with a higher `priority`, or set `queue.policy: reject_new`",
+    ),
+    Code.QUERY_NOT_FOUND: (
+        "dump_query: the query is not among the last ones",
+        "dump sooner, or raise `dump.keep`",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why something was not done: a number for programs, a sentence and a hint for people."""

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from oryx_scene.answerer import Answerer, Limits
+from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import OryxSceneError, TransformError
 from oryx_scene.frames import FloatArray, Question, SceneAnswer
 from oryx_scene.geometry.rig import Rig
@@ -164,6 +165,18 @@ class Desk:
         except Exception as err:
             log.exception("comparing scenes failed in a way that nobody foresaw")
             return _unforeseen(err)
+
+    def forget(self, kept: KeptScene) -> None:
+        """Give back the keys and values of a scene, where the model keeps any."""
+        kept.prefilled = False
+        forget_scene = getattr(self.answerer, "forget_scene", None)
+        if forget_scene is None:
+            return
+        pipeline = ScenePipeline(self.answerer, PipelineConfig())
+        try:
+            forget_scene(pipeline.prompt_for(kept.scene, PREFILL_QUESTION))
+        except OryxSceneError as err:
+            log.warning("a scene's memory could not be given back: %s", err)
 
     # -- the steps ---------------------------------------------------------------------------------
 

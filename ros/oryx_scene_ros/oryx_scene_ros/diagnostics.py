@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from oryx_scene.bags.assemble import choose_fixed_frame
+from oryx_scene.bags.pairing import rig_camera
+from oryx_scene.errors import TransformError
 from oryx_scene_ros.cameras import Intake
 from oryx_scene_ros.desk import Desk
-from oryx_scene_ros.feed import CameraFeed
+from oryx_scene_ros.feed import DEPTH_GONE_NS, CameraFeed, Feeds
 from oryx_scene_ros.settings import NodeSettings
 from oryx_scene_ros.worker import Worker
 
@@ -25,6 +28,10 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 FUTURE_S = 1.0
+# A broken message is news for so long, on the steady clock; the count stays.
+BAD_SHOWN_S = 30.0
+# (whether it holds, level, sentence)
+Judged = tuple[bool, bytes, str]
 QUEUE_WARN = 0.8
 KEPT_LATENCIES = 200
 
@@ -95,12 +102,11 @@ def _percentile(values: Iterable[float], percent: float) -> str:
 
 
 def status(name: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
-    """One DiagnosticStatus of this node."""
+    """One DiagnosticStatus; the report puts the node's full name before its own."""
     return DiagnosticStatus(
-        name=f"oryx_scene: {name}",
+        name=name,
         level=level,
         message=message,
-        hardware_id="oryx_scene",
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 
@@ -153,15 +159,16 @@ def map_status(desk: Desk) -> DiagnosticStatus:
 
 
 class CameraReport:
-    """Remembers counts between two reports, for the rate."""
+    """Remembers counts between two reports, for the rates."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[float, int]] = {}
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}
 
     def status(
         self, name: str, feed: CameraFeed, intake: Intake, settings: NodeSettings, now_ns: int
     ) -> DiagnosticStatus:
         """One camera."""
+        feeds = intake.feeds
         newest = feed.newest_ns
         age_s = None if newest is None else (now_ns - newest) / 1e9
         own = [item for item in intake.watched if item.camera == name]
@@ -171,25 +178,35 @@ class CameraReport:
             "topic": feed.topics.image,
             "publishers": publishers,
             "qos_mismatch": "; ".join(misfits),
-            "hz": f"{self._rate(name, feed.received):.1f}",
+            "hz": f"{self._rate(name, 'picture', feed):.1f}",
+            "depth_hz": f"{self._rate(name, 'depth', feed):.1f}" if feed.topics.depth else "",
             "last_age_s": "" if age_s is None else f"{age_s:.3f}",
             "bad_messages": sum(feed.bad.values()),
             "last_problem": feed.last_problem,
             "encoding": feed.images.encoding,
-            "camera_info": "yes" if feed.infos.get(feed.topics.info) else "no",
+            "camera_info": _calibration(feeds, feed),
             "depth": feed.depths.encoding or ("none yet" if feed.topics.depth else "not asked for"),
             "detections": len(feed.detections.kept) if feed.detections_topic else "not asked for",
             "frame_id": feed.images.frame_id,
             "required": feed.settings.required,
         }
-        level, message = _judge(feed, age_s, misfits, publishers, settings)
+        judged = [*_judge(feed, age_s, misfits, publishers, settings)]
+        judged += _judge_places(feeds, feed, settings)
+        # What explains the others comes first.
+        level, message = next(((how, text) for holds, how, text in judged if holds), (OK, ""))
         return status(f"camera {name}", level, message, values)
 
-    def _rate(self, name: str, received: int) -> float:
-        now = time.monotonic()
-        before, count = self._last.get(name, (now, received))
-        self._last[name] = (now, received)
+    def _rate(self, name: str, kind: str, feed: CameraFeed) -> float:
+        now, received = time.monotonic(), feed.came[kind]
+        before, count = self._last.get((name, kind), (now, received))
+        self._last[name, kind] = (now, received)
         return (received - count) / (now - before) if now > before else 0.0
+
+
+def _calibration(feeds: Feeds, feed: CameraFeed) -> str:
+    if rig_camera(feeds.rig, feed.settings.name).intrinsics is not None:
+        return "of the rig file"
+    return "yes" if feed.infos.get(feed.topics.info) else "no"
 
 
 def _judge(
@@ -198,18 +215,66 @@ def _judge(
     misfits: list[str],
     publishers: int,
     settings: NodeSettings,
-) -> tuple[bytes, str]:
+) -> tuple[Judged, ...]:
+    """What stands against pictures of one camera."""
     required, topic = feed.settings.required, feed.topics.image
     bad, none_yet = sum(feed.bad.values()), age_s is None
     age_s = age_s or 0.0
-    # What explains the others comes first.
-    judged = (
+    lately = feed.last_bad is not None and time.monotonic() - feed.last_bad < BAD_SHOWN_S
+    return (
         (bool(misfits), ERROR, "; ".join(misfits)),
         (publishers == 0, ERROR if required else WARN, f"nobody publishes {topic}"),
         (none_yet and bad > 0, ERROR, f"no usable picture: {feed.last_problem}"),
         (none_yet, STALE, "no picture since activation"),
         (age_s < -FUTURE_S, ERROR, f"pictures are stamped {-age_s:.3f} s in the future"),
         (age_s > settings.pipeline.views.max_age_s, WARN, f"the newest is {age_s:.3f} s old"),
-        (bad > 0, WARN, f"{bad} broken messages so far: {feed.last_problem}"),
+        (lately, WARN, f"{bad} broken messages so far: {feed.last_problem}"),
     )
-    return next(((level, text) for holds, level, text in judged if holds), (OK, ""))
+
+
+def _judge_places(feeds: Feeds, feed: CameraFeed, settings: NodeSettings) -> tuple[Judged, ...]:
+    """What stands against 3D places of what one camera sees, while pictures come."""
+    newest = feed.newest_ns
+    if newest is None or not settings.pipeline.marks.enabled:
+        return ()
+    topics, max_age_s = feed.topics, settings.pipeline.views.max_age_s
+    depth_ns = feed.depths.kept[-1].stamp_ns if feed.depths.kept else None
+    depth_late_s = 0.0 if depth_ns is None else (newest - depth_ns) / 1e9
+    pose_problem = _pose_problem(feeds, feed, settings, newest)
+    return (
+        (
+            _calibration(feeds, feed) == "no",
+            WARN,
+            f"no CameraInfo on {topics.info}: answers have no 3D places",
+        ),
+        (
+            bool(topics.depth) and depth_ns is None,
+            WARN,
+            f"no depth on {topics.depth} since activation",
+        ),
+        (
+            bool(topics.depth) and depth_late_s > max(max_age_s, DEPTH_GONE_NS / 1e9),
+            WARN,
+            f"the newest depth is {depth_late_s:.3f} s older than the newest picture",
+        ),
+        (bool(pose_problem), WARN, pose_problem),
+    )
+
+
+def _pose_problem(feeds: Feeds, feed: CameraFeed, settings: NodeSettings, newest: int) -> str:
+    """Why pictures of a camera have no pose, or an old one; "" where they have."""
+    name = feed.settings.name
+    frame_id = rig_camera(feeds.rig, name).frame_id or feed.images.frame_id
+    fixed, said = choose_fixed_frame(
+        settings.pipeline.fixed_frame, {name: frame_id}, {name: feeds.transforms}, "the node"
+    )
+    if not fixed:
+        return "" if said is None else said.text
+    try:
+        known = feeds.transforms.newest(fixed, frame_id, newest)
+    except TransformError as err:
+        return f"{err.message} Answers have no 3D places"
+    late_s = 0.0 if known is None else (newest - known) / 1e9
+    if late_s <= settings.pipeline.views.max_age_s:
+        return ""
+    return f"the newest pose of '{frame_id}' is {late_s:.3f} s older than the newest picture"

@@ -1,18 +1,24 @@
-"""The page docs/ros_parameters.md, from the schema: `python -m oryx_scene_ros.docs > PAGE`."""
+"""docs/ros_parameters.md and docs/ros_errors.md: `python -m oryx_scene_ros.docs NAME > PAGE`."""
 
 from __future__ import annotations
 
 import sys
 
+from oryx_scene_ros.codes import MEANINGS
 from oryx_scene_ros.schema import CAMERA_SPECS, SPECS, Spec
 
 _HEAD = """# Parameters of the node
 
-Generated from `ros/oryx_scene_ros/oryx_scene_ros/schema.py` by `python -m oryx_scene_ros.docs`; a
-test keeps it equal. A value out of range is refused with a reason and changes nothing. Changes act
-from the next question. Parameters marked **C** are taken over by "configure": they can only be
-changed while the node is unconfigured. A parameter of a camera that `cameras` does not name makes
-"configure" fail.
+Generated from `ros/oryx_scene_ros/oryx_scene_ros/schema.py` by `python -m oryx_scene_ros.docs
+parameters`; a test keeps it equal. A value out of range is refused with a reason and changes
+nothing; a whole number is taken where a double stands. Changes act from the next question.
+Parameters marked **C** are taken over by "configure": they can only be changed while the node is
+unconfigured.
+
+A parameter that the node does not have and that looks like one of its own makes "configure" fail
+and is named (`views.maxage_s`: is `views.max_age_s` meant?). Others, as in a file for several
+nodes, and cameras with parameters that `cameras` does not name are told in the log. `cameras` may
+name fewer cameras than have parameters, as long as each that it names has its own.
 
 ```yaml
 /**:
@@ -22,6 +28,12 @@ changed while the node is unconfigured. A parameter of a camera that `cameras` d
     camera.rear.required: false
     views.max_age_s: 0.5
 ```
+"""
+_ERRORS = """# Error codes of the node
+
+Generated from `ros/oryx_scene_ros/oryx_scene_ros/codes.py` by `python -m oryx_scene_ros.docs
+errors`; a test keeps it equal. `error.message` of an answer or service reply says what happened
+this time, `error.hint` what to do about it; `~/answer_text` says both. 709 is not used.
 """
 
 
@@ -54,5 +66,18 @@ def _table(specs: tuple[Spec, ...]) -> list[str]:
     return rows
 
 
+def errors_page() -> str:
+    """The whole page docs/ros_errors.md."""
+    rows = [
+        f"| {int(code)} | {code.name} | {meaning} | {advice} |"
+        for code, (meaning, advice) in MEANINGS.items()
+    ]
+    return "\n".join(
+        [_ERRORS, "| code | name | means | what to do |", "|---|---|---|---|", *rows, ""]
+    )
+
+
+PAGES = {"parameters": parameters_page, "errors": errors_page}
+
 if __name__ == "__main__":
-    sys.stdout.write(parameters_page())
+    sys.stdout.write(PAGES[sys.argv[1] if len(sys.argv) > 1 else "parameters"]())

@@ -76,6 +76,14 @@ def problem_of(
             "future.",
             hint="the clocks differ: synchronise them, or check use_sim_time",
         )
+    if wanted.not_before_ns > now_ns:
+        ahead_s = (wanted.not_before_ns - now_ns) / 1e9
+        return NodeError(
+            Code.STALE_FRAMES,
+            f"not_before lies {ahead_s:.3f} s in the future; no frame of camera '{name}' can be "
+            "that new.",
+            hint="give ROS time of now or before (the clocks differ?), or raise frame_wait_s",
+        )
     if wanted.not_before_ns and newest < wanted.not_before_ns:
         age_s = (now_ns - newest) / 1e9
         return StaleFramesError(name, age_s, max(0.0, (now_ns - wanted.not_before_ns) / 1e9))

@@ -6,8 +6,10 @@ so that it can push out no good one.
 
 from __future__ import annotations
 
+import math
 import threading
-from bisect import bisect_left
+import time
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -102,9 +104,21 @@ class CameraFeed:
     depths: Ring = field(default_factory=Ring)
     detections: Ring = field(default_factory=Ring)
     infos: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
-    received: int = 0
+    came: Counter[str] = field(default_factory=Counter)
     bad: Counter[str] = field(default_factory=Counter)
     last_problem: str = ""
+    last_bad: float | None = None
+
+    @property
+    def received(self) -> int:
+        """Pictures and depth messages since activation, broken ones included."""
+        return self.came["picture"] + self.came["depth"]
+
+    def refuse(self, kind: str, problem: str) -> None:
+        """Count a message that cannot be used; when is on the steady clock."""
+        self.bad[kind] += 1
+        self.last_problem = problem
+        self.last_bad = time.monotonic()
 
     @property
     def rings(self) -> tuple[Ring, ...]:
@@ -173,11 +187,6 @@ class LockedTransforms(TransformBuffer):
         with self._lock:
             return super().lookup(target, source, stamp_ns)
 
-    def newest(self, target: str, source: str, stamp_ns: int) -> int | None:
-        """As in the base class."""
-        with self._lock:
-            return super().newest(target, source, stamp_ns)
-
     def connected(self, target: str, source: str) -> bool:
         """As in the base class."""
         with self._lock:
@@ -197,6 +206,11 @@ class LockedTransforms(TransformBuffer):
         """As in the base class."""
         with self._lock:
             return super().known_frames()
+
+    def newest(self, target: str, source: str, stamp_ns: int) -> int | None:
+        """As in the base class."""
+        with self._lock:
+            return super().newest(target, source, stamp_ns)
 
     def root_of(self, frame_id: str) -> str:
         """As in the base class."""
@@ -240,7 +254,7 @@ class Feeds:
         self.transforms = transforms
         self.changed = threading.Condition()
         self._bounds = bounds
-        self._rig = rig
+        self.rig = rig
 
     def add_image(self, camera: str, message: Any, *, depth: bool = False) -> None:
         """Keep a picture (or depth) message, or count it as bad."""
@@ -255,16 +269,15 @@ class Feeds:
         if stamp_ns <= 0:
             problem = f"the {kind} carries no stamp. The driver must set header.stamp"
         with self.changed:
-            feed.received += 1
+            feed.came[kind] += 1
             if problem:
-                feed.bad[kind] += 1
-                feed.last_problem = problem
+                feed.refuse(kind, problem)
                 return
             ring = feed.depths if depth else feed.images
             frame_id = _frame_id(message)
             if not depth and frame_id != ring.frame_id:
-                frame = rig_camera(self._rig, camera).frame_id or frame_id
-                add_rig_transforms(self._rig, {camera: frame}, self.transforms)
+                frame = rig_camera(self.rig, camera).frame_id or frame_id
+                add_rig_transforms(self.rig, {camera: frame}, self.transforms)
             ring.frame_id = frame_id
             ring.encoding = str(getattr(message, "encoding", "") or message.format)
             bounds = self._bounds()
@@ -279,8 +292,8 @@ class Feeds:
         stamp_ns = stamp_ns_of(message.header)
         with self.changed:
             if stamp_ns <= 0:
-                feed.bad["detections"] += 1
-                feed.last_problem = "the detections carry no stamp. They must repeat the picture's"
+                problem = "the detections carry no stamp. They must repeat the picture's"
+                feed.refuse("detections", problem)
                 return
             ring, frame_id, pictures = feed.detections, _frame_id(message), feed.images.frame_id
             ring.frame_id = frame_id
@@ -310,8 +323,7 @@ class Feeds:
         """Count and forget a picture that turned out broken when it was decoded."""
         with self.changed:
             feed = self.cameras[camera]
-            feed.bad["picture"] += 1
-            feed.last_problem = problem
+            feed.refuse("picture", problem)
             feed.images.kept = [item for item in feed.images.kept if item.stamp_ns != stamp_ns]
 
     def _bound(self, max_bytes: int) -> None:
@@ -326,12 +338,21 @@ class Feeds:
             held -= oldest.kept.pop(0).size
 
     def add_info(self, camera: str, topic: str, message: Any) -> None:
-        """Keep a CameraInfo where its numbers differ from the one before."""
+        """Keep a CameraInfo where its numbers differ from the one that holds at its stamp.
+
+        One that is not of numbers is no calibration; one from far ahead was of another time.
+        """
+        stamp_ns = stamp_ns_of(message.header)
         with self.changed:
-            kept = self.cameras[camera].infos.setdefault(topic, [])
-            if not kept or numbers_of(kept[-1][1]) != numbers_of(message):
-                kept.append((stamp_ns_of(message.header), message))
-                kept.sort(key=lambda item: item[0])
+            feed = self.cameras[camera]
+            if not all(map(math.isfinite, (*message.k, *message.d))):
+                feed.refuse("camera_info", f"{topic} holds numbers that are not finite")
+                return
+            kept = feed.infos.setdefault(topic, [])
+            kept[:] = [item for item in kept if item[0] <= stamp_ns + BACKWARDS_NS]
+            place = bisect_right([stamp for stamp, _ in kept], stamp_ns)
+            if not place or numbers_of(kept[place - 1][1]) != numbers_of(message):
+                kept.insert(place, (stamp_ns, message))
                 del kept[:-KEPT_INFOS]
             self.changed.notify_all()
 

@@ -6,18 +6,19 @@ where it will be asked. No rclpy here.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+
+import cv2
 
 from oryx_scene.answerer import Answerer
 from oryx_scene.errors import OryxSceneError
 from oryx_scene_ros.codes import Code, NodeError, stopped
 from oryx_scene_ros.settings import NodeSettings
 from oryx_scene_ros.worker import Job, Worker
-
-# How often the waiting thread looks whether the node is being ended.
-LOOK_S = 0.05
 
 
 class LoadAnswerer(Protocol):
@@ -39,8 +40,33 @@ def load_default(
     return load_answerer(model, device=device, dtype=dtype, quantization=quantization)
 
 
+def use_threads(count: int) -> int:
+    """Keep what computes on the CPU to so many threads each: OpenCV, and torch where it is loaded.
+
+    torch counts per calling thread: to be called on the one that will ask the model.
+
+    Args:
+        count: 0 takes half of the cores that this process may use, at least one: a robot computes
+            other things beside, and threads that wait for each other on taken cores lose more
+            than they win.
+
+    Returns:
+        the number of threads.
+    """
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    count = count or max(1, usable // 2)
+    cv2.setNumThreads(count)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+    return count
+
+
 def load_on(
-    worker: Worker, load: LoadAnswerer, settings: NodeSettings, ending: Callable[[], bool]
+    worker: Worker,
+    load: LoadAnswerer,
+    settings: NodeSettings,
+    attend: Callable[[threading.Event], None],
 ) -> Answerer:
     """Load on the engine thread and wait for it.
 
@@ -48,7 +74,7 @@ def load_on(
         worker: whose thread will own the model.
         load: makes it.
         settings: name, device, precision, warm-up, and whether its speed is to be measured.
-        ending: whether the node is being ended; polled.
+        attend: waits until the event is set, or the node is being ended.
 
     Raises:
         OryxSceneError: it cannot be loaded, or the node is being ended meanwhile.
@@ -60,14 +86,19 @@ def load_on(
         outcome.append(result[0] if result[1] is None else None)
         done.set()
 
-    worker.submit(Job("load", lambda job: _loaded(load, settings), ended), always=True)
-    while not done.wait(LOOK_S):
-        if ending():
-            failure = stopped(Code.SHUTTING_DOWN)
-            raise NodeError(Code.SHUTTING_DOWN, failure.message, hint=failure.hint)
-    found = outcome[0]
+    work = Job("load", lambda job: _loaded(load, settings), ended, counted=False)
+    worker.submit(work, always=True)
+    attend(done)
+    if not done.is_set():
+        failure = stopped(Code.SHUTTING_DOWN)
+        raise NodeError(Code.SHUTTING_DOWN, failure.message, hint=failure.hint)
+    found = outcome.pop()
     if isinstance(found, OryxSceneError):
-        raise found
+        try:
+            raise found
+        finally:
+            # An error that its own frame names would wait for the cyclic collector.
+            del found
     if found is None:
         raise NodeError(Code.MODEL_NOT_LOADED, "loading failed; the log has the details.")
     answerer: Answerer = found
@@ -79,12 +110,21 @@ def _loaded(load: LoadAnswerer, settings: NodeSettings) -> Answerer | OryxSceneE
     from oryx_scene_ros.warmup import know_rates, warm_up
 
     try:
+        if load is load_default:
+            import torch  # noqa: F401 - the threads are set before the weights are read
+        use_threads(settings.count("model.threads"))
         answerer = load(
             settings.text("model.name"),
             device=settings.text("model.device") or None,
             dtype=settings.text("model.dtype") or None,
             quantization=settings.text("model.quantization"),
         )
+        bound_caches = getattr(answerer, "bound_caches", None)
+        if bound_caches is not None:
+            bound_caches(
+                settings.count("model.feature_cache_mib") * 2**20,
+                settings.count("model.scene_cache_mib") * 2**20,
+            )
         if settings.others["model.warmup"]:
             warm_up(answerer)
         know_rates(answerer, settings)

@@ -18,10 +18,10 @@ import time
 from collections.abc import Sequence
 
 import rclpy
-from rclpy.exceptions import InvalidHandle
-from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from oryx_scene_ros.base import spin
 from oryx_scene_ros.loading import LoadAnswerer, load_default
 from oryx_scene_ros.node import SceneNode
 
@@ -49,24 +49,6 @@ class _RosLog(logging.Handler):
             self._logger.warning(text)
         else:
             self._logger.info(text)
-
-
-def _spin(executor: SingleThreadedExecutor, node: SceneNode) -> None:
-    while True:
-        try:
-            executor.spin()
-        except (ExternalShutdownException, ShutdownException):
-            return
-        except InvalidHandle as err:
-            # Handlers that are under way find the executor's own handles gone at its end.
-            if getattr(executor, "_is_shutdown", False):
-                return
-            node.get_logger().error(f"a callback used something destroyed: {err}")
-            continue
-        except Exception as err:  # noqa: BLE001 - one broken callback must not end the node
-            node.get_logger().error(f"a callback failed: {type(err).__name__}: {err}")
-            continue
-        return
 
 
 def _end(executor: SingleThreadedExecutor, node: SceneNode, spinning: threading.Thread) -> bool:
@@ -114,7 +96,9 @@ def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) ->
     logging.getLogger("oryx_scene_ros").addHandler(handler)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor, node), name="ros", daemon=True)
+    spinning = threading.Thread(
+        target=spin, args=(executor, node), name="oryx_scene executor", daemon=True
+    )
     spinning.start()
     failed: list[bool] = []
     if node.get_parameter("autostart").value:
@@ -123,14 +107,17 @@ def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) ->
     node.get_logger().info("ending: open questions get SHUTTING_DOWN")
     ended = _end(executor, node, spinning)
     logging.getLogger("oryx_scene_ros").removeHandler(handler)
+    if ended:
+        with contextlib.suppress(Exception):
+            node.destroy_node()
+        rclpy.try_shutdown()
+        ended = not any(item.name.startswith("oryx_scene") for item in threading.enumerate())
     if not ended:
         # A model that is being loaded cannot be interrupted; nothing of it is worth waiting for.
+        # An interpreter that ends beside a thread at work may abort, so it does not end at all.
         sys.stderr.write("oryx_scene: work did not stop in time; leaving it behind\n")
         sys.stderr.flush()
         os._exit(1 if failed else 0)
-    with contextlib.suppress(Exception):
-        node.destroy_node()
-    rclpy.try_shutdown()
     return 1 if failed else 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.msg import State
@@ -16,12 +17,13 @@ from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from oryx_scene.answerer import Answerer
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig, load_rig
 from oryx_scene_ros.asking import Asking
 from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
-from oryx_scene_ros.codes import Code
+from oryx_scene_ros.codes import Code, NodeError
 from oryx_scene_ros.convert import model_message
 from oryx_scene_ros.desk import Desk
 from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
@@ -40,6 +42,8 @@ log = logging.getLogger("oryx_scene_ros")
 
 # A running question notices within one token or prefill chunk that it should stop.
 DRAIN_S = 4.0
+# How long the end of the node waits for a model that is being loaded.
+LOADING_S = 0.3
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -75,46 +79,11 @@ class SceneNode(NodeBase):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check parameters, load and warm up the model; failure says why and changes nothing."""
-        self.fault = ""
-        try:
-            settings = self.parameters.settings()
-            require_vision(settings)
-            rig_file = settings.text("rig_file")
-            rig = load_rig(rig_file) if rig_file else None
-            self._make_outputs(settings)
-            self.worker = Worker(self._queue_changed)
-            self.helper = Worker(name="oryx_scene helper")
-            self._apply(settings)
-            self._load_model(settings, rig)
-        except OryxSceneError as err:
-            self.fault = str(err)
-            self.get_logger().error(f"configure failed: {err}")
-            self._free()
-            return FAILURE
-        if vision is None:
-            self.get_logger().info(MISSING)
-        if TFMessage is None:
-            self.get_logger().warning(
-                "tf2_msgs is not installed: no poses, so no 3D places. Install it with the ROS "
-                "distribution, or `pip install ./ros/tf2_msgs_min`"
-            )
-        self.parameters.configured = True
-        self._enter(State.PRIMARY_STATE_INACTIVE)
-        return SUCCESS
+        return self._transition("configure", self._configure, self._free)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and accept questions."""
-        assert self.desk is not None
-        settings = self.parameters.settings()
-        desk = self.desk
-        desk.feeds = self.feeds = self._new_feeds(settings, desk.rig)
-        desk.feeder = MapFeeder(self.feeds, desk.numbers, self.parameters.settings, desk.rig)
-        desk.feeder.start()
-        self.intake = Intake(self, self.feeds, settings.text("image_reliability"))
-        self.intake.start()
-        self.accepting = True
-        self._enter(State.PRIMARY_STATE_ACTIVE)
-        return SUCCESS
+        return self._transition("activate", self._activate, self._stop_accepting)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End every question with SHUTTING_DOWN, let go of the cameras; the model stays."""
@@ -142,6 +111,70 @@ class SceneNode(NodeBase):
         self._enter(State.PRIMARY_STATE_UNCONFIGURED)
         return SUCCESS
 
+    def _transition(
+        self, name: str, work: Callable[[], None], undo: Callable[[], None]
+    ) -> TransitionCallbackReturn:
+        """Run a transition; whatever is raised is said, and undone."""
+        self.fault = ""
+        try:
+            work()
+        except OryxSceneError as err:
+            self.fault = str(err)
+        except Exception as err:
+            # rclpy itself would turn it into ERROR without a word.
+            log.exception("%s failed in a way that nobody foresaw", name)
+            self.fault = f"{type(err).__name__}: {' '.join(str(err).split())}"
+        if not self.fault:
+            return SUCCESS
+        self.get_logger().error(f"{name} failed: {self.fault}")
+        undo()
+        self.reports.publish_status()
+        return FAILURE
+
+    def _configure(self) -> None:
+        settings = self.parameters.settings()
+        # From here on what is read once stays as it is, also while the model is being loaded.
+        self.parameters.configured = True
+        for text in self.parameters.left_out():
+            self.get_logger().warning(text)
+        require_vision(settings)
+        rig_file = settings.text("rig_file")
+        rig = load_rig(rig_file) if rig_file else None
+        # What is cheap and may be wrong comes before the model.
+        feeds = self._new_feeds(settings, rig)
+        self._make_outputs(settings)
+        self.worker = Worker(self._queue_changed)
+        self.helper = Worker(name="oryx_scene helper")
+        self._apply(settings)
+        answerer = self._load_model(settings)
+        self.desk = Desk(answerer, feeds, self.store, rig, self.now_ns)
+        self._say_what_is_missing()
+        self._enter(State.PRIMARY_STATE_INACTIVE)
+
+    def _say_what_is_missing(self) -> None:
+        if vision is None:
+            self.get_logger().info(MISSING)
+        if TFMessage is None:
+            self.get_logger().warning(
+                "tf2_msgs is not installed: no poses, so no 3D places. Install it with the ROS "
+                "distribution, or `pip install ./ros/tf2_msgs_min`"
+            )
+
+    def _activate(self) -> None:
+        assert self.desk is not None
+        settings = self.parameters.settings()
+        desk = self.desk
+        desk.feeds = self.feeds = self._new_feeds(settings, desk.rig)
+        desk.feeder = MapFeeder(self.feeds, desk.numbers, self.parameters.settings, desk.rig)
+        desk.feeder.start()
+        self.intake = Intake(self, self.feeds, settings.text("image_reliability"))
+        self.intake.start()
+        if self.closing.is_set():
+            # What was started after close() had looked is stopped again.
+            raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
+        self.accepting = True
+        self._enter(State.PRIMARY_STATE_ACTIVE)
+
     def autostart(self) -> bool:
         """Configure and activate; whether that worked."""
         for trigger in (self.trigger_configure, self.trigger_activate):
@@ -152,19 +185,30 @@ class SceneNode(NodeBase):
     def close(self, timeout_s: float) -> bool:
         """End the node's work from another thread while the executor still runs.
 
-        Every open question gets SHUTTING_DOWN. False if the engine thread did not stop in time.
+        Every open question gets SHUTTING_DOWN. False if one of the node's threads did not end in
+        time: an interpreter that ends beside it would tear down what it works with.
         """
         self.closing.set()
         self.accepting = False
-        until = time.monotonic() + timeout_s
-        # Both are asked before either is waited for.
+        # Nothing stops the loading of a model: there is nothing to wait for.
+        until = time.monotonic() + (min(timeout_s, LOADING_S) if self.loading else timeout_s)
+
+        def left_s() -> float:
+            return max(0.0, until - time.monotonic())
+
+        # All are asked before any is waited for.
         for worker in self._workers():
             worker.drain(Code.SHUTTING_DOWN, 0.0)
+        desk = self.desk
+        feeder = None if desk is None else desk.feeder
+        if feeder is not None:
+            feeder.stop(0.0)
         ended = True
         for worker in self._workers():
-            left_s = max(0.0, until - time.monotonic())
-            ended = worker.close(Code.SHUTTING_DOWN, left_s) and ended
-        return ended
+            ended = worker.close(Code.SHUTTING_DOWN, left_s()) and ended
+        if feeder is not None:
+            ended = feeder.stop(left_s()) and ended
+        return self.asking.later.close(left_s()) and ended
 
     def _workers(self) -> list[Worker]:
         return [worker for worker in (self.worker, self.helper) if worker is not None]
@@ -177,7 +221,7 @@ class SceneNode(NodeBase):
         names = tuple(item.name for item in settings.cameras)
         self.outputs = Outputs(self, names, settings.number("answer_lifespan_s"))
 
-    def _load_model(self, settings: NodeSettings, rig: Rig | None) -> None:
+    def _load_model(self, settings: NodeSettings) -> Answerer:
         """Load on the engine thread; the model is only ever touched there.
 
         Raises:
@@ -187,13 +231,14 @@ class SceneNode(NodeBase):
         started = time.monotonic()
         self.loading = True
         self.reports.publish_status()
-        answerer = load_on(self.worker, self._load, settings, self.closing.is_set)
-        self.loading = False
+        try:
+            answerer = load_on(self.worker, self._load, settings, self.attend)
+        finally:
+            self.loading = False
         self.load_s = time.monotonic() - started
-        feeds = self._new_feeds(settings, rig)
-        self.desk = Desk(answerer, feeds, self.store, rig, self.now_ns)
         views = settings.pipeline.views.count
         self.outputs.model_info.publish(model_message(answerer.card, views, self.load_s))
+        return answerer
 
     def _new_feeds(self, settings: NodeSettings, rig: Rig | None) -> Feeds:
         transforms = LockedTransforms(settings.number("tf_history_s"))
@@ -277,7 +322,6 @@ class SceneNode(NodeBase):
     def destroy_node(self) -> None:
         """Let go of everything, then of the node."""
         self.close(DRAIN_S)
-        self.asking.later.close()
         self._jump.unregister()
         self._free()
         super().destroy_node()

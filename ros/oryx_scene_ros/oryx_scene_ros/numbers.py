@@ -111,12 +111,13 @@ class MapFeeder:
         if any(feed.topics.depth for feed in self._feeds.cameras.values()):
             self._thread.start()
 
-    def stop(self) -> None:
-        """End; the frame under way is taken in first."""
+    def stop(self, timeout_s: float = STOP_S) -> bool:
+        """End; the frame under way is taken in first. False if the thread has not ended in time."""
         self._stop.set()
         self._clear.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

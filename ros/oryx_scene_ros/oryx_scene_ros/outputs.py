@@ -72,10 +72,13 @@ class Outputs:
             self._node.destroy_publisher(publisher)
 
     def publish_answer(self, message: Answer) -> None:
-        """The answer as record and as bare text."""
+        """The answer as record and in words; a failure is said, too, after what was answered."""
         self.answer.publish(message)
-        if message.text:
-            self.answer_text.publish(String(data=message.text))
+        error = message.error
+        failure = f"{error.message} {error.hint}" if error.code else ""
+        text = " ".join(part.strip() for part in (message.text, failure) if part.strip())
+        if text:
+            self.answer_text.publish(String(data=text))
 
     def publish_scene(self, kept: KeptScene, reply: Reply | None = None) -> None:
         """Scene, markers and marked pictures of a question or of a freeze."""

@@ -17,7 +17,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from oryx_scene.errors import ConfigError
-from oryx_scene_ros.schema import SPECS, Spec, camera_specs, problem_with, unknown_cameras
+from oryx_scene_ros.schema import (
+    SPECS,
+    Spec,
+    camera_specs,
+    parameters_left_out,
+    problem_with,
+    unknown_parameter,
+)
 from oryx_scene_ros.settings import NodeSettings, settings_from
 
 
@@ -28,6 +35,8 @@ def descriptor_of(spec: Spec) -> ParameterDescriptor:
         descriptor.additional_constraints = f"one of: {spec.range_text()}"
     if spec.read_only:
         descriptor.additional_constraints += " (only while unconfigured)"
+    # `max_age_s: 1` in a file, or `ros2 param set ... 1`, is an integer to ROS: it is taken, too.
+    descriptor.dynamic_typing = isinstance(spec.default, float)
     if spec.low is not None and spec.high is not None:
         if isinstance(spec.default, float):
             descriptor.floating_point_range = [
@@ -83,7 +92,8 @@ class Parameters:
 
     def _value(self, name: str) -> Any:
         value = self._node.get_parameter(name).value
-        return list(value) if isinstance(self._specs[name].default, list) else value
+        default = self._specs[name].default
+        return type(default)(value) if isinstance(default, list | float) else value
 
     def settings(self) -> NodeSettings:
         """What the next query is answered with.
@@ -102,14 +112,21 @@ class Parameters:
             raise ConfigError(
                 " ".join(self.problems), hint="repair the parameter file, or `ros2 param set`"
             )
-        given = getattr(self._node, "_parameter_overrides", {})
-        unknown = unknown_cameras(self._value("cameras"), given)
-        if unknown:
-            raise ConfigError(
-                f"the parameter {unknown[0]} belongs to no camera.",
-                hint=f"cameras are: {', '.join(self._value('cameras'))}",
-            )
+        problem = unknown_parameter(self._value("cameras"), self._given(), self._undeclared())
+        if problem:
+            raise ConfigError(problem, hint="repair the parameter file, or the launch argument")
         return settings_from({name: self._value(name) for name in self._specs})
+
+    def _given(self) -> list[str]:
+        """Names in the parameter file and among the command line's overrides."""
+        return sorted(getattr(self._node, "_parameter_overrides", {}))
+
+    def _undeclared(self) -> list[str]:
+        return [name for name in self._given() if not self._node.has_parameter(name)]
+
+    def left_out(self) -> list[str]:
+        """What was given and is not used, one sentence each."""
+        return parameters_left_out(self._value("cameras"), self._given(), self._undeclared())
 
     def _check(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         for parameter in parameters:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Status
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
@@ -40,7 +41,13 @@ class Reports:
         self._cameras = CameraReport()
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = node.create_publisher(Status, "~/status", latched())
-        self._timer = node.create_timer(FIRST_PERIOD_S, self._tick, clock=node.steady)
+        # In a group of its own it goes on while "configure" loads a model.
+        self._timer = node.create_timer(
+            FIRST_PERIOD_S,
+            self._tick,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=node.steady,
+        )
 
     def set_period(self, period_s: float) -> None:
         """How often."""
@@ -114,6 +121,10 @@ class Reports:
                 self._cameras.status(name, feed, node.intake, settings, now_ns)
                 for name, feed in node.feeds.cameras.items()
             ]
+        who = node.get_fully_qualified_name()
+        for item in array.status:
+            # As diagnostic_updater names them, so that two robots' entries stay apart.
+            item.name, item.hardware_id = f"{who}: {item.name}", who
         self._diagnostics.publish(array)
 
     def _model(self) -> DiagnosticStatus:

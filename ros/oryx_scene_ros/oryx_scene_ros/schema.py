@@ -6,8 +6,9 @@ describe` and rqt show.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +51,9 @@ class Spec:
         """The allowed values in words, "" for any."""
         if self.choices:
             return ", ".join(choice or '""' for choice in self.choices)
-        if self.low is None and self.high is None:
+        if self.low is None or self.high is None:
             return ""
-        return f"{self.low:g} .. {self.high:g}"
+        return " .. ".join(f"{end:.10g}" for end in (self.low, self.high))
 
 
 def _camera(name: str, default: Value, text: str, **rest: Any) -> Spec:
@@ -202,6 +203,31 @@ SPECS = (
         choices=("none", "int8", "int4"),
         read_only=True,
     ),
+    Spec(
+        "model.threads",
+        0,
+        "CPU threads of torch and of OpenCV each; 0 = half of the cores that the node may use, at "
+        "least 1.",
+        0,
+        1024,
+        read_only=True,
+    ),
+    Spec(
+        "model.scene_cache_mib",
+        2048,
+        "Most memory of the keys and values of scenes that the model has read, MiB; 0 keeps none.",
+        0,
+        1048576,
+        read_only=True,
+    ),
+    Spec(
+        "model.feature_cache_mib",
+        512,
+        "Most memory of encoded pictures, MiB; 0 keeps none.",
+        0,
+        1048576,
+        read_only=True,
+    ),
     Spec("model.warmup", True, "Answer a small made-up question at configure.", read_only=True),
     Spec("gen.max_new_tokens", 256, "Most tokens of an answer.", 1, 4096),
     Spec("gen.temperature", 0.0, "0 = greedy, repeatable.", 0.0, 2.0),
@@ -262,7 +288,8 @@ SPECS = (
     Spec(
         "autostart",
         False,
-        "Configure and activate without a lifecycle manager.",
+        "Configure and activate without a lifecycle manager. scene.launch.py and `oryx-scene node` "
+        "say true where it is not set.",
         read_only=True,
     ),
     Spec(
@@ -341,7 +368,50 @@ def _problem_with_cameras(value: object) -> str:
     return ""
 
 
-def unknown_cameras(names: Sequence[str], given: Mapping[str, object]) -> list[str]:
-    """Parameters like camera.<name>.topic that were given for a camera that is not named."""
-    known = {spec.name for name in names for spec in camera_specs(name)}
-    return sorted(key for key in given if key.startswith("camera.") and key not in known)
+def unknown_parameter(
+    cameras: Sequence[str], given: Sequence[str], undeclared: Sequence[str]
+) -> str:
+    """Why a name in a parameter file must be a mistake, in one sentence; "" if none is.
+
+    A name of ours that is misspelt would change nothing in silence. What belongs to nobody here
+    (a file for several nodes) and what belongs to a camera that is not used now is no mistake; see
+    :func:`parameters_left_out`.
+
+    Args:
+        cameras: names of the cameras in use.
+        given: all names that were given.
+        undeclared: those of them that the node does not have.
+    """
+    known = all_specs(cameras)
+    members = {spec.name.rpartition(".")[2] for spec in CAMERA_SPECS}
+    groups = {name.partition(".")[0] for name in known if "." in name}
+    bare = sorted(set(cameras) - _described(given))
+    for name in undeclared:
+        group, _, rest = name.partition(".")
+        camera, _, member = rest.partition(".")
+        if group == "camera" and camera not in cameras and member in members:
+            if bare:
+                named = ", ".join(cameras)
+                return f"the parameter {name} belongs to no camera; cameras are: {named}."
+            continue
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if close or group in groups:
+            meant = f" Is {close[0]} meant?" if close else ""
+            return f"the node has no parameter {name}.{meant}"
+    return ""
+
+
+def parameters_left_out(
+    cameras: Sequence[str], given: Sequence[str], undeclared: Sequence[str]
+) -> list[str]:
+    """What was given and is not used, one sentence each; arguments as above."""
+    unused = sorted(_described(given) - set(cameras))
+    said = [f"camera '{name}' has parameters but is not among 'cameras'." for name in unused]
+    ours = ("camera.", "qos_overrides.")
+    said += [f"the node has no parameter {n}." for n in undeclared if not n.startswith(ours)]
+    return said
+
+
+def _described(given: Sequence[str]) -> set[str]:
+    """Cameras that have parameters of their own."""
+    return {name.split(".")[1] for name in given if name.startswith("camera.")}

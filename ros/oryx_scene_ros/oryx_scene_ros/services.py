@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from oryx_scene_ros.records import QueryRecord
 
 MAX_TTL_S = 3600.0
+# Dumps of one question that may lie side by side.
+MAX_DUMPS = 99
 
 
 class Services:
@@ -174,7 +176,7 @@ class Services:
     async def _dump(self, request: Any, response: Any) -> Any:
         try:
             record = self.node.records.get(bytes(request.query_id.uuid).hex())
-            folder = self.node.dump_folder() / f"query_{record.query_id[:12]}"
+            folder = self.node.dump_folder()
             written = await self._in_turn(self.node.helper, lambda job: _write(record, folder))
         except OryxSceneError as err:
             written = failure_of(err)
@@ -194,7 +196,10 @@ class Services:
 
 
 def _write(record: QueryRecord, folder: Path) -> Path | Failure:
-    """On the helper's thread: pictures take a while to be packed."""
+    """On the helper's thread: pictures take a while to be packed. Each dump gets its own folder."""
+    name = f"query_{record.query_id[:12]}"
+    numbered = (name, *(f"{name}_{number}" for number in range(2, MAX_DUMPS + 1)))
+    folder = next((folder / one for one in numbered if not (folder / one).exists()), folder / name)
     try:
         return write_dump(
             folder,

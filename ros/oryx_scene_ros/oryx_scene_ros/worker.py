@@ -53,6 +53,7 @@ class Job:
         on_end: called once, from whichever thread ended the job.
         priority: higher first; equal ones in order of arrival.
         deadline: on ``time.monotonic``; None = none.
+        counted: whether it is one of the jobs that the expected wait and the counts are about.
         accepted: when it was submitted.
         started: when it began to run, None while waiting.
     """
@@ -62,6 +63,7 @@ class Job:
     on_end: Callable[[Outcome], None]
     priority: int = 0
     deadline: float | None = None
+    counted: bool = True
     accepted: float = field(default_factory=time.monotonic)
     started: float | None = None
     stop_code: Code | None = None
@@ -81,6 +83,10 @@ class Job:
     def remaining_s(self) -> float | None:
         """Seconds until the deadline, at least 0; None without one."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+def _ended(_: Any) -> None:
+    """What a job that has ended does."""
 
 
 class Worker:
@@ -130,11 +136,12 @@ class Worker:
                 raise WorkerClosed
             busy = self._running is not None
             # A free engine takes a job at once, even with a capacity of 0.
-            if not always and len(self._waiting) >= self.capacity + (0 if busy else 1):
+            length = sum(item.counted for item in self._waiting)
+            if not always and length >= self.capacity + (0 if busy else 1):
                 dropped = self._loser(job)
                 if dropped is None:
                     self.counts["rejected"] += 1
-                    raise QueueFull(len(self._waiting), self._expected_wait())
+                    raise QueueFull(length, self._expected_wait())
                 self._waiting.remove(dropped)
             job.number = next(self._numbers)
             self._waiting.append(job)
@@ -146,9 +153,10 @@ class Worker:
 
     def _loser(self, job: Job) -> Job | None:
         """Who leaves a full queue for ``job``; None if nobody should."""
-        if not self.drop_oldest or not self._waiting:
+        waiting = [item for item in self._waiting if item.counted]
+        if not self.drop_oldest or not waiting:
             return None
-        lowest = min(self._waiting, key=lambda item: (item.priority, item.number))
+        lowest = min(waiting, key=lambda item: (item.priority, item.number))
         return lowest if lowest.priority <= job.priority else None
 
     def stop(self, job: Job, code: Code) -> None:
@@ -201,9 +209,9 @@ class Worker:
         return self._running
 
     def waiting(self) -> tuple[Job, ...]:
-        """The jobs that wait, next first."""
+        """The jobs that wait, next first; those that are not counted left out."""
         with self._changed:
-            return tuple(self._waiting)
+            return tuple(job for job in self._waiting if job.counted)
 
     def position(self, job: Job) -> int:
         """How many jobs go before a waiting one; 0 also where it does not wait."""
@@ -218,9 +226,10 @@ class Worker:
     def _expected_wait(self) -> float:
         mean = FIRST_GUESS_S if self._mean_s is None else self._mean_s
         left = 0.0
-        if self._running is not None and self._running.started is not None:
-            left = max(0.1 * mean, mean - (time.monotonic() - self._running.started))
-        return left + mean * len(self._waiting)
+        running = self._running
+        if running is not None and running.started is not None and running.counted:
+            left = max(0.1 * mean, mean - (time.monotonic() - running.started))
+        return left + mean * sum(job.counted for job in self._waiting)
 
     # -- the threads -------------------------------------------------------------------------------
 
@@ -239,10 +248,11 @@ class Worker:
             elapsed = time.monotonic() - job.started
             with self._changed:
                 self._running = None
-                old = elapsed if self._mean_s is None else self._mean_s
-                self._mean_s = NEWEST_WEIGHT * elapsed + (1 - NEWEST_WEIGHT) * old
+                if job.counted:
+                    old = elapsed if self._mean_s is None else self._mean_s
+                    self._mean_s = NEWEST_WEIGHT * elapsed + (1 - NEWEST_WEIGHT) * old
                 self._changed.notify_all()
-            self._end(job, outcome, "done")
+            self._end(job, outcome, "done" if job.counted else "")
             # Nothing of a finished question may live on in this frame until the next one comes.
             del job, outcome
             self._tell_change()
@@ -287,3 +297,5 @@ class Worker:
             job.on_end(outcome)
         except Exception:
             log.exception("the end of job '%s' could not be told", job.name)
+        # Whoever submitted a job usually holds it, too: nothing of it waits for the collector.
+        job.work, job.on_end = _ended, _ended
