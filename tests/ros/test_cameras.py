@@ -407,6 +407,8 @@ def test_depth_and_tf_give_places_in_the_asked_frame(bench, encoding):
     (thing,) = answer.objects
     assert thing.mark == 1 and thing.has_box
     assert thing.pose.position.z == pytest.approx(1.5, abs=0.1)
+    covariance = np.reshape(thing.position_covariance, (3, 3))
+    assert np.linalg.eigvalsh(covariance)[-1] == pytest.approx(thing.position_stddev**2, rel=1e-3)
     show_rgbd(robot, encoding)
     moved = robot.ask(target_frame="base")
     assert moved.header.frame_id == "base"

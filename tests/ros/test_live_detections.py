@@ -130,9 +130,7 @@ def test_only_detections_of_the_moment_count(bench, world, views, late_ms):
         return
     assert not answer.objects and answer.provenance.marks_route == "none"
     side = "older" if late_ms > 0 else "newer"
-    assert said(
-        answer, "no detections for 1 view of camera 'front', so no marks there: the nearest"
-    )
+    assert said(answer, "no detections for 1 view, so no marks there: the nearest")
     assert said(answer, f"{abs(late_ms) / 1000:.3f} s {side} than the picture, 0.05 s are allowed")
 
 

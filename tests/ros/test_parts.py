@@ -4,9 +4,11 @@ import re
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from harness import image, wait_until
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
 
+from oryx_scene.frames import Mark
 from oryx_scene.offline import _thin
 from oryx_scene.sources.base import FrameStub
 
@@ -228,6 +231,24 @@ def test_memory_is_bounded_over_all_cameras():
         feeds.add_image("front", image(step * 10**6))
     assert feeds.cameras["front"].images.size == 3 * 9216
     assert feeds.cameras["front"].newest_ns == 19 * 10**6
+
+
+def test_a_covariance_turns_with_the_frame_of_the_answer():
+    from oryx_scene_ros.convert import object_message
+
+    turned = np.eye(4)
+    turned[:3, :3] = [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    turned[:3, 3] = 7.0
+    mark = Mark(1, (), (1.0, 2.0, 3.0), (0.1, 0.1, 0.1), 0.3)
+    spread = ((0.09, 0.01, 0.0), (0.01, 0.04, 0.0), (0.0, 0.0, 0.01))
+    known = object_message(replace(mark, covariance=spread), turned)
+    expected = [[0.04, -0.01, 0.0], [-0.01, 0.09, 0.0], [0.0, 0.0, 0.01]]
+    assert np.reshape(known.position_covariance, (3, 3)) == pytest.approx(np.array(expected))
+    # Only a standard deviation: it holds in every direction.
+    plain = np.reshape(object_message(mark, turned).position_covariance, (3, 3))
+    assert plain == pytest.approx(np.eye(3) * 0.09)
+    nowhere = object_message(replace(mark, position=None), turned)
+    assert np.isnan(nowhere.position_covariance).all()
 
 
 def test_figures_are_read_while_answers_come_in():

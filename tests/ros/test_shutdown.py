@@ -44,7 +44,7 @@ class Process:
     """A node process and a caller."""
 
     def __init__(self, name, *words):
-        self.name = name
+        self.name, self.closed = name, False
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PACKAGES))}
         parameters = ["--ros-args", "-r", f"__node:={name}", "-p", "autostart:=true"]
         # What holds a stage would hold the warm-up, too.
@@ -85,6 +85,9 @@ class Process:
         return code, time.monotonic() - started
 
     def close(self):
+        if self.closed:
+            return
+        self.closed = True
         if self.process.poll() is None:
             self.process.kill()
         self.said = self.process.communicate()[0]
@@ -108,7 +111,9 @@ def start():
 
 def assert_good_end(one):
     code, seconds = one.interrupt()
-    assert code == 0, one.process.communicate()[0]
+    if code != 0:
+        one.close()
+        raise AssertionError(f"exit code {code}: {one.said}")
     assert seconds < END_S
 
 

@@ -112,6 +112,7 @@ def object_message(mark: Mark, T_answer_fixed: FloatArray | None) -> SceneObject
         observations=[_observation_message(item) for item in mark.observations],
         has_box=known,
         position_stddev=float(mark.position_std) if known else _NAN,
+        position_covariance=np.full(9, _NAN),
     )
     if known:
         assert T_answer_fixed is not None and mark.size is not None
@@ -119,7 +120,17 @@ def object_message(mark: Mark, T_answer_fixed: FloatArray | None) -> SceneObject
         T_fixed_box[:3, 3] = mark.position
         message.pose = pose_message(T_answer_fixed @ T_fixed_box)
         message.size = Vector3(**dict(zip("xyz", map(float, mark.size), strict=True)))
+        message.position_covariance = position_covariance(mark, T_answer_fixed).ravel()
     return message
+
+
+def position_covariance(mark: Mark, T_answer_fixed: FloatArray) -> FloatArray:
+    """(3, 3) covariance of a mark's position along the answer frame's axes, m^2; NaN unknown."""
+    known = np.eye(3) * mark.position_std**2
+    if mark.covariance is not None:
+        known = np.array(mark.covariance, dtype=np.float64).reshape(3, 3)
+    turn = T_answer_fixed[:3, :3]
+    return turn @ known @ turn.T
 
 
 def _observation_message(seen: Any) -> MarkObservation:

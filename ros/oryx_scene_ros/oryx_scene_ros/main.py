@@ -123,7 +123,8 @@ def run(args: Sequence[str] | None = None, load: LoadAnswerer = load_default) ->
 
 def _autostart(node: SceneNode, failed: list[bool]) -> None:
     """On the executor thread: without a lifecycle manager a node that cannot start should end."""
-    if not node.autostart():
+    # A node that is asked to end while it starts has not failed.
+    if not node.autostart() and not node.closing.is_set():
         failed.append(True)
         node.get_logger().error(f"autostart failed: {node.fault or 'see above'}")
         os.kill(os.getpid(), signal.SIGTERM)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovariance
+from oryx_scene_msgs.msg import SceneObject
 from std_msgs.msg import Header
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.frames import FloatArray
 from oryx_scene_ros.convert import object_message, time_message
 from oryx_scene_ros.scenes import KeptScene
 from oryx_scene_ros.settings import NodeSettings
@@ -40,6 +42,16 @@ def require_vision(settings: NodeSettings) -> None:
         )
 
 
+def _pose_covariance(one: SceneObject) -> FloatArray:
+    """(36,) of position and rotation, by rows; NaN where unknown, as all of the rotation is.
+
+    ``PoseWithCovariance`` defines no value for "unknown"; zeros would say "exactly".
+    """
+    found = np.full((6, 6), np.nan)
+    found[:3, :3] = np.asarray(one.position_covariance).reshape(3, 3)
+    return found.ravel()
+
+
 def detections_message(kept: KeptScene) -> Any:
     """vision_msgs/Detection3DArray of the marks whose place and size are known.
 
@@ -53,9 +65,8 @@ def detections_message(kept: KeptScene) -> Any:
         if not one.has_box:
             continue
         hypothesis = vision.ObjectHypothesis(class_id=one.label, score=float(one.score))
-        result = vision.ObjectHypothesisWithPose(
-            hypothesis=hypothesis, pose=PoseWithCovariance(pose=one.pose)
-        )
+        pose = PoseWithCovariance(pose=one.pose, covariance=_pose_covariance(one))
+        result = vision.ObjectHypothesisWithPose(hypothesis=hypothesis, pose=pose)
         box = vision.BoundingBox3D(center=one.pose, size=one.size)
         found.append(
             vision.Detection3D(header=header, results=[result], bbox=box, id=str(one.mark))
