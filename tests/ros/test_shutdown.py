@@ -168,13 +168,13 @@ def test_interrupted_while_the_map_is_fed(start):
 
 
 @pytest.mark.slow
-def test_fifty_starts_and_ends_at_random_times(start):
+def test_starts_and_ends_at_random_times(start):
     """SIGINT from the first import on: no abort, no crash, nothing left running.
 
-    Before the node catches signals Python itself ends by SIGINT.
+    Before the node catches signals Python itself ends by SIGINT. ORYX_SCENE_ENDS=50 takes minutes.
     """
     rng = random.Random(5)
-    for index in range(50):
+    for index in range(int(os.environ.get("ORYX_SCENE_ENDS", "5"))):
         one = start(*RGBD)
         wait_s = rng.uniform(0.0, 8.0)
         begun = time.monotonic()

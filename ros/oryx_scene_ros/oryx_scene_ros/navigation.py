@@ -7,6 +7,7 @@ and the interfaces; neither a model nor Nav2 itself.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
@@ -22,6 +23,7 @@ from oryx_scene_ros.asking import SERVICE_QOS
 # A thing straight below or above the camera gives no direction to look in.
 LEAST_GROUND_M = 0.05
 STEP_S = 0.1
+SETTLE_S = 1.0
 
 
 class UnsureError(OryxSceneError):
@@ -155,20 +157,27 @@ class SceneClient(Node):  # type: ignore[misc]  # rclpy has no types here
         self._result: Any = None
         self._feedback: Any = None
 
-    def askScene(self, question: str, **fields: Any) -> bool:
-        """Send a question; whether the node takes questions now.
+    def askScene(self, question: str, *, timeout_s: float = 20.0, **fields: Any) -> bool:
+        """Send a question; whether the node has taken it.
 
         Args:
             question: to ask.
+            timeout_s: for the node to be found, and for its word.
             fields: of the goal, as in AskScene.action.
         """
-        self._client.wait_for_server()
+        self._result = self._feedback = None
+        if not self._client.server_is_ready():
+            self._client.wait_for_server(timeout_s)
+            # What is found first is the way there; the way back of the reply follows.
+            time.sleep(SETTLE_S)
         goal = AskScene.Goal(question=question, feedback=True, **fields)
         sent = self._client.send_goal_async(goal, self._heard)
-        self._executor.spin_until_future_complete(sent)
-        self._handle, self._feedback = sent.result(), None
-        self._result = self._handle.get_result_async() if self._handle.accepted else None
-        return bool(self._handle.accepted)
+        self._executor.spin_until_future_complete(sent, timeout_sec=timeout_s)
+        if not sent.done() or not sent.result().accepted:
+            return False
+        self._handle = sent.result()
+        self._result = self._handle.get_result_async()
+        return True
 
     def _heard(self, message: Any) -> None:
         self._feedback = message.feedback
