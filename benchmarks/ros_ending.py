@@ -82,7 +82,7 @@ def at_random(count: int) -> dict[str, Any]:
         if code == 0 and orderly:
             found["orderly"] += 1
             seconds.append(round(took, 2))
-        elif code == -signal.SIGINT and not orderly:
+        elif code == -signal.SIGINT or (code == 1 and "KeyboardInterrupt" in one.said):
             found["before_signals_were_caught"] += 1
         else:
             found["other"].append([code, one.said[-2000:]])

@@ -18,9 +18,11 @@ from harness import (
     camera_info,
     depth_image,
     image,
+    result_of,
     transform,
     wait_until,
 )
+from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_ros.codes import Code
@@ -68,6 +70,15 @@ class Process:
         self.transforms = self.caller.create_publisher(TFMessage, "/tf", RELIABLE)
 
     def ready(self):
+        # Of this very node: listeners of the one before are known for a while after its end.
+        states = self.caller.create_client(GetState, f"/{self.name}/get_state")
+        assert states.wait_for_service(90)
+
+        def active():
+            reply = result_of(states.call_async(GetState.Request()), "the state", 90)
+            return reply.current_state.id == State.PRIMARY_STATE_ACTIVE
+
+        wait_until(active, "an active node", 90)
         wait_until(lambda: self.pictures.get_subscription_count() > 0, "an active node", 90)
         assert self.client.wait_for_server(20)
 
@@ -183,7 +194,12 @@ def test_starts_and_ends_at_random_times(start):
         code, seconds = one.interrupt()
         one.close()
         orderly = "ending: open questions" in one.said
-        assert code == (0 if orderly else -signal.SIGINT), (index, wait_s, one.said)
+        if orderly:
+            assert code == 0, (index, wait_s, one.said)
+        else:
+            # Python has its own ways, depending on what it was importing.
+            assert code in (-signal.SIGINT, 1), (index, wait_s, one.said)
+            assert code != 1 or "KeyboardInterrupt" in one.said, (index, wait_s, one.said)
         assert seconds < END_S, (index, wait_s, one.said)
 
 
