@@ -478,6 +478,11 @@ KINDS: dict[str, Kind] = {
         "Reading stopped at damage: a part of the recording is lost.",
         "copy it again, or repair it with its own tools",
     ),
+    "recording_duplicated": Kind(
+        "warning",
+        "Messages lie in two files of a recording; each was used once.",
+        "move the copy, or the repaired twin, elsewhere",
+    ),
     "recording_file_left_out": Kind(
         "problem",
         "A data file beside the others was left out.",

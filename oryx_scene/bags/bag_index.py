@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene.bags.camera_info import numbers_of
-from oryx_scene.bags.compressed import is_png16
+from oryx_scene.bags.compressed import PICTURE_ENDS, is_png16
 from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.mcap_file import ros2_name
 from oryx_scene.bags.message_types import TF_TYPES
@@ -33,6 +33,8 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 TRANSFORM_TYPE = "geometry_msgs/msg/Transform"
 # ROS 1 puts a counter before the stamp, ROS 2 an encapsulation header: the stamp ends here in both.
 STAMP_END = 12
+# The end of a compressed picture lies within these, before padding.
+TAIL_BYTES = 32
 # Of one kind of damage on one topic this many are said.
 MOST_ALIKE = 3
 SYNTHETIC_TOPIC = "/oryx_scene/synthetic"
@@ -127,8 +129,6 @@ def index_bag(recording: Recording, path: Path) -> BagIndex:
     if not index.found:
         raise _empty(index, path)
     _sort_by_time(index)
-    _compare_counts(index, recording)
-    _say_foreign(index)
     return index
 
 
@@ -229,13 +229,12 @@ def _check_image(
 ) -> None:
     """Look at a picture, without decoding it, where it may be damaged.
 
-    Raw pictures of one topic are of one size: another one is suspicious. Compressed ones are small
-    enough to look at each for its end.
+    Raw pictures of one topic are of one size: another one is suspicious, as is a compressed one
+    without its codec's end.
     """
-    raw = message.channel.msgtype.endswith("/Image")
-    if raw and found.encoding and message.size == found.size:
-        return
     try:
+        if found.encoding and _seems_whole(recording, found, message):
+            return
         picture = recording.deserialize(recording.read(message.place), message.channel)
         if not found.encoding:
             _describe(found, picture)
@@ -246,25 +245,36 @@ def _check_image(
         found.first_damage = found.first_damage or getattr(err, "message", str(err))
 
 
-def say_damaged_pictures(index: BagIndex) -> None:
-    """Warn of image topics with pictures that cannot be decoded."""
-    for found in index.images.values():
-        if found.damaged:
-            text = (
-                f"{found.damaged} of {len(found.entries)} pictures cannot be decoded; the first: "
-                f"{found.first_damage}"
-            )
-            index.warn("pictures_damaged", text, found.topic)
+def _seems_whole(recording: Recording, found: ImageTopic, message: Message) -> bool:
+    if message.channel.msgtype.endswith("/Image"):
+        return message.size == found.size
+    tail = recording.tail(message.place, TAIL_BYTES)
+    return any(end in tail for end in PICTURE_ENDS)
 
 
 def _sort_by_time(index: BagIndex) -> None:
     """Files may overlap in time, and some recorders write out of order."""
     for found in index.images.values():
         order = sorted(range(len(found.entries)), key=lambda place: found.entries[place][1])
+        order = _without_copies(index, found, order)
         found.entries = [found.entries[place] for place in order]
         found.messages = [found.messages[place] for place in order]
     for infos in index.infos.values():
         infos.sort(key=lambda item: item[0])
+
+
+def _without_copies(index: BagIndex, found: ImageTopic, order: list[int]) -> list[int]:
+    """Leave out messages that an earlier file holds, too: a file and its copy or repaired twin."""
+    seen: dict[tuple[int, int], int] = {}
+    kept = []
+    for place in order:
+        file = found.messages[place].place[0]
+        if seen.setdefault(found.entries[place], file) == file:
+            kept.append(place)
+    if len(kept) < len(order):
+        text = f"{len(order) - len(kept)} messages lie in two files of the recording: used once"
+        index.warn("recording_duplicated", text, found.topic)
+    return kept
 
 
 def _describe(topic: ImageTopic, message: Any) -> None:
@@ -342,39 +352,3 @@ def _take_transforms(index: BagIndex, topic: str, message: Any) -> None:
         warning = Warning("transform_left_out", f"left out a transform: {problem}", topic=topic)
         if warning not in index.warnings and len(index.warnings) < 50:
             index.warnings.append(warning)
-
-
-def _compare_counts(index: BagIndex, recording: Recording) -> None:
-    """Fewer messages than stated are lost; if metadata.yaml says fewer than there are, it errs."""
-    stated = recording.counts
-    for name, expected in sorted(stated.items()):
-        found = index.found.get(name, 0)
-        if found < expected:
-            text = f"the recording says {expected} messages, {found} could be read"
-            index.warn("recording_incomplete", text, name[0])
-    blamed = any(item.code == "metadata_wrong" for item in recording.warnings)
-    described = {} if blamed else recording.metadata.counts
-    wrong = [
-        topic
-        for (topic, msgtype), number in index.found.items()
-        if described and number > described.get((topic, msgtype), 0)
-    ]
-    if wrong:
-        text = f"it counts fewer messages than the data files hold, e.g. of {wrong[0]}"
-        index.warn("metadata_wrong", text, "metadata.yaml")
-
-
-def _say_foreign(index: BagIndex) -> None:
-    """Channels that are left out for their encoding, and topics of several types."""
-    types: dict[str, list[str]] = {}
-    for channel in index.channels:
-        if not channel.understood:
-            text = f"left out: {channel.msgtype or 'no type'} encoded as '{channel.encoding}'"
-            index.warn("foreign_channel", text, channel.topic)
-        named = types.setdefault(channel.topic, [])
-        if channel.msgtype not in named:
-            named.append(channel.msgtype)
-    for topic, several in types.items():
-        if len(several) > 1:
-            text = f"messages of several types: {', '.join(several)}"
-            index.warn("topic_of_several_types", text, topic)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene.bags.assemble import FrameAssembler, unknown_rig_cameras
-from oryx_scene.bags.bag_index import BagIndex, index_bag, say_damaged_pictures
+from oryx_scene.bags.bag_index import BagIndex, index_bag
 from oryx_scene.bags.camera_topics import leave_out_no_cameras
+from oryx_scene.bags.index_problems import say_problems
 from oryx_scene.bags.pairing import pair_topics
-from oryx_scene.bags.recording import Recording, is_recording
+from oryx_scene.bags.recording import Recording
+from oryx_scene.bags.recording_files import is_recording
 from oryx_scene.errors import ImageDecodeError
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig, rig_mountings
@@ -39,7 +41,7 @@ class BagSource(BaseSource):
         self.index: BagIndex = index_bag(self._recording, path)
         self._rig = rig
         leave_out_no_cameras(self.index, rig)
-        say_damaged_pictures(self.index)
+        say_problems(self.index, self._recording)
         self.topics = pair_topics(self.index, rig, path)
         super().__init__(self._list_stubs(), synthetic=self.index.synthetic)
         self._warnings += [*self.index.warnings, *self._unstamped()]

@@ -23,6 +23,7 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
+PICTURE_ENDS = (_PNG_END, _JPEG_END)
 _BROKEN_HINT = "the message is damaged; leave this frame out"
 
 

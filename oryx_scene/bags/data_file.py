@@ -81,6 +81,14 @@ class DataFile(ABC):
         """
 
     @abstractmethod
+    def tail(self, place: Place, size: int) -> bytes:
+        """The last bytes of a message, at most ``size``.
+
+        Raises:
+            ValueError, OSError: they cannot be read.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
 
@@ -109,7 +117,8 @@ class ChunkedFile(DataFile):
 
     def pread(self, size: int, at: int) -> bytes:
         """Bytes of the file; fewer than ``size`` at its end."""
-        return os.pread(self._file.fileno(), size, at)
+        # A damaged length may be anything.
+        return os.pread(self._file.fileno(), max(0, min(size, self.size - at)), min(at, self.size))
 
     def read(self, place: Place, size: int | None = None) -> bytes:
         """As :meth:`DataFile.read`."""
@@ -119,6 +128,12 @@ class ChunkedFile(DataFile):
         if len(data) != wanted:
             raise ValueError(f"{self.path.name} ends inside the message")
         return data
+
+    def tail(self, place: Place, size: int) -> bytes:
+        """As :meth:`DataFile.tail`."""
+        chunk_at, at, length = place
+        wanted = min(size, length)
+        return self.read((chunk_at, at + length - wanted, wanted))
 
     def _inside(self, chunk_at: int, at: int, size: int) -> bytes:
         return self.chunk(chunk_at)[at : at + size]

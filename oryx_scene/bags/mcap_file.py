@@ -79,6 +79,8 @@ class McapFile(ChunkedFile):
                 self.damaged(f"{err}, at byte {at}")
             finished = op == _FOOTER
             at = content + length
+        if finished and at + len(MAGIC) < self.size:
+            self.damaged(f"{self.size - at - len(MAGIC)} bytes follow its end and were not read")
         if not finished:
             self.cut_off(f"the file ends after {count} messages without its closing record")
 

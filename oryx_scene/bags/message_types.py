@@ -7,6 +7,7 @@ a file's own definition, each on its own.
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import Any
 
@@ -50,6 +51,19 @@ class MessageTypes:
         return found
 
 
+@functools.cache
+def _standard_store(ros1: bool) -> Any:
+    """The library's types; one store for all recordings, since making a type's code takes long."""
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
+    for name in TF_TYPES:
+        if name not in store.fielddefs:
+            text = "geometry_msgs/TransformStamped[] transforms"
+            _register(store, Channel("", name, "", text, "ros2msg"), name)
+    return store
+
+
 def _store_of(channel: Channel) -> tuple[Any, str]:
     """(type store, name of the type in it)."""
     from rosbags.typesys import Stores, get_typestore
@@ -58,17 +72,15 @@ def _store_of(channel: Channel) -> tuple[Any, str]:
         raise ValueError(f"messages encoded as '{channel.encoding}' are not read")
     ros1 = channel.encoding == "ros1"
     name = ros2_name(channel.msgtype)
-    store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
-    if name in store.fielddefs:
-        return store, name
-    if name in TF_TYPES:
-        text = "geometry_msgs/TransformStamped[] transforms"
-        return _registered(store, Channel("", name, "", text, "ros2msg"), name), name
-    return _registered(store, channel, name), name
+    store = _standard_store(ros1)
+    if name not in store.fielddefs:
+        store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
+        _register(store, channel, name)
+    return store, name
 
 
-def _registered(store: Any, channel: Channel, name: str) -> Any:
-    """The store with the types of a channel's definition; those it has already stay as they are."""
+def _register(store: Any, channel: Channel, name: str) -> None:
+    """Add the types of a channel's definition; those that the store has stay as they are."""
     from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
     text = channel.definition
@@ -88,4 +100,3 @@ def _registered(store: Any, channel: Channel, name: str) -> Any:
         raise ValueError(f"type {name} cannot be made from its definition ({err})") from err
     if name not in store.fielddefs:
         raise ValueError(f"type {name} is not in its own definition")
-    return store

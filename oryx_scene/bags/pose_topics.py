@@ -23,6 +23,7 @@ POSE_TYPES = (
     "geometry_msgs/msg/PoseWithCovarianceStamped",
     "geometry_msgs/msg/TransformStamped",
 )
+_FIXED_FRAMES = ("map", "odom", "world")
 # Where a PoseStamped of these words is, nobody is yet.
 _NOT_THERE = ("goal", "target", "setpoint", "waypoint", "initialpose", "command", "cmd", "desired")
 
@@ -122,6 +123,8 @@ def _body_of(track: PoseTrack, bodies: set[str], transforms: TransformBuffer) ->
     if track.child:
         return track.child if track.child in bodies else ""
     body = next(iter(bodies)) if len(bodies) == 1 else ""
+    if body in _FIXED_FRAMES:
+        return ""  # TF places the cameras already
     # In the tree of the cameras themselves it is the place of something that they saw.
     return "" if not body or transforms.root_of(track.parent) == body else body
 

@@ -1,53 +1,32 @@
-"""A recording: the files that belong to it, in the order of time, and all of their messages.
+"""A recording: all messages of the files that belong to it, in the order of time.
 
-What lies in the folder decides, not what metadata.yaml says of it: a file that is listed and
-missing, or lies there unlisted, is named; a broken metadata.yaml beside whole data is to blame
-itself.
+One file that cannot be read is named, and the others are read.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from oryx_scene.bags.compression import decompress_file, message_bytes
 from oryx_scene.bags.data_file import Channel, DataFile, Place
 from oryx_scene.bags.mcap_file import McapFile
 from oryx_scene.bags.message_types import MessageTypes
+from oryx_scene.bags.recording_files import METADATA, find_parts, part_kind
 from oryx_scene.bags.rosbag1_file import Rosbag1File
 from oryx_scene.bags.sqlite_file import SqliteFile
 from oryx_scene.errors import SourceError
-from oryx_scene.file_kind import ZSTD_MAGIC, FileKind, file_kind, refusal
+from oryx_scene.file_kind import ZSTD_MAGIC, file_kind, refusal
 from oryx_scene.warning import Warning
 
-BAG_SUFFIXES = (".mcap", ".db3", ".bag", ".active")
-METADATA = "metadata.yaml"
 _READERS: dict[str, type[DataFile]] = {
     "mcap": McapFile,
     "sqlite3": SqliteFile,
     "rosbag1": Rosbag1File,
     "unfinished rosbag1": Rosbag1File,
 }
-
-
-@dataclass
-class Metadata:
-    """What metadata.yaml says; nothing where there is none or it is broken.
-
-    Attributes:
-        files: names of the data files.
-        counts: (topic, message type) -> messages.
-        compressed: the data files are compressed as a whole.
-        fault: why it is of no use, "" if it is.
-    """
-
-    files: tuple[str, ...] = ()
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    compressed: bool = False
-    fault: str = ""
 
 
 class Message(NamedTuple):
@@ -61,34 +40,6 @@ class Message(NamedTuple):
     def size(self) -> int:
         """Bytes as they lie in the file."""
         return self.place[1][-1]
-
-
-def is_recording(path: Path) -> bool:
-    """Whether a path is a bag file, or a folder that holds one."""
-    try:
-        if path.is_file():
-            return _is_part(path)
-        metadata = path / METADATA
-        if metadata.is_file() and b"rosbag2" in metadata.read_bytes()[:4096]:
-            return True
-        return any(_is_part(item) for item in path.iterdir())
-    except OSError:
-        return False
-
-
-def _role(path: Path) -> str:
-    try:
-        return file_kind(path).role
-    except SourceError:
-        return ""
-
-
-def _is_part(item: Path) -> bool:
-    """Whether a file of a folder is, or should be, a data file of a recording."""
-    if not item.is_file() or item.name.startswith("."):
-        return False
-    stem = item.name.removesuffix(".zstd")
-    return stem.endswith(BAG_SUFFIXES) or _role(item) == "bag"
 
 
 class Recording:
@@ -107,72 +58,19 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.warnings: list[Warning] = []
+        self._parts = find_parts(path)
+        self.warnings = self._parts.warnings
+        self.metadata = self._parts.metadata
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._types = MessageTypes()
         self._files: list[DataFile] = []
-        self.metadata = read_metadata(path) if path.is_dir() else Metadata()
-        self._complete = True
         try:
-            parts = self._parts_of_folder() if path.is_dir() else self._single_file()
-            self._open(parts)
+            self._open(self._parts.files)
         except BaseException:
             self.close()
             raise
 
     # -- files ---------------------------------------------------------------------------------
-
-    def _single_file(self) -> list[Path]:
-        beside = read_metadata(self.path.parent)
-        if self.path.name in beside.files and len(beside.files) > 1:
-            what = f"one of the {len(beside.files)} files that metadata.yaml beside it lists"
-            self._say("part_of_recording", what, self.path)
-        return [self.path]
-
-    def _say(self, code: str, what: str, file: Path | None = None) -> None:
-        self.warnings.append(Warning(code, what, topic=file.name if file else ""))
-
-    def _parts_of_folder(self) -> list[Path]:
-        """The data files of a folder; what does not fit together is said."""
-        present = {item.name: item for item in sorted(self.path.iterdir()) if _is_part(item)}
-        listed = self.metadata.files
-        if not listed:
-            return self._one_kind(list(present.values()))
-        # Some releases list a compressed file without its suffix.
-        names = [name if name in present else f"{name}.zstd" for name in listed]
-        missing = [old for old, name in zip(listed, names, strict=True) if name not in present]
-        extra = [item for name, item in present.items() if name not in names]
-        chosen = [present[name] for name in names if name in present]
-        self._complete = not missing
-        if missing and len(extra) < len(missing):
-            self._say("recording_file_missing", f"{METADATA} lists {', '.join(missing)}")
-        elif missing:
-            self._blame_metadata(f"it lists {', '.join(missing)}, which is not there")
-        elif extra:
-            self._blame_metadata(f"it does not list {', '.join(item.name for item in extra)}")
-        return self._one_kind([*chosen, *extra])
-
-    def _blame_metadata(self, why: str) -> None:
-        self._say("metadata_wrong", f"{why}; the data files were read", self.path / METADATA)
-
-    def _one_kind(self, files: list[Path]) -> list[Path]:
-        """Files of the commonest format; those of another are a second copy, or something else."""
-        if self.metadata.fault:
-            self._blame_metadata(self.metadata.fault)
-        kinds = [_part_kind(file).name.removeprefix("unfinished ") for file in files]
-        formats = [kind for kind in kinds if kind in _READERS]
-        if not formats or self.metadata.compressed:
-            return files
-        chosen = max(("mcap", "sqlite3", "rosbag1"), key=formats.count)
-        for file, kind in zip(files, kinds, strict=True):
-            if kind in _READERS and kind != chosen:
-                what = f"left out: {_part_kind(file).description}, the others are not"
-                self._say("recording_file_left_out", what, file)
-        return [
-            file
-            for file, kind in zip(files, kinds, strict=True)
-            if kind == chosen or kind not in _READERS
-        ]
 
     def _open(self, parts: list[Path]) -> None:
         refused: list[SourceError] = []
@@ -183,7 +81,7 @@ class Recording:
                 refused.append(err)
         if not self._files:
             raise self._nothing(parts, refused)
-        self._complete = self._complete and not refused
+        self._parts.complete = self._parts.complete and not refused
         for error in refused:
             name = Path(error.source).name
             text = error.message.removeprefix(f"{error.source}: ")
@@ -195,7 +93,8 @@ class Recording:
         several = len(parts) > 1 and not isinstance(self._files[0], Rosbag1File)
         if several and self.path.is_dir() and not (self.path / METADATA).exists():
             names = ", ".join(file.path.name for file in self._files)
-            self._say("metadata_missing", f"all data files were read in the order of time: {names}")
+            what = f"all data files were read in the order of time: {names}"
+            self._parts.say("metadata_missing", what)
 
     def _nothing(self, parts: list[Path], refused: list[SourceError]) -> SourceError:
         if len(refused) == 1 or (refused and not self.path.is_dir()):
@@ -211,7 +110,7 @@ class Recording:
         return SourceError(self.path, "there is no bag in it.", hint="check the path")
 
     def _open_one(self, part: Path) -> DataFile:
-        kind = _part_kind(part)
+        kind = part_kind(part)
         try:
             if kind.name == "zstd" and self.metadata.compressed:
                 part = self._decompressed(part)
@@ -244,7 +143,7 @@ class Recording:
         """Messages per (topic, type) as stated; nothing where a part is known to be missing."""
         stated = [file.counts for file in self._files]
         if any(counts is None for counts in stated):
-            return self.metadata.counts if self._complete else {}
+            return self.metadata.counts if self._parts.complete else {}
         total: dict[tuple[str, str], int] = {}
         for counts in stated:
             for name, number in (counts or {}).items():
@@ -262,6 +161,15 @@ class Recording:
         if found.startswith(ZSTD_MAGIC):
             return message_bytes(self._files[number].read(where))
         return found
+
+    def tail(self, place: tuple[int, Place], size: int) -> bytes:
+        """The last bytes of a message as they lie in the file, maybe compressed.
+
+        Raises:
+            ValueError, OSError: they cannot be read.
+        """
+        number, where = place
+        return self._files[number].tail(where, size)
 
     def messages(self, wanted: Callable[[Channel], bool]) -> Iterator[tuple[Channel, int, bytes]]:
         """Messages of the wanted channels in the order of recording; damaged ones are left out."""
@@ -288,41 +196,3 @@ class Recording:
         self._files.clear()
         if self._scratch is not None:
             self._scratch.cleanup()
-
-
-def _part_kind(file: Path) -> FileKind:
-    kind = file_kind(file)
-    log = file.with_name(f"{file.name}-wal")
-    if kind.name == "empty" and log.is_file() and log.stat().st_size:
-        # All of it is in the journal still.
-        return FileKind("sqlite3", "bag", "an SQLite database")
-    return kind
-
-
-def read_metadata(folder: Path) -> Metadata:
-    """What a folder's metadata.yaml says; its ``fault`` where that is not to be understood."""
-    import yaml
-
-    file = folder / METADATA
-    if not file.is_file():
-        return Metadata()
-    try:
-        described = yaml.safe_load(file.read_text(encoding="utf-8"))
-        described = described["rosbag2_bagfile_information"]
-        names = tuple(PurePath(str(name)).name for name in described["relative_file_paths"])
-    except (OSError, ValueError, yaml.YAMLError) as err:
-        return Metadata(fault=f"it cannot be read ({' '.join(str(err).split())[:80]})")
-    except (KeyError, TypeError):
-        return Metadata(fault="it is empty or cut off")
-    storage = described.get("storage_identifier")
-    fault = "" if storage in ("mcap", "sqlite3") else f"its storage is '{storage or ''}'"
-    counts: dict[tuple[str, str], int] = {}
-    try:
-        for item in described.get("topics_with_message_count") or []:
-            about = item["topic_metadata"]
-            name = (str(about["name"]), str(about["type"]))
-            counts[name] = counts.get(name, 0) + int(item["message_count"])
-    except (KeyError, TypeError, ValueError):
-        counts, fault = {}, "its list of topics is damaged"
-    compressed = str(described.get("compression_mode") or "").lower() == "file"
-    return Metadata(names, counts, compressed, fault)

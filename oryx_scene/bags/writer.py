@@ -42,6 +42,10 @@ class BagWriter:
         self._types: Any = self._store.types
         self._connections: dict[tuple[str, str], Any] = {}
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
+        if storage != "mcap" and set("#?%") & set(str(self.path)):
+            # The library would write the database under another name.
+            hint = "choose another name, or storage mcap"
+            raise OutputError(self.path, "a database cannot have #, ? or % in its path", hint=hint)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = Writer(self.path, version=9, storage_plugin=plugin)

@@ -14,6 +14,7 @@ from oryx_scene.frames import FloatArray
 
 # Rotations written with six decimals in a file are off by this much.
 ROTATION_TOLERANCE = 1e-3
+_EYE = np.eye(3)
 
 
 def check_transform(T: object, name: str) -> FloatArray:
@@ -27,15 +28,18 @@ def check_transform(T: object, name: str) -> FloatArray:
         raise CalibrationError(name, f"a 4x4 transform was expected, got shape {matrix.shape}.")
     if not np.isfinite(matrix).all():
         raise CalibrationError(name, "the transform holds numbers that are not finite.")
-    if not np.allclose(matrix[3], (0, 0, 0, 1), atol=1e-9):
+    # In plain numbers: TF has thousands of these a second, and small arrays are slow.
+    x, y, z, w = matrix[3].tolist()
+    if max(abs(x), abs(y), abs(z), abs(w - 1)) > 1e-9:
         raise CalibrationError(name, f"the last row must be 0 0 0 1, got {matrix[3].tolist()}.")
     R = matrix[:3, :3]
-    off = float(np.abs(R @ R.T - np.eye(3)).max())
-    if off > ROTATION_TOLERANCE or np.linalg.det(R) < 0:
+    off = float(np.abs(R @ R.T - _EYE).max())
+    (a, b, c), (d, e, f), (g, h, i) = R.tolist()
+    determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    if off > ROTATION_TOLERANCE or determinant < 0:
         raise CalibrationError(
             name,
-            f"the upper left 3x3 is no rotation (off by {off:.2g}, determinant "
-            f"{np.linalg.det(R):.3f}).",
+            f"the upper left 3x3 is no rotation (off by {off:.2g}, determinant {determinant:.3f}).",
             hint="a left-handed or scaled matrix, or rows and columns mixed up",
         )
     return matrix

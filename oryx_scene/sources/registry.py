@@ -69,6 +69,10 @@ def _refusal(path: Path) -> SourceError:
     kinds = Counter(file_kind(file) for file in files if not file.name.startswith("."))
     inside = "; ".join(f"{count} x {kind.description}" for kind, count in kinds.most_common(4))
     hint = next((kind.hint for kind, _ in kinds.most_common() if kind.hint), "")
+    folders = [item for item in sorted(path.iterdir()) if item.is_dir()]
+    below = [item.name for item in folders if any(kind.recognises(item) for kind in KINDS)]
+    if below:
+        hint = f"give one of the folders in it: {', '.join(below[:5])}"
     return SourceError(
         path,
         f"neither a bag, nor a posed RGB-D folder, nor pictures ({inside or 'no file'}).",

@@ -111,6 +111,20 @@ def test_poses_of_other_things_place_no_camera(tmp_path, name):
         assert "pose_topic_unused" in codes(source)
 
 
+def test_a_nameless_pose_is_not_that_of_the_odometry_frame(tmp_path):
+    path = tmp_path / "bag"
+    with BagWriter(path) as writer:
+        writer.add_transform("base_link", "cam", 0, MOUNT, static=True)
+        for index, stamp in enumerate(STAMPS):
+            writer.add_transform("odom", "base_link", stamp, moved(index))
+            put_pose(writer, "/amcl_pose", "PoseStamped", stamp, "map", "", moved(index))
+            writer.add_image("/cam/image_raw", stamp, "cam", PICTURE)
+    source = open_source(path)
+    assert source.fixed_frame == "odom"
+    assert np.allclose(poses(source)[1], moved(1) @ MOUNT)
+    assert "pose_topic_assumed" not in codes(source)
+
+
 def test_two_topics_of_nameless_poses_are_not_guessed(tmp_path):
     tracks = ("/a/pose", "PoseStamped", "map", ""), ("/b/pose", "PoseStamped", "map", "")
     source = open_source(record(tmp_path / "bag", *tracks))

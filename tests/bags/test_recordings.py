@@ -408,3 +408,92 @@ def test_a_folder_of_ros1_bags(tmp_path):
     source = open_source(folder)
     assert greys(source) == [0, 1, 2]
     assert "metadata_missing" not in codes(source)
+
+
+@pytest.mark.parametrize("how", ["link", "odd name"])
+def test_a_log_is_found_beside_the_file_itself(tmp_path, how):
+    folder = killed(tmp_path, 2)
+    path = tmp_path / "link.db3"
+    if how == "link":
+        path.symlink_to(data_file(folder))
+    else:
+        path = folder.rename(tmp_path / "50% of #1?")
+    assert greys(open_source(path)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["torn", "garbage"])
+def test_a_log_that_lost_its_end_is_a_problem(tmp_path, how):
+    folder = killed(tmp_path, 2)
+    log = next(folder.glob("*-wal"))
+    data = log.read_bytes()
+    log.write_bytes(data[:-100] if how == "torn" else b"garbage " * 50)
+    source = open_source(folder)
+    assert greys(source) == [0, 1]
+    assert codes(source)["recording_cut_off"].topic == log.name
+
+
+def test_a_journal_without_its_database_is_a_problem(tmp_path):
+    folder = killed(tmp_path, 2)
+    data_file(folder).rename(folder / "renamed.db3")
+    source = open_source(folder)
+    assert greys(source) == [0, 1]
+    assert codes(source)["recording_file_left_out"].topic.endswith(".db3-wal")
+
+
+def test_rows_behind_a_damaged_page_are_read(tmp_path):
+    path = tmp_path / "bag"
+    with BagWriter(path, storage="sqlite3") as writer:
+        for index in range(20):
+            picture = np.full((40, 50, 3), 10 * index, np.uint8)
+            writer.add_image("/front/image_raw", FIRST_NS + index * STEP_NS, "cam", picture)
+    file = data_file(path)
+    data = bytearray(file.read_bytes())
+    # The leaf page of the fifth picture: where its header lies.
+    place = data.index(bytes([50]) * 1000) // 4096 * 4096
+    data[place : place + 4096] = bytes(4096)
+    file.write_bytes(data)
+    source = open_source(path)
+    assert set(greys(source)) >= set(range(12, 20))
+    assert {"recording_damaged", "pictures_damaged"} & set(codes(source))
+
+
+def test_a_copy_among_the_files_is_used_once(tmp_path):
+    folder = split(tmp_path, "mcap", 3)
+    shutil.copy(folder / "rec_1.mcap", folder / "rec_1 (copy).mcap")
+    source = open_source(folder)
+    assert greys(source) == [0, 1, 2]
+    assert "recording_duplicated" in codes(source)
+
+
+def test_what_follows_the_end_of_a_mcap_is_said(tmp_path):
+    file = data_file(write(tmp_path / "bag", range(2)))
+    file.write_bytes(file.read_bytes() * 2)
+    source = open_source(file)
+    assert greys(source) == [0, 1]
+    assert "follow its end" in codes(source)["recording_damaged"].text
+
+
+def test_metadata_that_counts_too_many_of_a_whole_mcap(tmp_path):
+    source = open_source(edited(tmp_path, set_counts(500)))
+    assert "counts 500 messages" in codes(source)["metadata_wrong"].text
+    assert "recording_incomplete" not in codes(source)
+    # A database does not count its messages itself: they may be lost.
+    lost = open_source(edited(tmp_path / "db", set_counts(500), "sqlite3"))
+    assert "recording_incomplete" in codes(lost)
+
+
+def test_a_folder_of_recordings_names_them(tmp_path):
+    write(tmp_path / "monday.mcap", range(1))
+    write(tmp_path / "tuesday", range(1), "sqlite3")
+    with pytest.raises(SourceError) as caught:
+        open_source(tmp_path)
+    assert "monday.mcap, tuesday" in caught.value.hint
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_names_say_nothing(tmp_path, storage):
+    file = data_file(write(tmp_path / "bag", range(2), storage))
+    for name in ("recording", "picture.png", "a.bag"):
+        path = tmp_path / name
+        shutil.copy(file, path)
+        assert greys(open_source(path)) == [0, 1]

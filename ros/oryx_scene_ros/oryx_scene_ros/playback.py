@@ -21,8 +21,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 
-from oryx_scene.bags import recording
 from oryx_scene.bags.data_file import Channel
+from oryx_scene.bags.recording import Recording as BagRecording
+from oryx_scene.bags.recording_files import is_recording
 from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import SourceError
 from oryx_scene.sources.registry import open_source
@@ -107,18 +108,18 @@ def _is_played(channel: Channel) -> bool:
     return channel.encoding == "cdr" and channel.msgtype in PLAYED_TYPES
 
 
-def _open_ros2(path: Path, scratch: Path) -> recording.Recording:
+def _open_ros2(path: Path, scratch: Path) -> BagRecording:
     """An open recording of ``path``, or of a ROS 2 bag in ``scratch`` made of it."""
     if not path.exists():
         raise SourceError(path, "no such file or folder.", hint="check the path")
-    if recording.is_recording(path):
-        opened = recording.Recording(path)
+    if is_recording(path):
+        opened = BagRecording(path)
         if any(_is_played(message.channel) for message in opened.scan()):
             return opened
         opened.close()
     bag = scratch / "bag"
     write_source(open_source(path), bag)
-    return recording.Recording(bag)
+    return BagRecording(bag)
 
 
 def message_class(msgtype: str) -> Any:
