@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where frames come from and how views are chosen."""
-    parser.add_argument("source", help="bag (rosbag2, ROS 1), posed RGB-D folder, or pictures")
+    parser.add_argument("source", help="bag, video, RGB-D folder or pictures (docs/sources.md)")
     parser.add_argument(
         "--at",
         metavar="TIME",

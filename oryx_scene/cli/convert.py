@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "Write a source (RGB-D folder, pictures, ROS 1 bag) as a ROS 2 bag."
+HELP = "Write a source of any kind (bag, video, RGB-D folder, pictures) as a ROS 2 bag."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from oryx_scene.cli.common import add_view_arguments
 
-    parser.add_argument("source", help="bag (rosbag2, ROS 1), posed RGB-D folder, or pictures")
+    parser.add_argument("source", help="bag, video, RGB-D folder or pictures (docs/sources.md)")
     add_view_arguments(parser)
     parser.add_argument(
         "--questions", type=Path, required=True, metavar="FILE", help="YAML (see docs/replay.md)"

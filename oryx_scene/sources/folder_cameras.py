@@ -22,7 +22,7 @@ from oryx_scene.sources.file_names import (
     words_of,
 )
 from oryx_scene.sources.file_source import FileCamera
-from oryx_scene.sources.picture_file import list_pictures
+from oryx_scene.sources.picture_file import has_picture, list_pictures
 from oryx_scene.sources.picture_folder import (
     PictureFiles,
     color_folder,
@@ -201,8 +201,8 @@ def _sub_folders(path: Path) -> list[Path]:
 
 
 def has_pictures(path: Path) -> bool:
-    """Whether a colour picture lies in a folder, its sub-folders, or theirs for colour."""
-    return bool(_cameras_of(path, None, []))
+    """Whether a picture lies in a folder, its sub-folders, or theirs for colour."""
+    return any(has_picture(color_folder(folder)) for folder in (path, *_sub_folders(path)))
 
 
 def camera_name(text: str) -> str:

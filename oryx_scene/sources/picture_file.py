@@ -66,6 +66,14 @@ def list_pictures(folder: Path) -> Listing:
     return Listing(tuple(pictures), passed_over)
 
 
+def has_picture(folder: Path) -> bool:
+    """Whether a picture lies directly in a folder; reads no further than the first."""
+    return any(
+        not item.name.startswith(".") and not item.is_dir() and not _problem(item)
+        for item in folder.iterdir()
+    )
+
+
 def _problem(item: Path) -> str:
     """Why a file is no picture that can be read; "" where it is one."""
     if not item.exists():

@@ -17,7 +17,7 @@ from oryx_scene.sources.file_names import (
     words_of,
 )
 from oryx_scene.sources.file_source import FileFrame, nearest_file
-from oryx_scene.sources.picture_file import Listing, list_pictures
+from oryx_scene.sources.picture_file import Listing, has_picture, list_pictures
 from oryx_scene.warning import Warning
 
 # Sub-folders of one camera that hold its colour pictures.
@@ -88,10 +88,10 @@ def picture_files(folder: Path) -> PictureFiles:
 
 def color_folder(folder: Path) -> Path:
     """Where the colour pictures of a camera's folder lie."""
-    if list_pictures(folder).pictures:
+    if has_picture(folder):
         return folder
     inside = [folder / name for name in COLOR_FOLDERS if (folder / name).is_dir()]
-    return next((item for item in inside if list_pictures(item).pictures), folder)
+    return next((item for item in inside if has_picture(item)), folder)
 
 
 def _take(found: PictureFiles, folder: Path) -> None:
