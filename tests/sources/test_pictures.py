@@ -85,6 +85,15 @@ def test_how_many_are_used_is_said(tmp_path):
     assert len(every.frames) == 17 and not every.warnings
 
 
+def test_no_window_of_time_applies_to_counted_pictures(tmp_path):
+    """The first of 90 comes into question, though it counts as 89 s old."""
+    for index in range(90):
+        write_picture(tmp_path / f"{index}.png", index, (8, 8))
+    source = open_source(tmp_path)
+    found = frames_at(source, newest_stamp(source), ViewsConfig(count=8, history_s=60.0))
+    assert index_of(found.frames[0]) == 0
+
+
 def test_eight_pictures_of_a_quarter_second_are_all_used(tmp_path):
     for index in range(8):
         write_picture(tmp_path / "p" / f"{1700000000000 + 33 * index}.png", index)
