@@ -206,6 +206,8 @@ def test_an_answerer_that_cannot_score_says_so():
         ("<think>a</think>Yes", "<think>a</think>", True),
         ("<think>a</think>\nYes", "<think>a</think>\n", True),
         ("<think>a", "<think>a</think>", False),
+        ("a</think> Yes", "a</think> ", True),
+        ("<think>a</think>b</think>Yes", "<think>a</think>b</think>", True),
     ],
 )
 def test_working_ends_where_the_answer_begins(raw, working, whole):

@@ -36,7 +36,7 @@ class ParsedAnswer:
 
     Attributes:
         text: without the scratchpad.
-        scratchpad: the text between the think marks, "" if there was none.
+        scratchpad: the working before the answer, without its marks, "" if there was none.
         marks: numbers that the text names and the scene has, in order of first naming.
         unknown_marks: numbers named as marks that the scene does not have.
         verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
@@ -60,15 +60,14 @@ class ParsedAnswer:
 
 
 def split_scratchpad(raw: str) -> tuple[str, str]:
-    """(text, scratchpad) of ``raw``; an unclosed scratchpad leaves no text."""
-    start = raw.find(THINK_OPEN)
-    if start < 0:
-        return raw.strip(), ""
-    end = raw.find(THINK_CLOSE, start)
-    if end < 0:
-        return raw[:start].strip(), raw[start + len(THINK_OPEN) :].strip()
-    text = raw[:start] + raw[end + len(THINK_CLOSE) :]
-    return text.strip(), raw[start + len(THINK_OPEN) : end].strip()
+    """(text, scratchpad) of ``raw``: all before the last closing mark is working, opened or not.
+
+    Some models leave the opening mark out. An opened working that was not closed is working too.
+    """
+    before, closed, after = raw.rpartition(THINK_CLOSE)
+    text, opened, begun = after.partition(THINK_OPEN)
+    parts = re.split(f"{THINK_OPEN}|{THINK_CLOSE}", f"{before}{closed}{opened}{begun}")
+    return text.strip(), "\n".join(part.strip() for part in parts if part.strip())
 
 
 def working_of(raw: str) -> tuple[str, bool]:
@@ -78,13 +77,11 @@ def working_of(raw: str) -> tuple[str, bool]:
     it goes on as the model itself would. A scratchpad that was cut off is closed; without one the
     working is empty.
     """
-    if THINK_OPEN not in raw:
-        return "", True
-    end = raw.find(THINK_CLOSE)
-    if end < 0:
+    before, closed, after = raw.rpartition(THINK_CLOSE)
+    if THINK_OPEN in after:
         return raw + THINK_CLOSE, False
-    end += len(THINK_CLOSE)
-    return raw[:end] + raw[end : len(raw) - len(raw[end:].lstrip())], True
+    blank = after[: len(after) - len(after.lstrip())] if closed else ""
+    return before + closed + blank, True
 
 
 def lead_in(raw: str, choices: Iterable[str]) -> str | None:

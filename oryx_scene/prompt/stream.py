@@ -4,50 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oryx_scene.prompt.parse import THINK_CLOSE, THINK_OPEN
+from oryx_scene.prompt.parse import THINK_CLOSE, THINK_OPEN, split_scratchpad
 
 
 class VisibleText:
-    """Passes on what lies outside the scratchpad as soon as that is certain.
+    """Passes on what is no working, as soon as that is certain.
+
+    All before the last closing mark is working, and some models leave out the opening one: of a
+    model that writes a working nothing is certain before its text ends. What a model without one
+    writes is passed on at once, up to an opening mark.
 
     Args:
         emit: receives each visible piece, never an empty one.
+        works: the model writes its working before it answers (``ModelCard.scratchpad``).
     """
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
+    def __init__(self, emit: Callable[[str], None], *, works: bool = True) -> None:
         self._emit = emit
-        self._held = ""
-        self._hidden = False
-        self._begun = False
+        self._works = works
+        self._raw = ""
+        self._shown = ""
 
     def feed(self, piece: str) -> None:
         """Take the next piece of raw text."""
-        self._held += piece
-        while True:
-            mark = THINK_CLOSE if self._hidden else THINK_OPEN
-            at = self._held.find(mark)
-            if at < 0:
-                break
-            if not self._hidden:
-                self._pass_on(self._held[:at])
-            self._held = self._held[at + len(mark) :]
-            self._hidden = not self._hidden
-        keep = _possible_start(self._held, THINK_CLOSE if self._hidden else THINK_OPEN)
-        if not self._hidden:
-            self._pass_on(self._held[: len(self._held) - keep])
-        self._held = self._held[len(self._held) - keep :]
+        self._raw += piece
+        if self._works:
+            return
+        marks = (THINK_OPEN, THINK_CLOSE)
+        self._works = any(mark in self._raw for mark in marks)
+        if not self._works:
+            # The blank before the text belongs to no answer.
+            certain = len(self._raw) - max(_possible_start(self._raw, mark) for mark in marks)
+            self._pass_on(self._raw[:certain].lstrip()[len(self._shown) :])
 
     def finish(self) -> None:
         """The raw text has ended: pass on what was held back in doubt."""
-        if not self._hidden:
-            self._pass_on(self._held)
-        self._held = ""
+        text, _ = split_scratchpad(self._raw)
+        if text.startswith(self._shown.rstrip()):
+            self._pass_on(text[len(self._shown) :])
+        else:
+            # What was passed on turned out to be working; the answer begins on a line of its own.
+            self._pass_on(f"\n{text}")
 
     def _pass_on(self, text: str) -> None:
-        # The blank between scratchpad and answer belongs to neither.
-        text = text if self._begun else text.lstrip()
         if text:
-            self._begun = True
+            self._shown += text
             self._emit(text)
 
 

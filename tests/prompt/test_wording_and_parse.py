@@ -114,15 +114,50 @@ def test_a_choice_is_named_or_not_made():
     assert read_choice("tired", ["red", "blue"]) == -1
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_streaming_hides_the_scratchpad_however_it_is_cut(size):
-    raw = "<think>mark 1 is < 2 m</think>\nIt is <b>red</b>."
+# Raw text, the answer in it, its working.
+WORKINGS = [
+    ("<think>mark 1 is < 2 m</think>\nIt is <b>red</b>.", "It is <b>red</b>.", "mark 1 is < 2 m"),
+    ("Mark 1 red; 2 red</think>Mark 1 is red.", "Mark 1 is red.", "Mark 1 red; 2 red"),
+    ("</think>Yes.", "Yes.", ""),
+    ("no</think>Yes, it is.", "Yes, it is.", "no"),
+    ("<think>a</think>b</think>Yes.", "Yes.", "a\nb"),
+    ("<think>a<think>b</think>Yes.", "Yes.", "a\nb"),
+    ("No. <think>a</think>Yes.", "Yes.", "No.\na"),
+    ("a</think>Yes. <think>b", "Yes.", "a\nb"),
+    ("a</think>", "", "a"),
+    ("Yes.", "Yes.", ""),
+]
+
+
+@pytest.mark.parametrize(("raw", "text", "working"), WORKINGS)
+def test_all_before_the_last_closing_mark_is_working(raw, text, working):
+    assert split_scratchpad(raw) == (text, working)
+    if raw.startswith("no"):
+        assert parse_answer(raw, Question("q", "yes_no"), []).verdict == "yes"
+
+
+def streamed(raw, size, *, works=True):
     seen: list[str] = []
-    visible = VisibleText(seen.append)
+    visible = VisibleText(seen.append, works=works)
     for start in range(0, len(raw), size):
         visible.feed(raw[start : start + size])
+    before = "".join(seen)
     visible.finish()
-    assert "".join(seen) == "It is <b>red</b>."
+    return before, "".join(seen)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(("raw", "text", "working"), WORKINGS)
+def test_streaming_hides_the_working_however_it_is_cut(raw, text, working, size):
+    assert streamed(raw, size) == ("", text)
+
+
+def test_a_model_without_working_streams_at_once():
+    assert streamed(" It is < 2 m", 3, works=False) == ("It is < 2 m", "It is < 2 m")
+    assert streamed("Yes. </thin", 3, works=False) == ("Yes. ", "Yes. </thin")
+    # It wrote a working all the same: the answer follows on a line of its own.
+    assert streamed("no</think>Yes.", 2, works=False) == ("no", "no\nYes.")
+    assert streamed("<think>no</think>Yes.", 2, works=False) == ("", "Yes.")
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,7 @@ class Desk:
                 listener.stage(Stage.DECODE)
             listener.text(piece)
 
-        visible = VisibleText(on_visible)
+        visible = VisibleText(on_visible, works=self.answerer.card.scratchpad)
         pipeline = ScenePipeline(self.answerer, settings.pipeline)
         limits = _limits(job, reply.limits)
         answer = pipeline.ask(reply.kept.scene, request.question, limits, visible.feed)
