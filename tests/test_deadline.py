@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from oryx_scene.answerer import ModelCard, Rates
+from oryx_scene.answerer import Generation, ModelCard, Rates
 from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig, ViewsConfig
 from oryx_scene.errors import ConfigError
 from oryx_scene.frames import Frame
@@ -70,6 +70,24 @@ def test_counts_go_down_to_one():
     assert list(counts_to_try(1)) == [1]
     with pytest.raises(ConfigError, match=r"budget\.deadline_s"):
         BudgetConfig(deadline_s=-1.0)
+
+
+def test_rates_are_medians_of_the_rounds_after_the_first():
+    pytest.importorskip("torch", reason="the extra 'model' is not installed")
+    from oryx_scene.model import rates
+    from oryx_scene.model.load import load_answerer
+
+    engine = load_answerer("random", device="cpu")
+    seconds = iter([9.0, 1.0, 2.0, 4.0])
+
+    def generate(prompt, limits):
+        own = next(seconds)
+        timings = {"encode": own, "prefill": own, "decode": own}
+        return Generation("", (1,) * 9, "eos", 100, 0, "", timings_s=timings)
+
+    engine.generate = generate
+    patches = rates.PICTURES * rates.HEIGHT * rates.WIDTH // 16**2
+    assert rates.measure_rates(engine) == Rates(patches / 2, 50.0, 4.0)
 
 
 def test_rates_are_measured_once_and_kept(tmp_path, monkeypatch):

@@ -100,6 +100,12 @@ def test_too_little_confidence_is_unsure():
     assert ask(scorer, "yes_no", unsure_below=0.5)[1].verdict == "yes"
 
 
+def test_a_confidence_of_exactly_the_limit_is_sure():
+    scorer = FakeScorer({("Yes", False): 0.5, ("No", False): 0.5})
+    read = ask(scorer, "yes_no", unsure_below=0.5)[1]
+    assert (read.confidence, read.verdict) == (0.5, "yes")
+
+
 def test_prose_is_not_read():
     """The model writes "No" and scores "yes": the score decides, and the difference is said."""
     card = dataclasses.replace(CARD, scratchpad=True)

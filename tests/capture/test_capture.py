@@ -112,6 +112,21 @@ def test_views_that_see_something_new_win():
     assert report.covered == report.total > 0
 
 
+def test_of_views_that_add_equally_much_the_newer_one_is_chosen():
+    indices, _ = choose_views_reported([frame("a", ms, x=0.0) for ms in (0, 10, 20)], 2)
+    assert indices == (1, 2)
+
+
+def test_what_lies_beyond_8_m_counts_for_no_view():
+    """Of two equal walls the one 7.9 m away is worth a view, the one 8.1 m away is not."""
+    wall = [frame("a", ms, x=0.0) for ms in (0, 10, 20)]
+    near, far, newest = (
+        dataclasses.replace(one, depth=np.full((24, 32), z, np.float32))
+        for one, z in zip(wall, (7.9, 8.1, 2.0), strict=True)
+    )
+    assert choose_views_reported([near, far, newest], 2)[0] == (0, 2)
+
+
 def test_freshness():
     frames = (frame("a", 900), frame("b", 1000))
     assert require_fresh(frames, 1100 * MS, 0.25) == frames

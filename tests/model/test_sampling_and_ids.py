@@ -40,6 +40,8 @@ def test_top_k_and_top_p_cut_and_temperature_flattens():
     assert set(drawn(Limits(temperature=1.0, top_p=0.6), logits)) == {0}
     # The token that reaches the mass still belongs to it.
     assert set(drawn(Limits(temperature=1.0, top_p=0.65), logits)) == {0, 1}
+    # A head that has exactly the mass takes no further token.
+    assert set(drawn(Limits(temperature=1.0, top_p=0.5), [1.0, 1.0])) == {0}
     cold = drawn(Limits(temperature=0.3), logits).count(0)
     hot = drawn(Limits(temperature=3.0), logits).count(0)
     assert cold > 350

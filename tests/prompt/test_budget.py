@@ -30,6 +30,12 @@ def test_never_beyond_budget_or_context(count, size):
     assert small.visual_tokens <= 4096 - 1280
 
 
+def test_a_budget_may_be_spent_to_its_last_token():
+    tokens = plan([VGA] * 8).visual_tokens
+    assert plan([VGA] * 8, max_visual_tokens=tokens).visual_tokens == tokens
+    assert plan([VGA] * 8, max_visual_tokens=tokens - 1).visual_tokens < tokens
+
+
 def test_shrinks_pictures_before_it_compresses():
     found = plan([VGA] * 70, max_visual_tokens=12000)
     assert found.stride is Stride.VIDEO

@@ -14,10 +14,10 @@ from oryx_scene.errors import ConfigError
 from oryx_scene.frames import Mark
 from oryx_scene.view.headless import animation_bytes, render_pictures
 from oryx_scene.view.overlay import disc_radius_px, draw_labels, project
-from oryx_scene.view.shapes import BOX_COLOR, LAYERS, build_geometry, camera_color
+from oryx_scene.view.shapes import BOX_COLOR, LAYERS, SceneGeometry, build_geometry, camera_color
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.splat import BACKGROUND, render_splat
-from oryx_scene.view.viewpoint import make_viewpoint, orbit
+from oryx_scene.view.viewpoint import Viewpoint, make_viewpoint, orbit
 from oryx_scene.view.words import Caption, add_caption
 
 SIZE = (360, 480)
@@ -62,6 +62,20 @@ def test_the_box_hides_the_wall_behind_it(scene):
     u, v, _ = project(view, np.array([[3.0, 0.6, 1.4]]))[0]
     assert near(around(picture.rgb, u, v), (40, 200, 60)).all()
     assert picture.depth[round(v), round(u)] == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_point_missing_from_a_surface_leaves_no_hole(scene):
+    """A wall of points two pixels apart, one of them missing, one pixel large each."""
+    steps = np.arange(-10, 11) * 0.02
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    wall = np.column_stack([grid, np.full(len(grid), 1.0)])
+    wall = wall[np.abs(grid).max(axis=1) > 0.001]
+    red = np.full((len(wall), 3), (200, 10, 10), np.uint8)
+    K = np.array([[100.0, 0, 30.0], [0, 100.0, 30.0], [0, 0, 1]])
+    view = Viewpoint("plain", K, 61, 61, np.eye(4))
+    picture = render_splat(SceneGeometry(wall, red, 0.001), view, supersample=1)
+    assert near(around(picture.rgb, 30, 30), (200, 10, 10)).all()
+    assert picture.depth[30, 30] == pytest.approx(1.0)
 
 
 def test_frustum_edges_are_drawn_between_their_corners(scene):
