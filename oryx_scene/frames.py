@@ -125,12 +125,15 @@ class MarkObservation:
 
     Attributes:
         view: index into ``ViewSet.frames``.
-        u, v: where the number is drawn, pixels of the received image.
+        u, v: on the object, pixels of the received image: the middle of the number's disc, or the
+            end of the leader of a number that stands beside.
         radius_px: of the disc, pixels of the received image (0 until drawn sizes are known).
         depth_m: of the surface under (u, v) along optical z, NaN if unknown.
         visible_fraction: visible pixels over pixels the whole object would cover, 0..1.
         area_px: visible pixels of the object in the received image.
         bbox: (u0, v0, u1, v1) of the visible pixels, inclusive, received image.
+        beside: (u, v) of the disc where it stands beside the object, which it would hide; None
+            where it stands on it.
     """
 
     view: int
@@ -141,6 +144,12 @@ class MarkObservation:
     visible_fraction: float
     area_px: int
     bbox: tuple[float, float, float, float]
+    beside: tuple[float, float] | None = None
+
+    @property
+    def disc(self) -> tuple[float, float]:
+        """(u, v) of the middle of the number's disc."""
+        return self.beside or (self.u, self.v)
 
 
 @dataclass(frozen=True)

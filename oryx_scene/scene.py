@@ -117,8 +117,16 @@ def place_discs(marks: MarkSet, views: ViewSet, plan: BudgetPlan) -> tuple[tuple
             for observation in mark.observations
             if observation.view == index
         ]
-        placed = [(number, *placement.to_prepared(item.u, item.v)) for number, item in seen]
-        discs.append(tuple(Disc(n, snapped(u), snapped(v), radius) for n, u, v in placed))
+        placed = [
+            (number, placement.to_prepared(*item.disc), placement.to_prepared(item.u, item.v), item)
+            for number, item in seen
+        ]
+        discs.append(
+            tuple(
+                Disc(number, snapped(u), snapped(v), radius, on if item.beside else None)
+                for number, (u, v), on, item in placed
+            )
+        )
     return tuple(discs)
 
 

@@ -140,10 +140,11 @@ def _score_mark(counts: MarkCounts, views: ViewSet, mark: Mark, owner: int) -> N
     for o in mark.observations:
         frame = views.frames[o.view]
         r = o.radius_px
-        inside = r <= o.u <= frame.width - 1 - r and r <= o.v <= frame.height - 1 - r
+        u, v = o.disc
+        inside = r <= u <= frame.width - 1 - r and r <= v <= frame.height - 1 - r
         counts.cut += not inside
         counts.hidden_picture += float(np.pi * r * r) / (frame.height * frame.width)
-        hidden = _hidden_share(frame, o.u, o.v, r, owner)
+        hidden = _hidden_share(frame, u, v, r, owner)
         counts.hidden_object += hidden
         counts.over_fifth += hidden > 0.2
 
@@ -188,6 +189,7 @@ def _score_overlaps(counts: MarkCounts, views: ViewSet, marks: MarkSet) -> None:
     for view in range(len(views.frames)):
         discs = [o for mark in marks.marks for o in mark.observations if o.view == view]
         for a, b in itertools.combinations(discs, 2):
-            gap = float(np.hypot(a.u - b.u, a.v - b.v)) - a.radius_px - b.radius_px
+            apart = np.subtract(a.disc, b.disc)
+            gap = float(np.hypot(*apart)) - a.radius_px - b.radius_px
             # Places are found on a coarser grid than the picture's: a pixel or two is rounding.
             counts.overlapping += gap < -2.0

@@ -16,12 +16,15 @@ import numpy as np
 from oryx_scene.frames import Covariance, FloatArray, Frame, Mark, MarkObservation
 from oryx_scene.marks.naming import UNNAMED, number_place, place_in
 from oryx_scene.marks.places import largest_std
-from oryx_scene.marks.spots import Cutout, Lattice, Taken, find_spot
+from oryx_scene.marks.beside import find_beside, occupancy
+from oryx_scene.marks.spots import Cutout, Lattice, Taken, centre_of, find_spot
 
 BEYOND = "beyond the number of marks"
 NO_PLACE = "no free place for its number"
 # Of the picture's width: the discs of Coarse Correspondences (arXiv 2408.00754) in radius.
 RADIUS_SHARE = 0.025
+# A disc that hides more than this of its object stands beside it where there is room.
+MOST_HIDDEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +69,14 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Choice:
-    """The marks, by number, and how many objects got none, by reason."""
+    """The marks, by number, and how many objects got none, by reason.
+
+    ``by_view`` counts (view, reason): objects that a view shows without a number in it.
+    """
 
     marks: tuple[Mark, ...]
     left_out: Counter[str]
+    by_view: Counter[tuple[int, str]]
 
 
 def disc_radii(frames: Sequence[Frame], given: Sequence[float]) -> list[float]:
@@ -98,14 +105,18 @@ def choose_marks(
         used: numbers that belonged to objects of this scene's life and are not given again.
     """
     ranked = sorted(found, key=lambda item: rank(item, frames, question))
-    taken: list[list[Taken]] = [[] for _ in frames]
+    rooms = [_Room(view, frame, found, radii, lattices) for view, frame in enumerate(frames)]
     left_out: Counter[str] = Counter()
+    by_view: Counter[tuple[int, str]] = Counter()
     kept: list[tuple[FoundObject, tuple[MarkObservation, ...]]] = []
     for item in ranked:
         if len(kept) == max_marks:
             left_out[BEYOND] += 1
+            by_view.update((part.view, BEYOND) for part in item.views)
             continue
-        seen = _place(item, frames, radii, taken, lattices)
+        placed = {part.view: rooms[part.view].place(part) for part in item.views}
+        seen = tuple(one for one in placed.values() if one is not None)
+        by_view.update((view, NO_PLACE) for view, one in placed.items() if one is None)
         if seen:
             kept.append((item, seen))
         else:
@@ -125,7 +136,7 @@ def choose_marks(
         )
         for number, (item, seen) in zip(numbers, kept, strict=True)
     ]
-    return Choice(tuple(sorted(marks, key=lambda mark: mark.number)), left_out)
+    return Choice(tuple(sorted(marks, key=lambda mark: mark.number)), left_out, by_view)
 
 
 def rank(item: FoundObject, frames: Sequence[Frame], question: str) -> tuple[float, ...]:
@@ -143,36 +154,74 @@ def rank(item: FoundObject, frames: Sequence[Frame], question: str) -> tuple[flo
     return (named, -len(item.views), -round(share, 9), *where)
 
 
-def _place(
-    item: FoundObject,
-    frames: Sequence[Frame],
-    radii: Sequence[float],
-    taken: list[list[Taken]],
-    lattices: Sequence[Lattice],
-) -> tuple[MarkObservation, ...]:
-    """Where the number goes in each view; the discs are added to ``taken``."""
-    placed = []
-    for part in item.views:
-        frame, radius = frames[part.view], radii[part.view]
-        lattice = lattices[part.view] if lattices else None
-        size = (frame.height, frame.width)
-        spot = find_spot(part.seen, size, radius, taken[part.view], lattice)
-        if spot is None:
-            continue
-        taken[part.view].append(Taken(spot.u, spot.v, radius))
-        placed.append(
-            MarkObservation(
-                view=part.view,
-                u=spot.u,
-                v=spot.v,
-                radius_px=radius,
-                depth_m=_depth_at(part, spot.u, spot.v),
-                visible_fraction=part.visible_fraction,
-                area_px=part.seen.area_px,
-                bbox=_within(part.seen.bbox, size),
+class _Room:
+    """What one view has room for: discs on things, beside them, and nothing over their centres.
+
+    Args:
+        view: index of the frame.
+        frame: the view.
+        found: all objects; those without a number are not covered either.
+        radii, lattices: as in :func:`choose_marks`.
+    """
+
+    def __init__(
+        self,
+        view: int,
+        frame: Frame,
+        found: Sequence[FoundObject],
+        radii: Sequence[float],
+        lattices: Sequence[Lattice],
+    ) -> None:
+        self._size = (frame.height, frame.width)
+        self._radius = radii[view]
+        self._lattice = lattices[view] if lattices else None
+        parts = [part.seen for item in found for part in item.views if part.view == view]
+        self._centres = {id(seen): centre_of(seen) for seen in parts}
+        self._things = occupancy(parts, self._size)
+        self._taken: list[Taken] = []
+
+    def place(self, part: SeenIn) -> MarkObservation | None:
+        """The number of ``part`` where it fits best, None where there is no room for it."""
+        own = self._centres[id(part.seen)]
+        others = [
+            Taken(u, v, 0.0) for key, (u, v, _) in self._centres.items() if key != id(part.seen)
+        ]
+        taken = [*self._taken, *others]
+        spot = find_spot(part.seen, self._size, self._radius, taken, self._lattice)
+        beside = None
+        if (spot is None or spot.hidden > MOST_HIDDEN) and own[2]:
+            beside = find_beside(
+                part.seen, own[:2], self._size, self._radius, taken, self._things, self._lattice
             )
+        if beside is not None:
+            self._taken += [Taken(*beside, self._radius), *_along(beside, own[:2])]
+            return self._observed(part, own[:2], beside)
+        if spot is None:
+            return None
+        self._taken.append(Taken(spot.u, spot.v, self._radius))
+        return self._observed(part, (spot.u, spot.v), None)
+
+    def _observed(
+        self, part: SeenIn, on: tuple[float, float], beside: tuple[float, float] | None
+    ) -> MarkObservation:
+        return MarkObservation(
+            view=part.view,
+            u=on[0],
+            v=on[1],
+            radius_px=self._radius,
+            depth_m=_depth_at(part, *on),
+            visible_fraction=part.visible_fraction,
+            area_px=part.seen.area_px,
+            bbox=_within(part.seen.bbox, self._size),
+            beside=beside,
         )
-    return tuple(placed)
+
+
+def _along(start: tuple[float, float], end: tuple[float, float]) -> list[Taken]:
+    """Points of a leader, which no later disc may cover."""
+    count = max(2, round(float(np.hypot(end[0] - start[0], end[1] - start[1])) / 4.0))
+    points = np.linspace(start, end, count + 1)[1:]
+    return [Taken(float(u), float(v), 0.0) for u, v in points]
 
 
 def _within(

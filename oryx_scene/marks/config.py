@@ -26,9 +26,9 @@ class MarksConfig:
 
     max_marks: int = 8
     max_range_m: float = 6.0
-    min_size_m: float = 0.06
+    min_size_m: float = 0.03
     max_size_m: float = 2.0
-    min_area_share: float = 0.002
+    min_area_share: float = 0.0015
     disc_radii: tuple[float, ...] = ()
     lattices: tuple[Lattice, ...] = ()
     pose_noise: PoseNoise = POSE_NOISE

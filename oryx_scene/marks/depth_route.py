@@ -27,6 +27,10 @@ from oryx_scene.marks.votes import Ballot, CutView, cast_votes, sample_patches
 
 IntArray = NDArray[np.int64]
 
+# A thing loses its rim, where cells mix it with what is behind: a thing of the least visible share
+# of a picture keeps at least this share of its cells.
+INNER_SHARE = 0.4
+
 
 @dataclass(frozen=True, eq=False)
 class DepthObjects:
@@ -95,7 +99,7 @@ def _examine(
     large = [
         view
         for view, mask in masks.items()
-        if _area_share(ballot.views[view], mask) >= config.min_area_share
+        if _area_share(ballot.views[view], mask) >= INNER_SHARE * config.min_area_share
     ]
     if not large:
         return None, "too small in every view"

@@ -24,18 +24,24 @@ LARGEST_SHARE = 0.075
 PATCH = 16
 # Rounding of the finder's reduced pictures; a spot this close to a patch's middle means it.
 SNAP_PX = 2.5
+# Leaders of discs of at least this radius have a light rim: on less it hides what it leads to.
+LIGHT_RIM_FROM = 12.0
 # Subpixel bits of OpenCV's drawing functions.
 _SHIFT = 4
 
 
 @dataclass(frozen=True)
 class Disc:
-    """One mark to draw: its number, centre and radius in pixels of the picture it is drawn on."""
+    """One mark to draw: its number, centre and radius in pixels of the picture it is drawn on.
+
+    ``leads_to`` is the (u, v) of the thing where the disc stands beside it, None on it.
+    """
 
     number: int
     u: float
     v: float
     radius: float
+    leads_to: tuple[float, float] | None = None
 
 
 def disc_radius(width: int, stride: int) -> float:
@@ -58,9 +64,23 @@ def snapped(value: float) -> float:
 def draw_marks(image: RgbImage, discs: Sequence[Disc]) -> RgbImage:
     """A copy of ``image`` (H, W, 3 uint8) with the discs drawn, lowest number last (on top)."""
     canvas = np.ascontiguousarray(image).copy()
+    for disc in discs:
+        _draw_leader(canvas, disc)
     for disc in sorted(discs, key=lambda item: -item.number):
         _draw(canvas, disc)
     return canvas
+
+
+def _draw_leader(canvas: RgbImage, disc: Disc) -> None:
+    """A line from the disc to its thing, seen on any ground by its light rim."""
+    if disc.leads_to is None:
+        return
+    scale = 1 << _SHIFT
+    ends = [(round(u * scale), round(v * scale)) for u, v in ((disc.u, disc.v), disc.leads_to)]
+    width = max(1, round(disc.radius / 8))
+    if disc.radius >= LIGHT_RIM_FROM:
+        cv2.line(canvas, *ends, WHITE, width + 2, cv2.LINE_AA, _SHIFT)
+    cv2.line(canvas, *ends, RED, width, cv2.LINE_AA, _SHIFT)
 
 
 def _draw(canvas: RgbImage, disc: Disc) -> None:

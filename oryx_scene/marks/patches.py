@@ -24,7 +24,7 @@ NOTHING = -2
 # Two faces that close in on each other by more than this make an inner crease.
 CREASE_RAD = 0.5
 CREASE_REACH = 3
-LEAST_CELLS = 12
+LEAST_CELLS = 8
 # Where fewer cells than this share lie on something like a plane, depth is noise: real rooms have
 # 0.7 and more, depth noise of 2 % of z leaves 0.55, of 3 % 0.1 in most views.
 LEAST_SMOOTH = 0.45

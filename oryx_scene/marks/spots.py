@@ -58,7 +58,7 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Taken:
-    """A disc that is drawn already, received pixels."""
+    """What no disc may cover: a disc that is drawn already, or a point, received pixels."""
 
     u: float
     v: float
@@ -125,6 +125,19 @@ def find_spot(
         float(seen.v0 + row * seen.step),
         float(hidden[row, column]),
     )
+
+
+def centre_of(seen: Cutout) -> tuple[float, float, bool]:
+    """(u, v) of the innermost cell of an object, and whether it lies on it by more than rounding.
+
+    Where several are as far inside, the one nearest to their mean.
+    """
+    inside = cv2.distanceTransform(np.pad(seen.mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
+    inside = inside[1:-1, 1:-1]
+    cells = np.argwhere(inside >= inside.max() - 1e-3)
+    row, column = cells[np.linalg.norm(cells - cells.mean(axis=0), axis=1).argmin()]
+    u, v = seen.u0 + column * seen.step, seen.v0 + row * seen.step
+    return float(u), float(v), bool(inside[row, column] > EDGE_CELLS)
 
 
 def hidden_shares(mask: NDArray[np.bool_], radius: float) -> FloatArray:

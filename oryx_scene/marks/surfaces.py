@@ -28,7 +28,7 @@ from oryx_scene.marks.view_grid import (
 STEP_RGB = 5.0
 STEP_SHARE = 0.05
 # Regions of at least this many cells have a colour worth comparing.
-WORTH = 12
+WORTH = 8
 
 
 @dataclass(frozen=True, eq=False)

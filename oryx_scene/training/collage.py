@@ -52,7 +52,7 @@ def windows(sample: Sample, side: int) -> list[Window]:
         for disc in discs:
             object_id = sample.objects.get(disc.number, 0)
             at = _corner(sample.labels[view] == object_id, side) if object_id else None
-            if at is None or not _inside(disc, at, side):
+            if at is None or disc.leads_to is not None or not _inside(disc, at, side):
                 continue
             top, left = at
             part = (view, slice(top, top + side), slice(left, left + side))

@@ -75,7 +75,7 @@ def renumber(sample: Sample, rng: np.random.Generator) -> Sample:
         if r.subject in new and (r.object or 0) in new
     )
     discs = tuple(
-        tuple(Disc(new[d.number], d.u, d.v, d.radius) for d in view) for view in sample.discs
+        tuple(dataclasses.replace(d, number=new[d.number]) for d in view) for view in sample.discs
     )
     return dataclasses.replace(
         sample,

@@ -217,7 +217,7 @@ def _from_parts(arrays: dict[str, Any], described: dict[str, Any]) -> Sample:
         )
         for (name, stamp_ns, fixed), pose in zip(described["cameras"], arrays["poses"], strict=True)
     )
-    discs = tuple(tuple(Disc(*disc) for disc in view) for view in described["discs"])
+    discs = tuple(tuple(_disc(disc) for disc in view) for view in described["discs"])
     marks = tuple(
         Mark(
             m["number"],
@@ -256,3 +256,9 @@ def _observations(number: int, discs: tuple[tuple[Disc, ...], ...]) -> tuple[Mar
         for view, drawn in enumerate(discs)
         if any(disc.number == number for disc in drawn)
     )
+
+
+def _disc(values: Sequence[Any]) -> Disc:
+    """A disc as ``dataclasses.astuple`` wrote it; files of earlier versions know no leaders."""
+    number, u, v, radius, *leads_to = values
+    return Disc(number, u, v, radius, tuple(leads_to[0]) if leads_to and leads_to[0] else None)

@@ -71,8 +71,11 @@ def marked_picture(step: Step, view: int) -> RgbImage:
                 continue
             radius = seen.radius_px * min(scale_u, scale_v) or disc_radius(width, 1)
             # Pixel centres are integers, so scaling is about the corner at (-0.5, -0.5).
-            u, v = (seen.u + 0.5) * scale_u - 0.5, (seen.v + 0.5) * scale_v - 0.5
-            discs.append(Disc(mark.number, u, v, radius))
+            (u, v), on = (
+                ((at[0] + 0.5) * scale_u - 0.5, (at[1] + 0.5) * scale_v - 0.5)
+                for at in (seen.disc, (seen.u, seen.v))
+            )
+            discs.append(Disc(mark.number, u, v, radius, on if seen.beside else None))
     return draw_marks(camera.picture, discs)
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from oryx_scene.frames import Frame
 from oryx_scene.marks.choice import BEYOND, NO_PLACE, FoundObject, SeenIn, choose_marks
 from oryx_scene.marks.naming import UNNAMED, names_in, number_place, place_in
-from oryx_scene.marks.spots import ALIKE, MAX_HIDDEN, Cutout, Taken, find_spot, hidden_shares
+from oryx_scene.marks.spots import (
+    ALIKE,
+    MAX_HIDDEN,
+    Cutout,
+    Taken,
+    centre_of,
+    find_spot,
+    hidden_shares,
+)
 
 HEIGHT, WIDTH, STEP = 96, 128, 2
 
@@ -180,8 +188,70 @@ def test_all_discs_of_a_view_stay_apart(objects, radius):
     for view in range(3):
         spots = [o for mark in choice.marks for o in mark.observations if o.view == view]
         for a, b in itertools.combinations(spots, 2):
-            assert np.hypot(a.u - b.u, a.v - b.v) > 2 * radius
-        assert all(radius <= o.u <= WIDTH - 1 - radius for o in spots)
+            assert np.hypot(*np.subtract(a.disc, b.disc)) > 2 * radius
+        assert all(radius <= o.disc[0] <= WIDTH - 1 - radius for o in spots)
+        shown = [(name, views[view]) for name, views in enumerate(objects) if view in views]
+        by_name = {mark.position[0]: mark for mark in choice.marks}
+        for name, mark in by_name.items():
+            for o in (o for o in mark.observations if o.view == view):
+                own = objects[int(name)][view]
+                # Depth of the thing, not of what its number stands on.
+                assert own.mask[int(o.v - own.v0) // STEP, int(o.u - own.u0) // STEP]
+                for other, seen in shown:
+                    if other != name:
+                        away = np.subtract(o.disc, centre_of(seen)[:2])
+                        assert np.hypot(*away) > radius
+                if o.beside is not None:
+                    rows, columns = np.nonzero(own.mask)
+                    cells = np.column_stack([columns, rows]) * STEP + (own.u0, own.v0)
+                    assert np.linalg.norm(cells - o.beside, axis=1).min() > radius
+
+
+def test_a_disc_that_would_hide_its_thing_stands_beside_it():
+    """A thing of 12 pixels under a disc of 16: the disc keeps off it and off the table's centre."""
+    small, table = block(20, 30, 6, 6), block(26, 20, 14, 40)
+    choice = choose_marks([thing({0: small}), thing({0: table}, x=1.0)], FRAMES, [8.0] * 3, 8)
+    by_place = {mark.position[0]: mark.observations[0] for mark in choice.marks}
+    aside, on_it = by_place[0.0], by_place[1.0]
+    assert (aside.u, aside.v) == pytest.approx((65, 45), abs=STEP)
+    # As near as a disc goes: its rim touches the thing, above it or at its side, not on the table.
+    away = np.hypot(*np.subtract(aside.disc, (aside.u, aside.v)))
+    assert 6 + 8 < away < 8 * 1.5 + 6 + 8
+    assert aside.disc[1] < 26 * STEP - 8 + STEP
+    assert on_it.beside is None and on_it.disc == (on_it.u, on_it.v)
+    assert choice.left_out == {} and choice.by_view == {}
+
+
+def test_a_disc_stands_beside_where_more_than_half_would_be_hidden():
+    hidden = {}
+    for side in range(4, 11):
+        seen = block(20, 20, side, side)
+        spot = find_spot(seen, (HEIGHT, WIDTH), 8.0, [])
+        observed = choose_marks([thing({0: seen})], FRAMES, [8.0] * 3, 8).marks[0].observations[0]
+        hidden[side] = spot.hidden
+        assert (observed.beside is None) == (spot.hidden <= 0.5)
+    # Both happen.
+    assert hidden[4] == 1.0 and hidden[10] < 0.5
+
+
+def test_a_number_lies_on_its_object_by_more_than_rounding():
+    """Two cells high, any centre would be on the edge; three cells high, the middle row is not."""
+    size = (HEIGHT, WIDTH)
+    assert find_spot(block(20, 20, 2, 30), size, 4.0, []) is None
+    spot = find_spot(block(20, 20, 3, 30), size, 4.0, [])
+    assert spot is not None and spot.v == 21 * STEP
+    assert choose_marks([thing({0: block(20, 20, 2, 30)})], FRAMES, RADII, 8).marks == ()
+
+
+def test_what_is_left_out_is_counted_by_view():
+    things = [*spread(3), thing({1: block(40, 2, 2, 30)}, x=9.0)]
+    choice = choose_marks(things, FRAMES, RADII, 2)
+    assert choice.left_out == {BEYOND: 2}
+    # The third of the spread is missing where its last view is, the strip in view 1 alone.
+    shown = [part.view for item in things[2:] for part in item.views]
+    ranked_out = {mark.position[0] for mark in choice.marks}
+    assert len(ranked_out) == 2
+    assert sum(choice.by_view.values()) == len(shown)
 
 
 def test_labels_in_questions():
