@@ -162,6 +162,26 @@ class Scored:
     generation: Generation
 
 
+FACT_ORDERS = ("number", "distance")
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a checkpoint says its training was limited to.
+
+    Attributes:
+        words: of its training's questions, in small letters; empty where it does not say.
+        fact_order: how distances to one mark are listed: by the other mark's "number", or by
+            "distance", nearest first, which tells which one is nearest.
+        largest_disc_share: diameter of the largest discs, share of a picture's width. Where it does
+            not say, a disc is a visual token wide on every picture of at least eight.
+    """
+
+    words: tuple[str, ...] = ()
+    fact_order: str = "number"
+    largest_disc_share: float = 0.125
+
+
 @dataclass(frozen=True)
 class FormCalibration:
     """How scores of one answer form become probabilities (Platt 1999; Guo et al. 2017).
@@ -171,12 +191,15 @@ class FormCalibration:
         bias: added to the log-odds of "yes"; 0 for the other forms.
         samples: answers it was fitted on.
         source: which answers those were.
+        synthetic: they were about synthetic scenes; on any other source the confidence is not
+            called calibrated.
     """
 
     scale: float = 1.0
     bias: float = 0.0
     samples: int = 0
     source: str = ""
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,10 +225,10 @@ class ModelCard:
     True for a model that has only ever seen synthetic scenes. ``scratchpad`` is True for a model
     that writes its working between think marks before it answers, ``scratchpad_tokens`` the room
     that it gets for that beyond the limit of an answer. ``calibration`` holds, by answer form, what
-    was stored beside the checkpoint. ``attention``, ``linear`` and ``sums`` (of attention in half
-    precision) name the kernels, ``tokenizer`` the file that ids are those of, ``assumed`` the
-    settings that the checkpoint does not state. ``warnings`` go with every answer. ``rates`` are
-    there where they were measured.
+    was stored beside the checkpoint, ``learnt`` what its training was limited to. ``attention``,
+    ``linear`` and ``sums`` (of attention in half precision) name the kernels, ``tokenizer`` the
+    file that ids are those of, ``assumed`` the settings that the checkpoint does not state.
+    ``warnings`` go with every answer. ``rates`` are there where they were measured.
     """
 
     name: str
@@ -226,6 +249,7 @@ class ModelCard:
     scratchpad_tokens: int = 0
     calibration: dict[str, FormCalibration] = field(default_factory=dict)
     rates: Rates | None = None
+    learnt: Learnt = Learnt()
 
 
 class Answerer(Protocol):

@@ -23,6 +23,8 @@ class Asked:
         numbers: of the marks that the scene has.
         limits: of the answer, working included.
         config: how sure a verdict must be.
+        absent: numbers that the question takes for marks and the scene does not have; the model is
+            then not asked.
         on_text: receives raw text as it streams, the working included.
     """
 
@@ -32,6 +34,7 @@ class Asked:
     limits: Limits
     config: AnswersConfig
     on_text: TextSink | None = None
+    absent: tuple[int, ...] = ()
 
     def after(self, text: str) -> Asked:
         """The same where the answer has begun with ``text``."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 
 from oryx_scene import __version__
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt
+from oryx_scene.answerer import FormCalibration, Generation, Limits, ModelCard, Prompt
 from oryx_scene.asking import Found
 from oryx_scene.caution import caution_for
 from oryx_scene.frames import Question, Relation, SceneAnswer
 from oryx_scene.marks.crosscheck import cross_check
 from oryx_scene.marks.relations import Viewpoint, measure_relations
 from oryx_scene.prompt.facts import viewpoint_of
+from oryx_scene.prompt.learnt import never_learnt
 from oryx_scene.prompt.wording import view_names
 from oryx_scene.scene import Scene
 from oryx_scene.warning import Warning
@@ -68,14 +69,27 @@ def assemble_answer(
         budget=scene.plan.as_dict(),
         choice_of_views=dict(scene.choice),
         left_out=dict(scene.marks.left_out),
+        left_out_by_view=scene.marks.left_out_by_view,
         warnings=(
             *([caution.warning] if caution else ()),
+            *_unlearnt(card, scene, question),
             *scene.warnings,
             *generation.warnings,
             *parsed.warnings,
             *(Warning("answer_contradicts_measurement", text) for text in disagreements),
         ),
     )
+
+
+def _unlearnt(card: ModelCard, scene: Scene, question: Question) -> tuple[Warning, ...]:
+    """Which words of the question say nothing to the model."""
+    names = view_names([frame.camera for frame in scene.views.frames])
+    words = never_learnt(question, card.learnt, names)
+    if not words:
+        return ()
+    listed = ", ".join(f'"{word}"' for word in words)
+    what = "word" if len(words) == 1 else "words"
+    return (Warning("words_not_learnt", f"the model never learnt the {what} {listed}"),)
 
 
 def _provenance(
@@ -104,12 +118,20 @@ def _provenance(
         "assumed": card.assumed,
         "prompt_sha256": prompt_hash(prompt),
         "tokens_sha256": generation.tokens_sha256,
-        "confidence": "uncalibrated"
-        if calibration is None
-        else f"calibrated on {calibration.samples} answers: {calibration.source}",
+        "confidence": _confidence(calibration, synthetic=scene.synthetic),
         "decoding": "greedy" if limits.temperature == 0 else f"sampled, seed {limits.seed}",
         "software_version": __version__,
     }
+
+
+def _confidence(calibration: FormCalibration | None, *, synthetic: bool) -> str:
+    """How far a confidence can be believed on this source."""
+    if calibration is None:
+        return "uncalibrated"
+    fitted = f"{calibration.samples} answers: {calibration.source}"
+    if calibration.synthetic and not synthetic:
+        return f"not calibrated for this source, which is not synthetic; scaled as fits {fitted}"
+    return f"calibrated on {fitted}"
 
 
 def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from oryx_scene.errors import OutputError
 
@@ -37,8 +38,11 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (text + "\n").encode("utf-8"))
 
 
-def png_bytes(image: Any) -> bytes:
-    """(H, W, 3) uint8 RGB as PNG."""
+def png_bytes(image: Any, caption: str = "") -> bytes:
+    """(H, W, 3) uint8 RGB as PNG; ``caption`` is kept as its text "Description"."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    words = PngInfo()
+    if caption:
+        words.add_text("Description", caption)
+    Image.fromarray(image).save(buffer, format="PNG", pnginfo=words)
     return buffer.getvalue()

@@ -74,6 +74,8 @@ def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
         MissingExtraError: JSON without the extra that keeps it to a schema.
     """
     question = asked.question
+    if asked.absent:
+        return _no_such_mark(asked)
     if question.format in SCORED_FORMS and isinstance(answerer, Scorer):
         return (yield from _Form(answerer.card, asked).run())
     if question.format == "json":
@@ -86,6 +88,21 @@ def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
         warning = Warning("answer_not_scored", note)
         parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, warning))
     return generation, parsed
+
+
+def _no_such_mark(asked: Asked) -> tuple[Generation, ParsedAnswer]:
+    """The answer to a question about marks that there are not: no verdict on any other mark."""
+    *rest, last = map(str, asked.absent)
+    which = f"are no marks {', '.join(rest)} and {last}" if rest else f"is no mark {last}"
+    listed = ", ".join(map(str, asked.numbers))
+    there = f"the marks are {listed}" if listed else "nothing here has a number"
+    text = f"There {which}: {there}."
+    if asked.on_text is not None:
+        asked.on_text(text)
+    warning = Warning("no_such_mark", f"there {which}; the model was not asked")
+    return Generation(text, (), "eos", 0, 0, ""), ParsedAnswer(
+        text, "", (), asked.absent, warnings=(warning,)
+    )
 
 
 class _Form:

@@ -244,6 +244,8 @@ class MarkSet:
         marks: ordered by number.
         relations: measured between the marks.
         left_out: reason -> how many candidate objects got no mark because of it.
+        left_out_by_view: the same per view: objects that it shows without a number in it; empty
+            where no marks were sought.
         route: "depth", "tracks", "detections" or "none".
         warnings: what is missing or doubtful.
         changes: between views of different times; None where nothing can be said.
@@ -255,6 +257,7 @@ class MarkSet:
     route: str = "none"
     warnings: tuple[Warning, ...] = ()
     changes: Changes | None = None
+    left_out_by_view: tuple[dict[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -321,6 +324,8 @@ class SceneAnswer:
         provenance: model, revision, dtype, device, prompt and token hashes, software version.
         budget: the decision table's row that was used.
         choice_of_views: how the views were chosen, and the spread of their stamps.
+        left_out: reason -> how many objects of the scene got no mark.
+        left_out_by_view: the same per view of ``evidence``, for objects without a number in it.
         warnings: a degraded path always has one.
     """
 
@@ -349,4 +354,5 @@ class SceneAnswer:
     budget: dict[str, int | float | str] = field(default_factory=dict)
     choice_of_views: dict[str, int | float | str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    left_out_by_view: tuple[dict[str, int], ...] = ()
     warnings: tuple[Warning, ...] = ()

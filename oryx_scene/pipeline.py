@@ -22,6 +22,8 @@ from oryx_scene.errors import BudgetError, DeviceMemoryError
 from oryx_scene.forms import ask_in_form
 from oryx_scene.frames import Frame, Question, SceneAnswer
 from oryx_scene.prompt.facts import fitting_facts
+from oryx_scene.prompt.named_views import without_counted_views
+from oryx_scene.prompt.parse import named_numbers
 from oryx_scene.prompt.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.scene import MarkFinder, Scene, find_marks_fresh, freeze_scene
 from oryx_scene.warning import Warning
@@ -90,7 +92,13 @@ class ScenePipeline:
 
     def prompt_for(self, scene: Scene, question: Question) -> Prompt:
         """The prompt of ``question`` about ``scene``."""
-        facts = fitting_facts(question.text, scene.views, scene.marks, self.config.marks.facts)
+        facts = fitting_facts(
+            question.text,
+            scene.views,
+            scene.marks,
+            self.config.marks.facts,
+            self.answerer.card.learnt.fact_order,
+        )
         return Prompt(SYSTEM_TEXT, scene.prompt, question_text(question, facts))
 
     def ask(
@@ -189,6 +197,7 @@ class ScenePipeline:
                     with_scratchpad(own, self.answerer.card),
                     self.config.answers,
                     None if on_text is None else functools.partial(on_text, index),
+                    self._absent(scene, question),
                 ),
             )
             for index, ((question, own), prompt) in enumerate(zip(asked, prompts, strict=True))
@@ -198,6 +207,13 @@ class ScenePipeline:
             self._answer(scene, question, prompt, own, one, started)
             for (question, own), prompt, one in zip(asked, prompts, found, strict=True)
         ]
+
+    def _absent(self, scene: Scene, question: Question) -> tuple[int, ...]:
+        """Numbers of marks that the question asks about in vain; none where none are drawn."""
+        if not self.config.marks.enabled:
+            return ()
+        asked = named_numbers(without_counted_views(question.text))
+        return tuple(number for number in asked if number not in scene.numbers)
 
     def _checked_prompt(self, scene: Scene, question: Question, limits: Limits) -> Prompt:
         prompt = self.prompt_for(scene, check_question(question))

@@ -106,11 +106,13 @@ def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
     )
 
 
-def place_discs(marks: MarkSet, views: ViewSet, plan: BudgetPlan) -> tuple[tuple[Disc, ...], ...]:
-    """Discs of every view in prepared pixels."""
+def place_discs(
+    marks: MarkSet, plan: BudgetPlan, largest_share: float
+) -> tuple[tuple[Disc, ...], ...]:
+    """Discs of every view in prepared pixels; ``largest_share`` as in :func:`disc_radius`."""
     discs: list[tuple[Disc, ...]] = []
     for index, placement in enumerate(plan.placements):
-        radius = disc_radius(placement.width, int(plan.stride))
+        radius = disc_radius(placement.width, int(plan.stride), largest_share)
         seen = [
             (mark.number, observation)
             for mark in marks.marks
@@ -170,10 +172,10 @@ def freeze_scene(
     clock.lap("views")
     marks = MarkSet()
     if config.marks.enabled:
-        marks = find_marks(views, _marks_config(plan, config), question)
+        marks = find_marks(views, _marks_config(plan, config, card), question)
         marks = dataclasses.replace(marks, changes=changes_over_time(views, marks))
     clock.lap("marks")
-    discs = place_discs(marks, views, plan)
+    discs = place_discs(marks, plan, card.learnt.largest_disc_share)
     prepared = tuple(
         _prepare(frame.rgb, placement, own, config)
         for frame, placement, own in zip(views.frames, plan.placements, discs, strict=True)
@@ -213,10 +215,12 @@ class _Laps:
         self._last = now
 
 
-def _marks_config(plan: BudgetPlan, config: PipelineConfig) -> MarksConfig:
+def _marks_config(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> MarksConfig:
     """Limits of the mark finder; discs as large as they will be drawn, in received pixels."""
+    share = card.learnt.largest_disc_share
     radii = tuple(
-        disc_radius(placement.width, int(plan.stride)) / min(placement.scale_u, placement.scale_v)
+        disc_radius(placement.width, int(plan.stride), share)
+        / min(placement.scale_u, placement.scale_v)
         for placement in plan.placements
     )
     lattices = tuple(_patch_middles(placement) for placement in plan.placements)

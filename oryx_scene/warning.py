@@ -38,6 +38,11 @@ KINDS: dict[str, Kind] = {
         "The model's own words and the scored answer differ.",
         "treat the answer as unsure, or ask more simply",
     ),
+    "answer_empty": Kind(
+        "warning",
+        "The model's answer is empty.",
+        "ask in other words",
+    ),
     "answer_improbable": Kind(
         "warning",
         "The allowed answers have almost no probability: the model would have said something else.",
@@ -378,6 +383,11 @@ KINDS: dict[str, Kind] = {
         "The source holds no stamps, and they were counted.",
         "ages and the order of views mean little here",
     ),
+    "no_such_mark": Kind(
+        "problem",
+        "The question names a mark that the scene does not have; the model was not asked.",
+        "look at the marked views for the numbers that there are",
+    ),
     "no_tf": Kind(
         "problem",
         "The source holds no transforms at all.",
@@ -622,6 +632,11 @@ KINDS: dict[str, Kind] = {
         "warning",
         "Frames of different cameras lie further apart than allowed.",
         "allow a larger views.slop_s, or trigger the cameras together",
+    ),
+    "words_not_learnt": Kind(
+        "warning",
+        "The question has words that the model's training never used.",
+        "ask in the wordings of the model's training (docs/answers.md), or give another --model",
     ),
     "working_cut_off": Kind(
         "warning",

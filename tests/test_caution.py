@@ -1,17 +1,30 @@
 """What an answer says about its model, and the room that a model gets for its working."""
 
 import dataclasses
+import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import oryx_scene
 from oryx_scene.answer_json import answer_to_dict
-from oryx_scene.answerer import Generation, Limits, ModelCard
+from oryx_scene.answerer import (
+    Continuation,
+    FormCalibration,
+    Generation,
+    Learnt,
+    Limits,
+    ModelCard,
+    Scored,
+)
 from oryx_scene.caution import caution_for
 from oryx_scene.config import MarkingConfig, PipelineConfig
-from oryx_scene.errors import BudgetError
-from oryx_scene.frames import Frame, Question
+from oryx_scene.errors import BudgetError, ConfigError
+from oryx_scene.frames import Frame, Mark, MarkSet, Question
 from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.prompt.learnt import FILE_NAME, load_learnt, never_learnt, write_learnt
+from oryx_scene.prompt.parse import parse_answer
 from oryx_scene.prompt.stream import VisibleText
 
 CARD = ModelCard("small", "", "", "", context_length=32768, synthetic_only=True)
@@ -82,3 +95,151 @@ def test_the_working_is_kept_beside_the_text_and_does_not_stream():
     visible.finish()
     assert (answer.text, answer.scratchpad) == ("Mark 1 is red.", "1 red")
     assert "".join(shown) == answer.text
+
+
+# -- what the model was not asked, or never learnt -------------------------------------------------
+
+
+class Counting(Thinker):
+    """Scores too; says yes to everything."""
+
+    def score(self, prompts, candidates, limits):
+        record = Generation("", (), "eos", 9, 4, "")
+        self.limits.append(limits)
+        likely = [math.log(0.8 if "es" in one.text else 0.1) for one in candidates[0]]
+        return [
+            Scored(
+                tuple(
+                    Continuation(one, (index,), (value,))
+                    for index, (one, value) in enumerate(zip(candidates[0], likely, strict=True))
+                ),
+                record,
+            )
+        ]
+
+
+def marked(answerer, numbers, **words):
+    def find(views, config, question):
+        return MarkSet(tuple(Mark(number, ()) for number in numbers))
+
+    pipeline = ScenePipeline(answerer, find_marks=find)
+    return pipeline, frozen(pipeline, **words)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What colour is mark 99?", "There is no mark 99: the marks are 1, 2, 7."),
+        ("Is mark 1 left of mark 3?", "There is no mark 3: the marks are 1, 2, 7."),
+        ("Which is nearer, #8 or mark 9?", "There are no marks 8 and 9: the marks are 1, 2, 7."),
+        ("Where is mark 100?", "There is no mark 100: the marks are 1, 2, 7."),
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "yes_no", "choice", "marks", "json"])
+def test_a_mark_that_is_not_there_is_said_and_the_model_not_asked(question, text, form):
+    pipeline, scene = marked(Counting(), (1, 2, 7))
+    shown = []
+    asked = Question(question, form, ("red", "blue"), "{}")
+    answer = pipeline.ask(scene, asked, on_text=shown.append)
+    assert (answer.text, "".join(shown)) == (text, text)
+    assert (answer.verdict, answer.choice, answer.json, answer.marks) == ("", -1, "", ())
+    assert answer.scores == {} and math.isnan(answer.confidence)
+    assert pipeline.answerer.limits == []
+    assert "no_such_mark" in [warning.code for warning in answer.warnings]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What changed in frame 12?",
+        "Compare picture #9 and view number 10.",
+        "What is mark 7?",
+        "Which objects 3 m away are red?",
+        "Are there 20 objects?",
+    ],
+)
+def test_what_is_no_mark_or_is_there_goes_to_the_model(question):
+    pipeline, scene = marked(Thinker(), (1, 2, 7))
+    answer = pipeline.ask(scene, Question(question))
+    assert len(pipeline.answerer.limits) == 1
+    assert "no_such_mark" not in [warning.code for warning in answer.warnings]
+
+
+def test_without_any_mark_that_is_what_is_said_and_without_marking_nothing():
+    pipeline, scene = marked(Thinker(), ())
+    assert pipeline.ask(scene, Question("What is mark 1?")).text == (
+        "There is no mark 1: nothing here has a number."
+    )
+    # Nothing is numbered because nobody wanted it: a number may stand in the picture itself.
+    unmarked = pipeline_of(Thinker())
+    unmarked.ask(frozen(unmarked), Question("What is mark 1?"))
+    assert len(unmarked.answerer.limits) == 1
+
+
+def test_words_that_the_model_never_learnt_are_named():
+    learnt = Learnt(("a", "colour", "has", "is", "there", "what"))
+    pipeline = pipeline_of(Thinker(dataclasses.replace(CARD, learnt=learnt)))
+    scene = frozen(pipeline, synthetic=True)
+
+    def named(text, *choices):
+        answer = pipeline.ask(scene, Question(text, "choice" if choices else "text", choices))
+        return [w.text for w in answer.warnings if w.code == "words_not_learnt"]
+
+    assert named("Is there a chair?") == ['the model never learnt the word "chair"']
+    assert named("What is the biggest?") == ['the model never learnt the words "the", "biggest"']
+    # Names of views are the scene's words, numbers are none; choices are asked about too.
+    assert named("What has front 2?") == []
+    assert named("What colour is a?", "a", "teal") == ['the model never learnt the word "teal"']
+    pipeline.answerer.card = CARD
+    assert named("Is there a chair?") == []
+
+
+def test_what_a_checkpoint_learnt_is_a_file_of_its_own(tmp_path):
+    learnt = Learnt(("box", "red"), "distance", 0.1)
+    write_learnt(tmp_path, learnt)
+    assert load_learnt(tmp_path) == learnt
+    assert load_learnt(tmp_path / "none") == Learnt()
+    for damaged in ('{"schema": "other"}', "[", '{"schema": "oryx_scene/learnt/1"}'):
+        (tmp_path / FILE_NAME).write_text(damaged)
+        with pytest.raises(ConfigError, match="learnt"):
+            load_learnt(tmp_path)
+
+
+def test_the_packaged_checkpoint_says_its_words():
+    learnt = load_learnt(Path(oryx_scene.__file__).parent / "default_model")
+
+    def unknown(text):
+        return never_learnt(Question(text), learnt, ["hand 1", "head_front"])
+
+    assert unknown("Is there a chair?") == ("chair",)
+    assert unknown("What is the biggest object?") == ("biggest",)
+    assert unknown("From head_front, is mark 3 in front of mark 12?") == ()
+    assert unknown("How many purple cylinders are there?") == ()
+    # Not trained since: the nearest of its list of distances is the first one.
+    assert learnt.fact_order == "distance"
+
+
+@pytest.mark.parametrize(
+    ("about_rooms", "synthetic", "said"),
+    [
+        (True, True, "calibrated on 9 answers: rooms"),
+        (True, False, "not calibrated for this source, which is not synthetic; scaled as fits 9"),
+        (False, False, "calibrated on 9 answers: rooms"),
+    ],
+)
+def test_a_confidence_is_called_calibrated_only_where_it_was(about_rooms, synthetic, said):
+    fitted = FormCalibration(0.5, 0.0, 9, "rooms", about_rooms)
+    card = dataclasses.replace(CARD, calibration={"yes_no": fitted})
+    pipeline = pipeline_of(Counting(card))
+    answer = pipeline.ask(frozen(pipeline, synthetic=synthetic), Question("Is it?", "yes_no"))
+    assert answer.provenance["confidence"].startswith(said)
+    assert answer.verdict == "yes"
+
+
+def test_an_empty_answer_is_a_warning():
+    for raw in ("", " \n", "1 red</think>"):
+        read = parse_answer(raw, Question("What?"), ())
+        assert read.text == ""
+        assert [warning.code for warning in read.warnings] == ["answer_empty"]
+    (cut,) = parse_answer("<think>1 red", Question("What?"), ()).warnings
+    assert cut.code == "working_cut_off"

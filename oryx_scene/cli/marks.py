@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         frames_from_args,
         print_warnings,
     )
-    from oryx_scene.cli.output import printable, scene_to_dict, write_scene_pictures
+    from oryx_scene.cli.output import printable, scene_to_dict, view_caption, write_scene_pictures
     from oryx_scene.scene import NO_MODEL, freeze_scene
 
     config = config_from_args(args)
@@ -49,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(described, indent=2, sort_keys=True, allow_nan=False))
         return 0
-    for view in described["views"]:
+    for index, view in enumerate(described["views"]):
         print(
             f"view {view['camera']}  {view['stamp_ns'] / 1e9:.3f} s  "
-            f"{view['width']}x{view['height']}"
+            f"{view['width']}x{view['height']}  {view_caption(scene.marks, index)}"
         )
         for mark in view["marks"]:
             place = mark["position"]

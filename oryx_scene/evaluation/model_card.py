@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.answerer import FormCalibration
+from oryx_scene.answerer import FormCalibration, Learnt
 from oryx_scene.errors import ConfigError
 from oryx_scene.evaluation.scene_report import (
     MEANINGS,
@@ -25,6 +25,8 @@ from oryx_scene.model.load import WEIGHTS, revision_of
 from oryx_scene.model.weights import read_json
 from oryx_scene.prompt.calibration import FILE_NAME as CALIBRATION
 from oryx_scene.prompt.calibration import calibration_dict
+from oryx_scene.prompt.learnt import load_learnt
+from oryx_scene.synth.questions import FACT_KINDS, PICTURE_KINDS
 
 CARD = "README.md"
 # Keys of config.json's "oryx_scene" and what they are called in the card.
@@ -53,7 +55,8 @@ def write_card(folder: Path, report: dict[str, Any]) -> Path:
     config = read_json(folder, "config.json")
     _check_about(folder, report)
     path = folder / CARD
-    write_bytes(path, card_text(config, report, _megabytes(folder)).encode("utf-8"))
+    text = card_text(config, report, _megabytes(folder), load_learnt(folder))
+    write_bytes(path, text.encode("utf-8"))
     return path
 
 
@@ -80,7 +83,7 @@ def write_calibration(folder: Path, report: dict[str, Any]) -> Path:
             hint="leave the model's own probabilities",
         )
     source = f"half of {own['answers']} yes/no answers about unseen synthetic scenes"
-    found = FormCalibration(fitted["scale"], fitted["bias"], own["answers"] // 2, source)
+    found = FormCalibration(fitted["scale"], fitted["bias"], own["answers"] // 2, source, True)
     path = folder / CALIBRATION
     write_json(path, calibration_dict({"yes_no": found}))
     return path
@@ -100,21 +103,24 @@ def _megabytes(folder: Path) -> float:
     return path.stat().st_size / 1e6 if path.exists() else 0.0
 
 
-def card_text(config: dict[str, Any], report: dict[str, Any], megabytes: float) -> str:
+def card_text(
+    config: dict[str, Any], report: dict[str, Any], megabytes: float, learnt: Learnt
+) -> str:
     """The card as Markdown.
 
     Args:
         config: of the checkpoint.
         report: of the evaluation.
         megabytes: size of the weights, 0 where they are not in one file.
+        learnt: what the checkpoint says that its training was limited to.
     """
     own = config.get("oryx_scene", {})
     parts = [
         [f"# {own.get('name', 'a checkpoint of Oryx')}"],
         _what(config, own, megabytes),
         ["## How it was made", "", *_made(own)],
-        ["## How right its answers are", "", *_accuracy(report)],
-        ["## Limits", "", *_limits(own)],
+        ["## How right its answers are", "", *_accuracy(report, learnt)],
+        ["## Limits", "", *_limits(own, learnt)],
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -155,7 +161,16 @@ def _cell(value: Any) -> str:
     return "not stated" if value in (None, "") else " ".join(str(value).replace("|", "/").split())
 
 
-def _accuracy(report: dict[str, Any]) -> list[str]:
+def _order_of_facts(learnt: Learnt) -> list[str]:
+    if learnt.fact_order != "distance":
+        return []
+    return [
+        "Distances to one mark are listed nearest first, as in its training: in `nearest` the "
+        "answer is the first of the list.",
+    ]
+
+
+def _accuracy(report: dict[str, Any], learnt: Learnt) -> list[str]:
     plain = report["conditions"]["plain"]
     lines = [
         f"Measured on {plain['scenes']} scenes that training never saw (seeds from "
@@ -166,7 +181,20 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
         f"`{report['command']}`, {report['machine']}, {report['date']}, revision "
         f"{report['revision']}, {report['dtype']}.",
         "",
-        *kinds_table(report),
+        "### Read from the pictures",
+        "",
+        "Without pictures (`no_pictures`) these are guesses.",
+        "",
+        *kinds_table(report, kinds=PICTURE_KINDS),
+        "",
+        "### Copied from measured facts in the prompt",
+        "",
+        "The mark finder measures places in depth, the prompt states them where the question asks "
+        "for them, and the model copies and compares numbers: right without any picture "
+        "(`no_pictures`), a guess without the facts (`no_facts`).",
+        *_order_of_facts(learnt),
+        "",
+        *kinds_table(report, kinds=FACT_KINDS),
     ]
     if line := errors_line(report):
         lines += ["", line]
@@ -177,7 +205,7 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _limits(own: dict[str, Any]) -> list[str]:
+def _limits(own: dict[str, Any], learnt: Learnt) -> list[str]:
     lines = []
     if own.get("synthetic_only"):
         lines += [
@@ -186,6 +214,11 @@ def _limits(own: dict[str, Any]) -> list[str]:
             "* It knows the wordings of its training questions (`oryx_scene/synth/questions.py`) "
             "and no others.",
         ]
+    if learnt.words:
+        lines.append(
+            f"* `learnt.json` lists the {len(learnt.words)} words of those questions; an answer to "
+            "a question with any other word says which it never learnt."
+        )
     lines += [
         "* Metres, directions and contacts are read from measured facts in the prompt, which need "
         "depth and poses; see the column `no_facts`.",

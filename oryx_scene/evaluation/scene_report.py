@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from oryx_scene.evaluation.scene_runs import Done
@@ -107,12 +107,15 @@ def _means(condition: str, kinds: dict[str, KindScore]) -> dict[str, float | Non
     }
 
 
-def kinds_table(report: dict[str, Any], condition: str = PLAIN.name) -> list[str]:
+def kinds_table(
+    report: dict[str, Any], condition: str = PLAIN.name, kinds: Collection[str] = KINDS
+) -> list[str]:
     """Markdown: every type of question of one run, beside the plain one the same under conditions.
 
     Args:
         report: of `as_report`.
         condition: name of the run.
+        kinds: of the questions to list.
     """
     conditions = report["conditions"]
     beside = [name for name in BESIDE if name in conditions and condition == PLAIN.name]
@@ -122,6 +125,8 @@ def kinds_table(report: dict[str, Any], condition: str = PLAIN.name) -> list[str
         "|---|---|---|---|---|---|---|" + "---|" * len(beside),
     ]
     for kind, one in conditions[condition]["kinds"].items():
+        if kind not in kinds:
+            continue
         low, high = one["interval"]
         cells = [
             kind,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.frames import Covariance, FloatArray, Frame, Mark, MarkObservation
+from oryx_scene.marks.beside import find_beside, occupancy
 from oryx_scene.marks.naming import UNNAMED, number_place, place_in
 from oryx_scene.marks.places import largest_std
-from oryx_scene.marks.beside import find_beside, occupancy
 from oryx_scene.marks.spots import Cutout, Lattice, Taken, centre_of, find_spot
 
 BEYOND = "beyond the number of marks"
@@ -77,6 +77,21 @@ class Choice:
     marks: tuple[Mark, ...]
     left_out: Counter[str]
     by_view: Counter[tuple[int, str]]
+
+
+def reasons_by_view(
+    counted: Counter[tuple[int, str]], order: Sequence[int]
+) -> tuple[dict[str, int], ...]:
+    """Per view of the caller: reason -> objects that it shows without a number.
+
+    Args:
+        counted: (view, reason) -> objects.
+        order: the caller's index of every view.
+    """
+    found: list[dict[str, int]] = [{} for _ in order]
+    for (view, reason), count in sorted(counted.items()):
+        found[order[view]][reason] = count
+    return tuple(found)
 
 
 def disc_radii(frames: Sequence[Frame], given: Sequence[float]) -> list[float]:
@@ -177,29 +192,44 @@ class _Room:
         self._lattice = lattices[view] if lattices else None
         parts = [part.seen for item in found for part in item.views if part.view == view]
         self._centres = {id(seen): centre_of(seen) for seen in parts}
+        self._extents = {id(seen): self._extent(seen) for seen in parts}
         self._things = occupancy(parts, self._size)
         self._taken: list[Taken] = []
 
+    def _extent(self, seen: Cutout) -> float:
+        """Radius around the centre of a thing that a disc could hide whole; 0 of a larger one."""
+        radius = float(np.sqrt(seen.area_px / np.pi))
+        return radius if radius < self._radius else 0.0
+
     def place(self, part: SeenIn) -> MarkObservation | None:
-        """The number of ``part`` where it fits best, None where there is no room for it."""
-        own = self._centres[id(part.seen)]
-        others = [
-            Taken(u, v, 0.0) for key, (u, v, _) in self._centres.items() if key != id(part.seen)
-        ]
-        taken = [*self._taken, *others]
+        """The number of ``part`` where it fits best, None where there is no room for it.
+
+        Discs keep off small things where there is room, and off the centres of all in any case.
+        """
+        for share in (1.0, 0.0):
+            others = [
+                Taken(u, v, share * self._extents[key])
+                for key, (u, v, _) in self._centres.items()
+                if key != id(part.seen)
+            ]
+            found = self._placed(part, [*self._taken, *others])
+            if found is not None:
+                self._taken.append(Taken(*found.disc, self._radius))
+                if found.beside is not None:
+                    self._taken += _along(found.beside, (found.u, found.v))
+                return found
+        return None
+
+    def _placed(self, part: SeenIn, taken: Sequence[Taken]) -> MarkObservation | None:
+        u, v, inside = self._centres[id(part.seen)]
         spot = find_spot(part.seen, self._size, self._radius, taken, self._lattice)
-        beside = None
-        if (spot is None or spot.hidden > MOST_HIDDEN) and own[2]:
+        if (spot is None or spot.hidden > MOST_HIDDEN) and inside:
             beside = find_beside(
-                part.seen, own[:2], self._size, self._radius, taken, self._things, self._lattice
+                part.seen, (u, v), self._size, self._radius, taken, self._things, self._lattice
             )
-        if beside is not None:
-            self._taken += [Taken(*beside, self._radius), *_along(beside, own[:2])]
-            return self._observed(part, own[:2], beside)
-        if spot is None:
-            return None
-        self._taken.append(Taken(spot.u, spot.v, self._radius))
-        return self._observed(part, (spot.u, spot.v), None)
+            if beside is not None:
+                return self._observed(part, (u, v), beside)
+        return None if spot is None else self._observed(part, (spot.u, spot.v), None)
 
     def _observed(
         self, part: SeenIn, on: tuple[float, float], beside: tuple[float, float] | None

@@ -30,6 +30,11 @@ IntArray = NDArray[np.int64]
 # A thing loses its rim, where cells mix it with what is behind: a thing of the least visible share
 # of a picture keeps at least this share of its cells.
 INNER_SHARE = 0.4
+# Below this share of a picture a patch may be a scrap of something else: others must confirm it.
+SURE_SHARE = 0.002
+# Of a group's points that a view can judge, so many lie on a small part that belongs to it.
+CONFIRMED_SHARE = 0.35
+SMALL_HERE = "too small in this view"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +46,14 @@ class DepthObjects:
         nodes: (k,) nodes of ``ballot`` that each object consists of.
         ballot: the patches of all views.
         left_out: reason -> how many.
+        by_view: (view, reason) -> how many objects it shows.
     """
 
     kept: tuple[FoundObject, ...]
     nodes: tuple[IntArray, ...]
     ballot: Ballot
     left_out: Counter[str]
+    by_view: Counter[tuple[int, str]]
 
 
 def cut_view(frame: Frame, config: MarksConfig) -> CutView:
@@ -73,6 +80,7 @@ def find_objects(
     group = attach_limbs(ballot, group_patches(ballot, more_links(ballot)))
     pictures = paint_groups(ballot, group)
     left_out: Counter[str] = Counter()
+    by_view: Counter[tuple[int, str]] = Counter()
     kept, kept_nodes = [], []
     unseen = [_unseen_outlines(cut, picture) for cut, picture in zip(cuts, pictures, strict=True)]
     for name in np.unique(group):
@@ -83,9 +91,13 @@ def find_objects(
         if found is not None:
             kept.append(found)
             kept_nodes.append(nodes)
+            reason = SMALL_HERE
         elif reason:
             left_out[reason] += 1
-    return DepthObjects(tuple(kept), tuple(kept_nodes), ballot, left_out)
+        shown = {part.view for part in found.views} if found else set()
+        showing = [names[view] for view, mask in masks.items() if mask.any()]
+        by_view.update((view, reason) for view in showing if reason and view not in shown)
+    return DepthObjects(tuple(kept), tuple(kept_nodes), ballot, left_out, by_view)
 
 
 def _examine(
@@ -96,10 +108,12 @@ def _examine(
     names: Sequence[int],
     config: MarksConfig,
 ) -> tuple[FoundObject | None, str]:
+    shares = {view: _area_share(ballot.views[view], mask) for view, mask in masks.items()}
     large = [
         view
-        for view, mask in masks.items()
-        if _area_share(ballot.views[view], mask) >= INNER_SHARE * config.min_area_share
+        for view, share in shares.items()
+        if share >= SURE_SHARE
+        or (share >= INNER_SHARE * config.min_area_share and _confirmed(ballot, nodes, view))
     ]
     if not large:
         return None, "too small in every view"
@@ -158,6 +172,18 @@ def _unseen_outlines(cut: CutView, picture: Labels) -> FloatArray:
     hidden = np.concatenate([hides[name >= 0] for name, hides in ends])
     outline = np.bincount(names, minlength=count)
     return np.asarray(np.bincount(names, hidden, minlength=count) / np.maximum(outline, 1))
+
+
+def _confirmed(ballot: Ballot, nodes: IntArray, view: int) -> bool:
+    """Whether what other views show of a group lies on its own patches in ``view``.
+
+    A small part cut off another group's patch is not sure to a cell: it is not confirmed.
+    """
+    own = nodes[ballot.node_view[nodes] == view]
+    others = nodes[ballot.node_view[nodes] != view]
+    judged = int(ballot.seen[others, view].sum())
+    on_it = int(ballot.onto[np.ix_(others, own)].sum())
+    return on_it > 0 and on_it >= CONFIRMED_SHARE * judged
 
 
 def _area_share(cut: CutView, mask: Mask) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from oryx_scene.frames import FloatArray, Frame, MarkSet, ViewSet
 from oryx_scene.geometry.camera import project
 from oryx_scene.geometry.transforms import invert, transform_points
-from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detection_pieces import STEP, Piece, find_pieces
 from oryx_scene.marks.detections import Detection
@@ -110,6 +110,7 @@ def find_detected(
         dict(sorted((left_out + choice.left_out).items())),
         "detections" if marks else "none",
         _warnings(frames, with_depth, bool(marks)),
+        left_out_by_view=reasons_by_view(choice.by_view, order),
     )
 
 

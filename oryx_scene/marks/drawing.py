@@ -19,8 +19,6 @@ from oryx_scene.frames import RgbImage
 RED = (226, 26, 28)
 WHITE = (255, 255, 255)
 WIDTH_SHARE = 0.05
-# A token of a small picture is larger than the things in it: no disc outgrows this share.
-LARGEST_SHARE = 0.075
 PATCH = 16
 # Rounding of the finder's reduced pictures; a spot this close to a patch's middle means it.
 SNAP_PX = 2.5
@@ -44,14 +42,16 @@ class Disc:
     leads_to: tuple[float, float] | None = None
 
 
-def disc_radius(width: int, stride: int) -> float:
-    """Radius of the discs on a prepared picture of ``width`` pixels.
+def disc_radius(width: int, stride: int, largest_share: float) -> float:
+    """Radius of the discs on a prepared picture of ``width`` pixels: at least a visual token.
 
     Args:
         width: of the prepared picture, pixels.
         stride: pooling of the compressor; a visual token covers 16 * stride pixels.
+        largest_share: no disc is wider than this share of the picture because of its tokens, which
+            are larger than things where a picture has few of them (``Learnt``).
     """
-    token = min(PATCH * stride, LARGEST_SHARE * width)
+    token = min(PATCH * stride, largest_share * width)
     return max(WIDTH_SHARE * width, token, PATCH) / 2.0
 
 
@@ -76,11 +76,12 @@ def _draw_leader(canvas: RgbImage, disc: Disc) -> None:
     if disc.leads_to is None:
         return
     scale = 1 << _SHIFT
-    ends = [(round(u * scale), round(v * scale)) for u, v in ((disc.u, disc.v), disc.leads_to)]
+    start = round(disc.u * scale), round(disc.v * scale)
+    end = round(disc.leads_to[0] * scale), round(disc.leads_to[1] * scale)
     width = max(1, round(disc.radius / 8))
     if disc.radius >= LIGHT_RIM_FROM:
-        cv2.line(canvas, *ends, WHITE, width + 2, cv2.LINE_AA, _SHIFT)
-    cv2.line(canvas, *ends, RED, width, cv2.LINE_AA, _SHIFT)
+        cv2.line(canvas, start, end, WHITE, width + 2, cv2.LINE_AA, _SHIFT)
+    cv2.line(canvas, start, end, RED, width, cv2.LINE_AA, _SHIFT)
 
 
 def _draw(canvas: RgbImage, disc: Disc) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth_route import DepthObjects, cut_view, find_objects
 from oryx_scene.marks.linking import Link
@@ -157,7 +157,15 @@ def _find_ordered(
         text = f"depth in views of {listed} is too noisy to tell objects apart: left out"
         warnings += (Warning("depth_noisy", text),)
     relations = measure_relations(marks, frames)
-    return MarkSet(marks, relations, dict(sorted(left_out.items())), route, warnings)
+    by_view = reasons_by_view(objects.by_view + choice.by_view, order)
+    return MarkSet(
+        marks,
+        relations,
+        dict(sorted(left_out.items())),
+        route,
+        warnings,
+        left_out_by_view=by_view,
+    )
 
 
 def _renamed(mark: Mark, order: list[int]) -> Mark:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.features import posed
 from oryx_scene.marks.relations import measure_relations
@@ -73,13 +73,16 @@ def find_marks_by_tracks(
         lattices=lattices,
     )
     memory.keep(choice.marks, frames)
+    by_view = reasons_by_view(choice.by_view, order)
     left_out = dict(sorted((found.left_out + choice.left_out).items()))
     marks = tuple(renamed(mark, order) for mark in choice.marks)
     if not marks:
-        return MarkSet(left_out=left_out, warnings=(NOTHING,))
+        return MarkSet(left_out=left_out, warnings=(NOTHING,), left_out_by_view=by_view)
     places = NO_PLACES if sum(map(posed, frames)) < 2 else _places_told(marks)
     relations = measure_relations(marks, frames)
-    return MarkSet(marks, relations, left_out, "tracks", (BY_TRACKS, places))
+    return MarkSet(
+        marks, relations, left_out, "tracks", (BY_TRACKS, places), left_out_by_view=by_view
+    )
 
 
 def _places_told(marks: Sequence[Mark]) -> Warning:

@@ -36,6 +36,7 @@ from oryx_scene.model.shared_attention import half_sums
 from oryx_scene.model.tokenizer import IM_END, HubTokenizer, TextTokenizer
 from oryx_scene.model.weights import read_json, refuse_pointers
 from oryx_scene.prompt.calibration import load_calibration
+from oryx_scene.prompt.learnt import load_learnt
 from oryx_scene.warning import Warning
 
 LOG = logging.getLogger(__name__)
@@ -164,6 +165,7 @@ def _engine(
         scratchpad=bool(own.get("scratchpad", False)),
         scratchpad_tokens=int(own.get("scratchpad_tokens", 128)) if own.get("scratchpad") else 0,
         calibration=load_calibration(folder),
+        learnt=load_learnt(folder),
     )
     return Engine(model, tokenizer, card, stops_of(folder, tokenizer), config)
 

@@ -58,6 +58,8 @@ def _read_form(one: dict[str, object]) -> FormCalibration:
         bias=float(str(one["bias"])),
         samples=int(str(one["samples"])),
         source=str(one["source"]),
+        # Files of earlier versions do not say; what `eval scenes` fits is about synthetic scenes.
+        synthetic=bool(one.get("synthetic", True)),
     )
     if not (math.isfinite(found.bias) and 0.0 < found.scale < math.inf):
         raise ValueError(f"scale {found.scale}, bias {found.bias}")

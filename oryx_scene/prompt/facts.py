@@ -73,13 +73,17 @@ def points_in_view(
 
 
 def distance_pairs(
-    question: str, marks: tuple[Mark, ...], seen: tuple[tuple[int, tuple[float, float, float]], ...]
+    question: str,
+    marks: tuple[Mark, ...],
+    seen: tuple[tuple[int, tuple[float, float, float]], ...],
+    order: str = "number",
 ) -> tuple[tuple[int, int, float], ...]:
     """The distances that a question asks for; object 0 stands for the viewpoint.
 
     Two or more marks named: between those, in the order of naming. One named: from it to all
-    others, nearest first. None named: between all marks where the words compare marks with each
-    other, else from the viewpoint, nearest first.
+    others. None named: between all marks where the words compare marks with each other, else from
+    the viewpoint. Order ``"number"`` lists by number, ``"distance"`` nearest first: the first of
+    the list then is the answer to "which is nearest".
     """
     places = {m.number: np.array(m.position) for m in marks if m.position is not None}
     named = [number for number in named_numbers(question) if number in places]
@@ -93,35 +97,40 @@ def distance_pairs(
     else:
         pairs = []
     found = [(a, b, float(np.linalg.norm(places[a] - places[b]))) for a, b in pairs]
-    if len(named) < 2:
+    if len(named) < 2 and order == "distance":
         found.sort(key=lambda item: item[2])
     if found and not from_viewpoint:
         return tuple(found)
     ranges = {number: float(np.linalg.norm(point)) for number, point in seen}
     wanted = [number for number in named or ranges if number in ranges]
     away = [(number, 0, ranges[number]) for number in wanted]
-    if not named:
+    if not named and order == "distance":
         away.sort(key=lambda item: item[2])
     # One mark and the viewpoint: its distances to other marks are not asked for.
     return tuple(away) if len(named) == 1 and away else (*found, *away)
 
 
-def fitting_facts(question: str, views: ViewSet, marks: MarkSet, mode: str) -> tuple[str, ...]:
+def fitting_facts(
+    question: str, views: ViewSet, marks: MarkSet, mode: str, order: str = "number"
+) -> tuple[str, ...]:
     """Lines of measured facts for the prompt.
 
     Args:
         question: the user's words.
         views, marks: the frozen scene.
         mode: "fit", "all" or "none" (``MarkingConfig.facts``).
+        order: of distances, as in :func:`distance_pairs`.
     """
     if mode == "none" or not marks.marks:
         return ()
     if mode == "all":
-        lines = [_fact(kind, question, views, marks, marks.marks) for kind in QuestionKind]
+        lines = [_fact(kind, question, views, marks, marks.marks, order) for kind in QuestionKind]
     else:
         named = set(named_numbers(question))
         asked = tuple(mark for mark in marks.marks if mark.number in named) or marks.marks
-        lines = [_fact(kind, question, views, marks, asked) for kind in _kinds(question, views)]
+        lines = [
+            _fact(kind, question, views, marks, asked, order) for kind in _kinds(question, views)
+        ]
     return tuple(line for line in lines if line)
 
 
@@ -135,7 +144,12 @@ def _kinds(question: str, views: ViewSet) -> tuple[QuestionKind, ...]:
 
 
 def _fact(
-    kind: QuestionKind, question: str, views: ViewSet, marks: MarkSet, asked: tuple[Mark, ...]
+    kind: QuestionKind,
+    question: str,
+    views: ViewSet,
+    marks: MarkSet,
+    asked: tuple[Mark, ...],
+    order: str,
 ) -> str:
     """The line of one kind; ``asked`` are the marks that the question names, or all."""
     # "What is left of mark 3" asks about all the others too.
@@ -164,5 +178,5 @@ def _fact(
             line = direction_facts(points_in_view(compared, views.frames[index]), name, axes)
         else:
             seen = points_in_view(marks.marks, views.frames[index])
-            line = distance_facts(distance_pairs(question, marks.marks, seen), name)
+            line = distance_facts(distance_pairs(question, marks.marks, seen, order), name)
     return line

@@ -60,6 +60,11 @@ def without_views(question: str, views: ViewSet) -> str:
     return question
 
 
+def without_counted_views(question: str) -> str:
+    """The question without views named by a number: "frame 12" and "picture #3" are no marks."""
+    return _COUNTED.sub("view", question)
+
+
 def _namings(question: str, views: ViewSet) -> list[_Naming]:
     names = view_names([frame.camera for frame in views.frames])
     left = question.lower()

@@ -16,10 +16,12 @@ from oryx_scene.warning import Warning
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
-_LIST_ONLY = re.compile(r"^\W*\d{1,2}(?:\s*(?:,|;|and|&|\s)\s*\d{1,2})*\W*$", re.IGNORECASE)
+# No measure, no decimal: "objects 3 m away" names no mark.
+_NUMBER = r"#?\d{1,3}(?!\d|\.\d|\s*(?:[cm]?m|met\w*)\b)"
+_LIST_ONLY = re.compile(r"^\W*\d{1,3}(?:\s*(?:,|;|and|&|\s)\s*\d{1,3})*\W*$", re.IGNORECASE)
 _NAMED = re.compile(
-    r"(?:\b(?:marks?|objects?|numbers?|discs?)\s*#?\s*|#)"
-    r"((?:\d{1,2})(?:\s*(?:,|and|&|or)\s*#?\d{1,2}(?!\s*(?:\.\d|m\b|cm\b|met)))*)",
+    rf"(?:\b(?:marks?|objects?|numbers?|discs?)\s*|(?=#))"
+    rf"({_NUMBER}(?:\s*(?:,\s*and|,|and|&|or)\s*{_NUMBER})*)",
     re.IGNORECASE,
 )
 _YES = re.compile(r"^\W*(yes|yeah|correct|true)\b", re.IGNORECASE)
@@ -102,9 +104,9 @@ def lead_in(raw: str, choices: Iterable[str]) -> str | None:
 def named_numbers(text: str) -> tuple[int, ...]:
     """Numbers that ``text`` uses as marks, in order of first naming."""
     if _LIST_ONLY.match(text):
-        found = re.findall(r"\d{1,2}", text)
+        found = re.findall(r"\d{1,3}", text)
     else:
-        found = [n for group in _NAMED.findall(text) for n in re.findall(r"\d{1,2}", group)]
+        found = [n for group in _NAMED.findall(text) for n in re.findall(r"\d{1,3}", group)]
     return tuple(dict.fromkeys(int(number) for number in found))
 
 
@@ -159,9 +161,12 @@ def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> Pa
     named = named_numbers(text)
     unknown = tuple(number for number in named if number not in known)
     warnings: list[Warning] = []
-    if scratchpad and not text:
+    if scratchpad and not text and not raw.rstrip().endswith(THINK_CLOSE):
         said = "the answer ended inside its scratchpad; there is no verdict"
         warnings.append(Warning("working_cut_off", said))
+    elif not text:
+        said = "the answer is empty after its working" if scratchpad else "the answer is empty"
+        warnings.append(Warning("answer_empty", said))
     if unknown:
         listed = ", ".join(map(str, unknown))
         said = f"the answer names marks that the scene does not have: {listed}"

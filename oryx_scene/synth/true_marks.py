@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from oryx_scene.frames import Frame, MarkObservation, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii
+from oryx_scene.marks.choice import FoundObject, SeenIn, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.places import isotropic
 from oryx_scene.marks.relations import measure_relations
@@ -52,7 +52,8 @@ def true_marks(
     choice = choose_marks(found, frames, radii, config.max_marks, lattices=config.lattices)
     relations = measure_relations(choice.marks, frames)
     route = "truth" if choice.marks else "none"
-    return MarkSet(choice.marks, relations, dict(choice.left_out), route)
+    by_view = reasons_by_view(choice.by_view, range(len(frames)))
+    return MarkSet(choice.marks, relations, dict(choice.left_out), route, left_out_by_view=by_view)
 
 
 def _seen(index: int, frame: Frame, config: MarksConfig) -> dict[int, SeenIn]:

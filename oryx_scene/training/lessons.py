@@ -14,7 +14,7 @@ import numpy as np
 
 from oryx_scene.answerer import Stride
 from oryx_scene.frames import Changes, MarkSet, Question, RgbImage
-from oryx_scene.marks.drawing import Disc, draw_marks
+from oryx_scene.marks.drawing import draw_marks
 from oryx_scene.model.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.prompt.facts import fitting_facts
 from oryx_scene.prompt.parse import THINK_CLOSE
@@ -24,7 +24,7 @@ from oryx_scene.synth.questions import ask
 from oryx_scene.synth.things import measured_scene
 from oryx_scene.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.training.renaming import rename_cameras
-from oryx_scene.training.samples import Sample
+from oryx_scene.training.samples import LEARNT, Sample
 
 # Share of lessons whose cameras have other names than the trained rigs.
 RENAMED = 0.5
@@ -104,7 +104,7 @@ def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:
 
 def prompt_text(sample: Sample, question: Question) -> str:
     """The question with its facts, as the pipeline writes it."""
-    facts = fitting_facts(question.text, sample.views, sample.marks, "fit")
+    facts = fitting_facts(question.text, sample.views, sample.marks, "fit", LEARNT.fact_order)
     return question_text(question, facts)
 
 

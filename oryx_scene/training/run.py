@@ -5,6 +5,7 @@ Every part can be interrupted and goes on where it was.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from oryx_scene.model.load import load_answerer
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import HubTokenizer
 from oryx_scene.model.weights import read_json
+from oryx_scene.prompt.learnt import FILE_NAME, words_of, write_learnt
 from oryx_scene.synth.questions import FACT_KINDS
-from oryx_scene.training.corpus import texts_of
+from oryx_scene.training.corpus import questions_of, texts_of
 from oryx_scene.training.course import Stage
 from oryx_scene.training.crew import ONE_CORE, Crew
 from oryx_scene.training.learner import Learner
@@ -30,7 +32,7 @@ from oryx_scene.training.loop import Trainer
 from oryx_scene.training.pool import fill_pool, pool_files
 from oryx_scene.training.probe import probe
 from oryx_scene.training.recipe import Recipe
-from oryx_scene.training.samples import load_sample
+from oryx_scene.training.samples import LEARNT, load_sample
 from oryx_scene.training.small import new_model, see_patches, small_config, write_checkpoint
 from oryx_scene.training.teacher import load_teacher, train_teacher
 from oryx_scene.training.vocabulary import lexicon, number_features, write_tokenizer
@@ -86,9 +88,12 @@ def prepare(
 
 def _write_words(out: Path, pool: Path) -> None:
     words = out / "tokenizer"
+    words.mkdir(exist_ok=True)
     if not (words / "tokenizer.json").exists():
-        words.mkdir(exist_ok=True)
         write_tokenizer(words, lexicon(texts_of(pool)))
+    if not (words / FILE_NAME).exists():
+        asked = tuple(sorted(words_of(" ".join(questions_of(pool)))))
+        write_learnt(words, dataclasses.replace(LEARNT, words=asked))
 
 
 def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oryx_scene.answerer import Stride
+from oryx_scene.answerer import Learnt, Stride
 from oryx_scene.errors import SourceError
 from oryx_scene.frames import Changes, Frame, MarkObservation, MarkSet, RgbImage, ViewSet
 from oryx_scene.marks.drawing import Disc
@@ -33,6 +33,11 @@ UNSEEN_RIG = "mast"
 LEAST_CHANGED_VIEWS, CHANGED_SHARE = 4, 0.12
 # Height and width, how often, and the most views.
 SIZES = (((192, 256), 0.56, 16), ((240, 320), 0.18, 8), ((96, 128), 0.16, 16), ((384, 512), 0.1, 2))
+
+
+# What the small model is trained to read; its checkpoint says so (`learnt.json`).
+LEARNT = Learnt(fact_order="distance", largest_disc_share=0.075)
+CARD = dataclasses.replace(NO_MODEL, learnt=LEARNT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +107,7 @@ def make_sample(spec: SceneSpec) -> Sample | None:
         frames,
         max(frame.stamp_ns for frame in frames),
         pipeline_config(spec),
-        NO_MODEL,
+        CARD,
         find_marks=finder,
         synthetic=True,
     )

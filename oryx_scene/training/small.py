@@ -22,6 +22,7 @@ from oryx_scene.model.language import build_language_model, materialise_buffers
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.pixels import normalise
 from oryx_scene.model.vision import Block, VisionConfig
+from oryx_scene.prompt.learnt import FILE_NAME as LEARNT
 
 VISION = VisionConfig(width=192, depth=6, heads=4, mlp_hidden=576, patch=16, position_grid=16)
 
@@ -190,7 +191,7 @@ def write_checkpoint(
 
     folder.mkdir(parents=True, exist_ok=True)
     described = {**config, "oryx_scene": {**config["oryx_scene"], **told}}
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in ("tokenizer.json", "tokenizer_config.json", LEARNT):
         if (tokenizer_folder / name).resolve() != (folder / name).resolve():
             shutil.copyfile(tokenizer_folder / name, folder / name)
     vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()

@@ -12,7 +12,7 @@ from oryx_scene.offline import CameraPath, Progress, frames_at
 from oryx_scene.scene import NO_MODEL, Scene, freeze_scene
 from oryx_scene.sources.base import FrameSource
 from oryx_scene.view.snapshot import take_snapshot
-from oryx_scene.view.step import Step
+from oryx_scene.view.step import Step, left_out_line
 from oryx_scene.view.words import Caption, warning_lines
 
 
@@ -93,7 +93,13 @@ def scene_caption(scene: Scene) -> Caption:
     marks = scene.marks
     left_out = ", ".join(f"{count} {why}" for why, count in marks.left_out.items())
     found = f"{len(marks.marks)} marks by route '{marks.route}'"
+    names = [item.camera for item in scene.evidence()]
+    by_view = left_out_line(names, marks.left_out_by_view)
     return Caption(
-        details=(f"evidence ages: {ages}", found + (f"; left out: {left_out}" if left_out else "")),
+        details=(
+            f"evidence ages: {ages}",
+            found + (f"; left out: {left_out}" if left_out else ""),
+            *([by_view] if by_view else []),
+        ),
         warnings=warning_lines(scene.warnings),
     )

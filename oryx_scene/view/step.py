@@ -8,7 +8,7 @@ replay's folder, a dumped query) is known to the stories only: ``recording``, ``
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ def marked_picture(step: Step, view: int) -> RgbImage:
         for seen in mark.observations:
             if seen.view != view:
                 continue
-            radius = seen.radius_px * min(scale_u, scale_v) or disc_radius(width, 1)
+            radius = seen.radius_px * min(scale_u, scale_v) or disc_radius(width, 1, 1.0)
             # Pixel centres are integers, so scaling is about the corner at (-0.5, -0.5).
             (u, v), on = (
                 ((at[0] + 0.5) * scale_u - 0.5, (at[1] + 0.5) * scale_v - 0.5)
@@ -113,6 +113,8 @@ def answer_caption(answer: dict[str, Any]) -> Caption:
     ages = ", ".join(f"{e['camera']} {e['age_s']:.2f} s" for e in answer["evidence"])
     seconds = answer["timings_s"].get("ask")
     model = answer["provenance"].get("model", "?")
+    names = [item["camera"] for item in answer["evidence"]]
+    left_out = left_out_line(names, answer.get("left_out_by_view", ()))
     took = "" if seconds is None else f" in {seconds:.2f} s"
     return Caption(
         question=answer["question"]["text"],
@@ -120,10 +122,21 @@ def answer_caption(answer: dict[str, Any]) -> Caption:
         details=(
             *_verdicts(answer),
             f"evidence ages: {ages}",
+            *([left_out] if left_out else []),
             f"model {model}{took}, {answer['stop_reason']}",
         ),
         warnings=warning_lines(answer["warnings"]),
     )
+
+
+def left_out_line(cameras: Sequence[str], by_view: Sequence[Mapping[str, int]]) -> str:
+    """How many objects each view shows without a number, and why; "" where there are none."""
+    said = [
+        f"{camera}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
+        for camera, reasons in zip(cameras, by_view, strict=False)
+        if reasons
+    ]
+    return f"without a number: {'; '.join(said)}" if said else ""
 
 
 def _verdicts(answer: dict[str, Any]) -> list[str]:

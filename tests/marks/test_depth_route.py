@@ -7,6 +7,7 @@ import pytest
 
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, ROUGH, make_scene, scaled
 from oryx_scene.evaluation.marks import find_alone, run_condition
+from oryx_scene.frames import ViewSet
 from oryx_scene.marks.backdrop import find_backdrop
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.patches import BACKGROUND, cut_patches, inner_creases
@@ -149,3 +150,30 @@ def test_depth_that_is_only_noise_gives_no_marks_and_says_so():
     found = find_alone(make_scene(rough, 1).views, MarksConfig())
     assert found.marks
     assert not any("too noisy" in text.text for text in found.warnings)
+
+
+def test_a_small_thing_keeps_its_number_where_other_views_confirm_it():
+    """A ball of 0.8 % of one view and 0.2 % of three; each of these alone is not believed."""
+    world = make_world(1, WorldConfig(objects=(1, 1), table=0.0))
+    blue, half = np.array([50.0, 80.0, 200.0]), np.array([0.15, 0.15, 0.15])
+    ball = Solid("ball", 1, np.array([0, 0, 0.15]), half, 0.0, blue, Pattern())
+    world = dataclasses.replace(world, solids=(ball,), bodies=())
+    config = RigConfig(height=480, width=640)
+    eyes = [(1.2, -1.0, 0.9), (-1.1, -2.8, 1.0), (-2.9, 0.5, 1.1), (2.4, 2.2, 1.3)]
+    poses = [
+        CameraPose(f"c{i}", 1, pinhole(config, 0.5), look_at(np.array(eye), np.array([0, 0, 0.2])))
+        for i, eye in enumerate(eyes)
+    ]
+    frames = render_views(world, poses, SensorConfig(noise=0.0))
+    assert all(0.0015 < (frame.labels == 1).mean() < 0.0025 for frame in frames[1:])
+    found = find_alone(ViewSet(tuple(frames)), MarksConfig())
+    (mark,) = found.marks
+    assert [o.view for o in mark.observations] == [0, 1, 2, 3]
+    assert [o.beside is not None for o in mark.observations] == [False, True, True, True]
+    for o in mark.observations:
+        assert frames[o.view].labels[round(o.v), round(o.u)] == 1
+    assert found.left_out_by_view == ({}, {}, {}, {})
+    alone = find_alone(ViewSet((frames[3],)), MarksConfig())
+    assert alone.marks == ()
+    assert alone.left_out == {"too small in every view": 1}
+    assert alone.left_out_by_view == ({"too small in every view": 1},)

@@ -178,12 +178,12 @@ def test_a_disc_is_red_with_white_digits_and_one_token_large():
     disc = drawn[62:99, 82:119].reshape(-1, 3)
     assert (disc.min(axis=1) > 200).sum() > 20
     assert np.array_equal(drawn, draw_marks(image, [Disc(7, 100.0, 80.0, 20.0)]))
-    assert disc_radius(1000, 1) == 25.0
+    assert disc_radius(1000, 1, 0.075) == 25.0
     # One token large, unless that would hide what it names.
-    assert disc_radius(512, 2) == 16.0
-    assert disc_radius(256, 2) == pytest.approx(9.6)
-    assert disc_radius(1000, 4) == 32.0
-    assert disc_radius(64, 4) == 8.0
+    assert disc_radius(512, 2, 0.075) == 16.0
+    assert disc_radius(256, 2, 0.075) == pytest.approx(9.6)
+    assert disc_radius(1000, 4, 0.075) == 32.0
+    assert disc_radius(64, 4, 0.075) == 8.0
 
 
 def test_close_calls_are_not_called():

@@ -183,8 +183,8 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     )
     found = MarkSet(marks, (Relation(3, Predicate.ON, 1, "map"),))
 
-    def line(question):
-        return fitting_facts(question, ViewSet((frame,)), found, "fit")
+    def line(question, *order):
+        return fitting_facts(question, ViewSet((frame,)), found, "fit", *order)
 
     # The asked direction only; the name of the viewpoint asks for none.
     assert line("From front, is mark 1 behind mark 3?") == (
@@ -196,7 +196,11 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     assert line("Is mark 1 left of mark 3?") == (
         "Measured from front, metres right: 1 0.5; 3 1.5.",
     )
+    # By number: the first of the list is not the answer; nearest first only where that was learnt.
     assert line("Which mark is nearest to mark 3?") == (
+        "Measured distances, metres: 3 to 1 1.0; 3 to 2 0.5.",
+    )
+    assert line("Which mark is nearest to mark 3?", "distance") == (
         "Measured distances, metres: 3 to 2 0.5; 3 to 1 1.0.",
     )
     assert line("How far is mark 2 from the camera?") == (
