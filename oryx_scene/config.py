@@ -16,6 +16,9 @@ import yaml
 
 from oryx_scene.errors import ConfigError
 
+# Scenes that are only compared with each other: nothing is drawn for anyone to read, so more
+# objects carry a number than in a prompt.
+COMPARED_MARKS = 24
 COMPRESSIONS = ("auto", "1", "4", "16")
 
 
@@ -100,7 +103,8 @@ class MarkingConfig:
 
     Attributes:
         enabled: draw marks at all.
-        max_marks: K; too many hide the picture (1..99).
+        max_marks: K; too many hide the picture (1..99). The default of this field is that of the
+            library, the command line and the node.
         facts: "fit" attaches measured facts that fit the question, "all" all of them, "none" none.
         pose_shift_m, pose_turn_deg: how wrong poses may be where their source does not say so: root
             mean square of the shift (0..10) and standard deviation of the turn (0..45).

@@ -176,9 +176,7 @@ def _ask_one(
     caution = caution_for(pipeline.answerer.card, synthetic=scene.synthetic)
     print(f"A ({caution.label}): " if caution else "A: ", end="", flush=True)
     works = pipeline.answerer.card.scratchpad
-    visible = VisibleText(
-        lambda piece: print(printable(piece), end="", flush=True), works=works
-    )
+    visible = VisibleText(lambda piece: print(printable(piece), end="", flush=True), works=works)
     answer = pipeline.ask(scene, question, limits, visible.feed)
     visible.finish()
     print()

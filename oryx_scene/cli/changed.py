@@ -19,32 +19,34 @@ if TYPE_CHECKING:
 
 HELP = "Say what appeared, disappeared or moved between two moments; no model is loaded."
 SCHEMA = "oryx_scene/changed/2"
-# Nothing is drawn for anyone to read, so more objects may carry a number than in a prompt.
-MARKS = 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from oryx_scene.cli.common import add_view_arguments
+    from oryx_scene.config import COMPARED_MARKS
 
     parser.add_argument("source", help="bag (rosbag2, ROS 1) or posed RGB-D folder")
     times = "seconds after the first frame, or @SECONDS since the epoch"
     parser.add_argument("--from", dest="earlier", required=True, metavar="T1", help=times)
     parser.add_argument("--to", dest="later", metavar="T2", help=f"{times} (default: newest)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_view_arguments(parser)
+    add_view_arguments(parser, most_marks=COMPARED_MARKS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Freeze both moments and print the difference."""
     from oryx_scene.cli.common import config_from_args, moment_ns, open_from_args
+    from oryx_scene.config import COMPARED_MARKS
     from oryx_scene.marks.changed import what_changed
 
     if args.no_marks:
         raise ConfigError("--no-marks leaves nothing to compare.")
     config = config_from_args(args)
-    most = max(MARKS, config.marks.max_marks)
-    config = dataclasses.replace(config, marks=dataclasses.replace(config.marks, max_marks=most))
+    if args.max_marks is None:
+        most = max(COMPARED_MARKS, config.marks.max_marks)
+        marks = dataclasses.replace(config.marks, max_marks=most)
+        config = dataclasses.replace(config, marks=marks)
     source = open_from_args(args, config)
     earlier_ns, later_ns = moment_ns(args.earlier, source), moment_ns(args.later, source)
     if later_ns <= earlier_ns:

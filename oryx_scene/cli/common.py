@@ -33,8 +33,14 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     add_view_arguments(parser)
 
 
-def add_view_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how views are chosen, placed and marked; for commands with moments of their own."""
+def add_view_arguments(parser: argparse.ArgumentParser, most_marks: int | None = None) -> None:
+    """Declare how views are chosen, placed and marked; for commands with moments of their own.
+
+    ``most_marks`` is what the command takes where neither settings nor arguments say a number, if
+    that is not the settings' own default.
+    """
+    from oryx_scene.config import MarkingConfig
+
     parser.add_argument("--cameras", nargs="+", default=(), metavar="NAME", help="only these")
     parser.add_argument("--views", type=int, metavar="N", help="most views (default 8)")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="calibration YAML (see calib/)")
@@ -44,6 +50,13 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
         "--compression", choices=("auto", "1", "4", "16"), help="visual compression (default auto)"
     )
     parser.add_argument("--no-marks", action="store_true", help="draw no numbers on objects")
+    add_max_marks_argument(parser, most_marks or MarkingConfig.max_marks)
+
+
+def add_max_marks_argument(parser: argparse.ArgumentParser, most: int) -> None:
+    """Declare how many objects get a number: None where it is not given, ``most`` is then meant."""
+    help_text = f"most numbered objects (default {most})"
+    parser.add_argument("--max-marks", type=int, metavar="K", help=help_text)
 
 
 def add_detections_argument(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +110,9 @@ def config_from_args(args: argparse.Namespace) -> PipelineConfig:
         )
     if args.no_marks:
         config = dataclasses.replace(config, marks=dataclasses.replace(config.marks, enabled=False))
+    if args.max_marks is not None:
+        marks = dataclasses.replace(config.marks, max_marks=args.max_marks)
+        config = dataclasses.replace(config, marks=marks)
     if args.fixed_frame is not None:
         config = dataclasses.replace(config, fixed_frame=args.fixed_frame)
     return config

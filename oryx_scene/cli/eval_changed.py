@@ -16,6 +16,11 @@ SCHEMA = "oryx_scene/eval_changed/1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
+    from oryx_scene.cli.common import add_max_marks_argument
+    from oryx_scene.config import COMPARED_MARKS
+
+    add_max_marks_argument(parser, COMPARED_MARKS)
+    parser.set_defaults(max_marks=COMPARED_MARKS)
     parser.add_argument("--pairs", type=int, default=100, metavar="N", help="default 100")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="index of the first")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -38,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
     for name, noise in (("clean", NoiseConfig()), ("noisy", ROUGH)):
         quiet = not sys.stderr.isatty()
         with tqdm(total=len(indices), desc=name, unit="pair", disable=quiet, leave=False) as bar:
-            counts = measure_changes(indices, noise, lambda _, bar=bar: bar.update())  # type: ignore[misc]
+            counts = measure_changes(
+                indices,
+                noise,
+                lambda _, bar=bar: bar.update(),  # type: ignore[misc]
+                max_marks=args.max_marks,
+            )
         report["conditions"][name] = counts.as_dict()
     if args.out is not None:
         write_json(args.out, report)

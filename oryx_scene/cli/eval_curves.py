@@ -21,6 +21,11 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
+    from oryx_scene.cli.common import add_max_marks_argument
+    from oryx_scene.config import MarkingConfig
+
+    add_max_marks_argument(parser, MarkingConfig.max_marks)
+    parser.set_defaults(max_marks=MarkingConfig.max_marks)
     parser.add_argument("--scenes", type=int, default=100, metavar="N", help="default 100")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="index of the first")
     parser.add_argument("--size", default="320x240", metavar="WxH", help="default 320x240")
@@ -44,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
     scenes = range(args.first, args.first + args.scenes)
     quiet = not sys.stderr.isatty()
     with tqdm(total=points() * len(scenes), unit="scene", disable=quiet, leave=False) as bar:
-        curves = measure_curves(scenes, size=(height, width), on_scene=lambda *_: bar.update())
+        curves = measure_curves(
+            scenes,
+            max_marks=args.max_marks,
+            size=(height, width),
+            on_scene=lambda *_: bar.update(),
+        )
     report = without_nan(
         {"schema": SCHEMA, "first": args.first, "size": args.size, **curves.as_dict()}
     )

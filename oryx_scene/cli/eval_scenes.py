@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ FIRST_SEED = 20_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
+    from oryx_scene.cli.common import add_max_marks_argument
+    from oryx_scene.config import MarkingConfig
+
     parser.add_argument("--model", default="default", metavar="DIR_OR_ID")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--scenes", type=int, default=100, metavar="N", help="default 100")
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--size", default="256x192", metavar="WxH")
     parser.add_argument("--compression", choices=("1", "4", "16"), default="4")
+    add_max_marks_argument(parser, MarkingConfig.max_marks)
     parser.add_argument("--kinds", nargs="+", metavar="TYPE", help="of questions (default all)")
     parser.add_argument(
         "--beside",
@@ -151,6 +156,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 def _pieces(args: argparse.Namespace) -> list[Piece]:
     """What the arguments ask for, all settings in turn."""
     from oryx_scene.cli.common import picture_size
+    from oryx_scene.config import MarkingConfig
     from oryx_scene.evaluation.scene_runs import cut, in_turn
     from oryx_scene.evaluation.scene_settings import BESIDE, PLAIN, SETTINGS, specs_of
     from oryx_scene.synth.questions import KINDS
@@ -161,6 +167,9 @@ def _pieces(args: argparse.Namespace) -> list[Piece]:
     settings = list(SETTINGS) if args.all else _known("--settings", args.settings, list(SETTINGS))
     kinds = _known("--kinds", args.kinds or KINDS, list(KINDS))
     plain = SceneSpec(0, args.split, "ring", args.views, height, width, args.compression)
+    if args.max_marks is not None:
+        marking = MarkingConfig(max_marks=args.max_marks)
+        plain = dataclasses.replace(plain, max_marks=marking.max_marks)
     specs = specs_of(plain, args.rig, range(args.first, args.first + args.scenes))
     groups = [cut(PLAIN.name, specs, [PLAIN, *(BESIDE[name] for name in beside)], kinds)]
     fewer = specs[: args.setting_scenes]
@@ -203,7 +212,8 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
 
 def _told(args: argparse.Namespace) -> list[tuple[str, str]]:
     """The options that decide what is asked, as typed."""
-    names = ("scenes", "first", "split", "rig", "views", "size", "compression", "setting_scenes")
+    frames = ("split", "rig", "views", "size", "compression", "max_marks")
+    names = ("scenes", "first", *frames, "setting_scenes")
     found = [(name, str(getattr(args, name))) for name in names if getattr(args, name) is not None]
     for name in ("kinds", "beside", "settings"):
         if getattr(args, name):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Options that would ask something else than what was dumped.
 _FIXED_BY_DUMP = (
     *("at", "cameras", "views", "rig", "fixed_frame", "config", "compression", "no_marks"),
-    *("choices", "timeout", "out", "dump"),
+    *("max_marks", "choices", "timeout", "out", "dump"),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from oryx_scene.config import COMPARED_MARKS
 from oryx_scene.evaluation.mark_worlds import SEPARATED
 from oryx_scene.frames import FloatArray, Mark, MarkSet, ViewSet
 from oryx_scene.marks.changed import SceneChanges, what_changed
@@ -203,10 +204,11 @@ def measure_changes(
     indices: Iterable[int],
     noise: NoiseConfig | None = None,
     on_pair: Callable[[int], None] | None = None,
+    max_marks: int = COMPARED_MARKS,
 ) -> ChangeCounts:
     """Find marks in both scenes of many pairs, compare them and judge the result."""
     total = ChangeCounts()
-    config = MarksConfig(max_marks=24)
+    config = MarksConfig(max_marks=max_marks)
     for index in indices:
         pair = make_pair(index, noise)
         before, after = find_marks(pair.before, config), find_marks(pair.after, config)

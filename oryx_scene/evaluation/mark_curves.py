@@ -16,6 +16,7 @@ from oryx_scene.errors import MissingExtraError
 from oryx_scene.evaluation.mark_counts import BASELINES_M, MarkCounts
 from oryx_scene.evaluation.mark_worlds import CONDITIONS, ROUGH, Condition, scaled
 from oryx_scene.evaluation.marks import OnScene, run_condition
+from oryx_scene.marks.config import MarksConfig
 
 NOISE = (0.0, 0.5, 1.0, 2.0, 4.0)
 VIEWS = (4, 8, 16)
@@ -84,6 +85,7 @@ def views_point(frames: str, count: int) -> Condition:
 def measure_curves(
     scenes: Sequence[int],
     *,
+    max_marks: int = MarksConfig.max_marks,
     size: tuple[int, int] = (240, 320),
     on_scene: OnScene | None = None,
 ) -> MarkCurves:
@@ -91,13 +93,19 @@ def measure_curves(
 
     Args:
         scenes: their indices.
+        max_marks: K.
         size: (height, width) of the pictures.
         on_scene: called with each index and scene when it is done, once per point.
     """
 
     def counted(condition: Condition) -> MarkCounts:
         return run_condition(
-            condition, scenes, size=size, check_order=False, on_scene=on_scene
+            condition,
+            scenes,
+            max_marks=max_marks,
+            size=size,
+            check_order=False,
+            on_scene=on_scene,
         ).counts
 
     return MarkCurves(

@@ -78,7 +78,7 @@ def run_condition(
     condition: Condition,
     scenes: Sequence[int],
     *,
-    max_marks: int = 8,
+    max_marks: int = MarksConfig.max_marks,
     size: tuple[int, int] = (240, 320),
     finder: Finder = find_alone,
     check_order: bool = True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oryx_scene.config import MarkingConfig
 from oryx_scene.errors import ConfigError
 from oryx_scene.marks.places import POSE_NOISE, PoseNoise
 from oryx_scene.marks.spots import Lattice
@@ -24,7 +25,7 @@ class MarksConfig:
         pose_noise: how wrong poses may be whose source does not say so itself.
     """
 
-    max_marks: int = 8
+    max_marks: int = MarkingConfig.max_marks
     max_range_m: float = 6.0
     min_size_m: float = 0.03
     max_size_m: float = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oryx_scene.config import BudgetConfig, PipelineConfig, ViewsConfig
+from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig, ViewsConfig
 from oryx_scene.frames import Frame
 from oryx_scene.synth.changing import render_changed
 from oryx_scene.synth.furnishing import SENSOR, furnished_world, office_poses
@@ -26,6 +26,7 @@ class SceneSpec:
         own_marks: marks of the project's finder (with its errors) instead of true ones.
         changed: things come or go between the early and the late half of the pictures.
         furnished: an office, a hand-held RGB-D camera and its noise; split and rig do not count.
+        max_marks: most numbers.
     """
 
     seed: int
@@ -38,12 +39,14 @@ class SceneSpec:
     own_marks: bool = False
     changed: bool = False
     furnished: bool = False
+    max_marks: int = MarkingConfig.max_marks
 
 
 def pipeline_config(spec: SceneSpec) -> PipelineConfig:
     """Settings under which a scene of ``spec`` is frozen."""
     views = ViewsConfig(count=spec.views, history_s=3600.0, max_age_s=3600.0)
-    return PipelineConfig(views=views, budget=BudgetConfig(compression=spec.compression))
+    budget = BudgetConfig(compression=spec.compression)
+    return PipelineConfig(views, budget, MarkingConfig(max_marks=spec.max_marks))
 
 
 def render_spec(spec: SceneSpec) -> tuple[World, list[Frame]]:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from oryx_scene.config import MarkingConfig
+
 CAMERA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 MAX_CAMERAS = 16
 
@@ -250,7 +252,7 @@ SPECS = (
     Spec("budget.answer_tokens", 32, "Answer length that a deadline is planned for.", 1, 4096),
     Spec("budget.resize", "fit", "How sides are rounded.", choices=("fit", "reference")),
     Spec("marks.enabled", True, "Draw numbers on objects."),
-    Spec("marks.max_marks", 8, "Most numbers of a scene.", 1, 99),
+    Spec("marks.max_marks", MarkingConfig.max_marks, "Most numbers of a scene.", 1, 99),
     Spec(
         "marks.facts",
         "fit",
