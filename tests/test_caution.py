@@ -1,6 +1,7 @@
 """What an answer says about its model, and the room that a model gets for its working."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from oryx_scene.config import MarkingConfig, PipelineConfig
 from oryx_scene.errors import BudgetError, ConfigError
 from oryx_scene.frames import Frame, Mark, MarkSet, Question
 from oryx_scene.pipeline import ScenePipeline
-from oryx_scene.prompt.learnt import FILE_NAME, load_learnt, never_learnt, write_learnt
+from oryx_scene.prompt.learnt import FILE_NAME, learnt_dict, load_learnt, never_learnt
 from oryx_scene.prompt.parse import parse_answer
 from oryx_scene.prompt.stream import VisibleText
 
@@ -196,7 +197,7 @@ def test_words_that_the_model_never_learnt_are_named():
 
 def test_what_a_checkpoint_learnt_is_a_file_of_its_own(tmp_path):
     learnt = Learnt(("box", "red"), "distance", 0.1)
-    write_learnt(tmp_path, learnt)
+    (tmp_path / FILE_NAME).write_text(json.dumps(learnt_dict(learnt)))
     assert load_learnt(tmp_path) == learnt
     assert load_learnt(tmp_path / "none") == Learnt()
     for damaged in ('{"schema": "other"}', "[", '{"schema": "oryx_scene/learnt/1"}'):

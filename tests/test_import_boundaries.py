@@ -24,7 +24,7 @@ ALLOWED = {
     "config": {"errors"},
     "geometry": {"errors", "frames"},
     "capture": {"errors", "frames", "geometry"},
-    "marks": {"errors", "frames", "geometry"},
+    "marks": {"config", "errors", "frames", "geometry"},
     "prompt": {"errors", "frames", "geometry", "answerer", "config"},
     "model": {"errors", "frames", "file_kind", "answerer", "prompt"},
     "view_plan": {"errors", "frames", "answerer", "config", "capture", "prompt"},

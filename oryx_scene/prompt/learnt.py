@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from oryx_scene.answerer import FACT_ORDERS, Learnt
 from oryx_scene.errors import ConfigError
-from oryx_scene.files import write_json
 from oryx_scene.frames import Question
 
 FILE_NAME = "learnt.json"
@@ -42,19 +42,14 @@ def never_learnt(question: Question, learnt: Learnt, names: Iterable[str]) -> tu
     return tuple(word for word in asked if word not in known)
 
 
-def write_learnt(folder: Path, learnt: Learnt) -> None:
-    """Write the file.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    described = {
+def learnt_dict(learnt: Learnt) -> dict[str, Any]:
+    """What the file holds, for ``json.dump``."""
+    return {
         "schema": SCHEMA,
         "question_words": sorted(learnt.words),
         "fact_order": learnt.fact_order,
         "largest_disc_share": learnt.largest_disc_share,
     }
-    write_json(folder / FILE_NAME, described)
 
 
 def load_learnt(folder: Path) -> Learnt:

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.files import write_json
 from oryx_scene.model.load import load_answerer
 from oryx_scene.model.oryx import Oryx
 from oryx_scene.model.tokenizer import HubTokenizer
 from oryx_scene.model.weights import read_json
-from oryx_scene.prompt.learnt import FILE_NAME, words_of, write_learnt
+from oryx_scene.prompt.learnt import FILE_NAME, learnt_dict, words_of
 from oryx_scene.synth.questions import FACT_KINDS
 from oryx_scene.training.corpus import questions_of, texts_of
 from oryx_scene.training.course import Stage
@@ -93,7 +94,7 @@ def _write_words(out: Path, pool: Path) -> None:
         write_tokenizer(words, lexicon(texts_of(pool)))
     if not (words / FILE_NAME).exists():
         asked = tuple(sorted(words_of(" ".join(questions_of(pool)))))
-        write_learnt(words, dataclasses.replace(LEARNT, words=asked))
+        write_json(words / FILE_NAME, learnt_dict(dataclasses.replace(LEARNT, words=asked)))
 
 
 def _begin_anew(recipe: Recipe, out: Path, pool: Path) -> Start:
