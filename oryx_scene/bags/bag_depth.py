@@ -148,7 +148,7 @@ class BagDepth:
             refuse("its size is not that of its calibration")
             return None
         # A rig's word about the lens is one about both: what lay over the picture still does.
-        recorded = self._lookups.model_at(topics.info, topics.image, stub, [])
+        recorded = lookups.model_at(topics.info, topics.image, stub, [])
         lenses = [color] if recorded is None else [color, recorded.intrinsics]
         one_place = depth.shape == size and np.allclose(T, np.eye(4), atol=1e-4)
         if one_place and any(_same_rays(own, lens) for lens in lenses):
