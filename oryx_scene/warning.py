@@ -238,6 +238,11 @@ KINDS: dict[str, Kind] = {
         "A frame cannot be decoded and was left out.",
         "check the camera's driver; the other frames are used",
     ),
+    "frame_not_optical": Kind(
+        "warning",
+        "Pictures carry a frame_id that is probably not the camera's optical frame.",
+        "stamp them with the optical frame (REP 103), or state frame_id in a rig file (--rig)",
+    ),
     "frame_unreadable": Kind(
         "problem",
         "A frame that was looked at cannot be decoded.",

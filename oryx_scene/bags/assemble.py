@@ -29,7 +29,7 @@ from oryx_scene.bags.messages import (
 )
 from oryx_scene.bags.pairing import CameraTopics, rig_camera
 from oryx_scene.bags.pose_topics import use_pose_tracks
-from oryx_scene.bags.topics import is_rectified
+from oryx_scene.bags.topics import is_rectified, words_of
 from oryx_scene.errors import CalibrationError, OryxSceneError, TransformError
 from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
@@ -100,7 +100,7 @@ class FrameAssembler:
         said += use_pose_tracks(self._index.poses.values(), frame_ids, self._trees, wanted)
         self.fixed_frame, about = choose_fixed_frame(wanted, frame_ids, self._trees, source)
         said += [about] if about is not None else []
-        said += self._disputes() + self._namespaces() + self._clocks()
+        said += self._disputes() + self._namespaces() + self._clocks() + self._not_optical()
         self._placed = self._place(read)
         return said
 
@@ -173,6 +173,21 @@ class FrameAssembler:
             for child, parents in sorted(found.items())
         ]
 
+    def _not_optical(self) -> list[Warning]:
+        """Cameras whose pictures carry the frame of the housing, above its optical frame."""
+        said = []
+        for camera, topics in sorted(self._topics.items()):
+            tree, frame_id = self._trees[camera], self.frame_id_of(camera)
+            if "optical" in words_of(frame_id):
+                continue
+            for name in sorted(tree.known_frames()):
+                if "optical" in words_of(name) and tree.parent_of(name) == frame_id:
+                    text = f"its frame_id is '{frame_id}', and TF has '{name}' below that"
+                    said.append(
+                        Warning("frame_not_optical", text, camera=camera, topic=topics.image)
+                    )
+        return said
+
     def _namespaces(self) -> list[Warning]:
         if len({id(tree) for tree in self._trees.values()}) < 2:
             return []
@@ -240,11 +255,12 @@ class FrameAssembler:
         depth, depth_hash = self._depth.at(
             stub, topics, intrinsics, rgb.shape[:2], warnings, lookups
         )
-        pose = self._pose(stub, warnings)
+        frame_id = self._frame_id_now(stub.camera, message)
+        pose = self._pose(stub, warnings, frame_id)
         return Frame(
             camera=stub.camera,
             stamp_ns=stub.stamp_ns,
-            frame_id=self.frame_id_of(stub.camera),
+            frame_id=frame_id,
             rgb=rgb,
             sha256=payload_sha256(message),
             topic=stub.topic,
@@ -259,7 +275,13 @@ class FrameAssembler:
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""
-        return self._pose(stub, [])
+        return self._pose(stub, [], self.frame_id_of(stub.camera))
+
+    def _frame_id_now(self, camera: str, message: Any) -> str:
+        """Optical frame of one picture: a topic may carry several cameras in turn."""
+        recorded, named = self._recorded_frame_id(camera), str(message.header.frame_id).lstrip("/")
+        same = self.frame_id_of(camera)
+        return named if named and same == recorded else same
 
     def _intrinsics(
         self, stub: FrameStub, topics: CameraTopics, size: tuple[int, ...], warnings: list[Warning]
@@ -307,7 +329,7 @@ class FrameAssembler:
             warnings.append(Warning("calibration_unusable", text, topic=info, advice=err.hint))
             return None
 
-    def _pose(self, stub: FrameStub, warnings: list[Warning]) -> FloatArray | None:
+    def _pose(self, stub: FrameStub, warnings: list[Warning], frame_id: str) -> FloatArray | None:
         camera = stub.camera
         if camera in self._no_pose:
             warnings.append(self._no_pose[camera])
@@ -318,7 +340,6 @@ class FrameAssembler:
         if T_frame_camera is None:
             return None
         try:
-            frame_id = self.frame_id_of(camera)
             T = self._trees[camera].lookup(self.fixed_frame, frame_id, stub.stamp_ns)
         except TransformError as err:
             warnings.append(Warning("no_pose", f"{err.message} No 3D places", advice=err.hint))

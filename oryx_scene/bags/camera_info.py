@@ -261,10 +261,10 @@ def _one_device(a: str, b: str) -> bool:
     return _device(a) == _device(b)
 
 
-def _device(topic: str) -> tuple[str, ...]:
+def _device(topic: str) -> list[set[str]]:
     # A processing step may have a namespace of its own below or above the camera's.
-    kept = [part for part in parts_of(topic)[:-1] if not words_of(part) <= _STEPS]
-    return tuple(kept)
+    kept = [words_of(part) - _STEPS for part in parts_of(topic)[:-1]]
+    return [words for words in kept if words]
 
 
 _STEPS = {

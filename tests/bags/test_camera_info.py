@@ -216,6 +216,8 @@ def test_two_cameras_with_one_frame_id_have_no_place_but_one_picture_twice_has()
     two = stands(front=("/front/image_raw", "camera", 0.0), rear=("/rear/image_raw", "camera", 0.0))
     assert "'front', 'rear' have one frame_id" in two["front"].unknown
     assert two["rear"].unknown
+    zed = stands(raw=("/zed/left_raw/image_raw", "l", 0.0), rect=("/zed/left/image_rect", "l", 0.0))
+    assert not zed["raw"].unknown
     same = stands(raw=("/cam/image_raw", "camera", 0.0), rect=("/cam/image_rect", "camera", 0.0))
     assert not same["raw"].unknown
     K = Intrinsics(np.eye(3), 4, 4)

@@ -243,6 +243,28 @@ def test_tf_that_misses_some_pictures_is_no_other_clock(tmp_path):
     assert codes(source.load(source.stubs()[0]).warnings) == {"no_pose"}
 
 
+def test_a_topic_that_carries_two_cameras_in_turn_has_two_places(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for index, frame_id in enumerate(["front", "rear", "front"]):
+            stamp = (index + 1) * SECOND
+            put_tf(writer, "/tf", stamp, "map", "front", at_x(1))
+            put_tf(writer, "/tf", stamp, "map", "rear", at_x(-1))
+            put_camera(writer, stamp=stamp, frame_id=frame_id)
+    frames = list(open_source(tmp_path / "bag").frames())
+    assert [frame.T_fixed_camera[0, 3] for frame in frames] == [1, -1, 1]
+    assert [frame.frame_id for frame in frames] == ["front", "rear", "front"]
+
+
+@pytest.mark.parametrize("frame_id", ["camera_link", "camera_optical_frame"])
+def test_a_frame_above_the_optical_one_is_named(tmp_path, frame_id):
+    with BagWriter(tmp_path / "bag") as writer:
+        put_tf(writer, "/tf_static", SECOND, "map", "camera_link", at_x(1))
+        put_tf(writer, "/tf_static", SECOND, "camera_link", "camera_optical_frame", at_x(0))
+        put_camera(writer, frame_id=frame_id)
+    said = codes(open_source(tmp_path / "bag").warnings)
+    assert ("frame_not_optical" in said) is (frame_id == "camera_link")
+
+
 def test_a_picture_without_frame_id_goes_by_its_calibration(tmp_path):
     with BagWriter(tmp_path / "bag") as writer:
         put_tf(writer, "/tf", SECOND, "map", "cam", at_x(2))
