@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
