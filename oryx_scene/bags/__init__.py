@@ -1,1 +1,1 @@
-"""Recorded input and output: rosbag 1 and 2, posed RGB-D folders, plain pictures; no rclpy."""
+"""Recorded input and output: rosbag 1 and 2, types of messages, a writer; no rclpy."""

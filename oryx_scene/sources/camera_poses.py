@@ -26,6 +26,7 @@ class CameraPoses:
         trajectories: our name of every camera -> its poses over time, None without.
         base_trajectory: poses of the rig's base frame, where they are not one camera's.
         pose_files: whether frames have pose files of their own, read by the caller.
+        advice: what gives a source of this kind its places.
 
     Attributes:
         fixed_frame: coordinate frame of all poses, "" where there are none.
@@ -40,8 +41,9 @@ class CameraPoses:
         base_trajectory: Trajectory | None = None,
         *,
         pose_files: bool = False,
+        advice: str = "add a pose file (docs/sources.md), or give a rig file (--rig)",
     ) -> None:
-        self._options = options
+        self._options, self._advice = options, advice
         self._names = tuple(trajectories)
         self._transforms = TransformBuffer()
         self.warnings: list[Warning] = []
@@ -111,8 +113,7 @@ class CameraPoses:
     def _choose(self, fixed: str, frame_ids: Mapping[str, str]) -> str:
         if not self._transforms.known_frames():
             text = "nothing says where the pictures were taken: no 3D places"
-            advice = "add a pose file (docs/sources.md), or give a rig file (--rig)"
-            self.warnings.append(Warning("no_tf", text, advice=advice))
+            self.warnings.append(Warning("no_tf", text, advice=self._advice))
             return ""
         chosen, said = choose_fixed_frame(fixed, frame_ids, self._transforms, "the folder")
         if said is not None:

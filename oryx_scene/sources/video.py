@@ -55,12 +55,12 @@ class VideoSource(BaseSource):
             [FrameStub(name, stamp, stamp, path.name, index) for index, stamp in enumerate(stamps)],
             stills=True,
         )
-        self._poses = CameraPoses(options, {name: None})
+        advice = "give a rig file (--rig)"
+        self._poses = CameraPoses(options, {name: None}, advice=advice)
         text = f"a video has no stamps: its frames are counted at {rate_hz:.5g} Hz"
         self._warnings += [Warning("no_stamps", text), *self._poses.warnings]
         if self._poses.rig_camera(name).intrinsics is None:
             text = "a video has no camera matrix: no 3D places"
-            advice = "give a rig file (--rig)"
             self._warnings.append(Warning("no_camera_info", text, camera=name, advice=advice))
         self._next = -1
 
