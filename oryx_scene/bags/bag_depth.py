@@ -151,7 +151,7 @@ class BagDepth:
         recorded = lookups.model_at(topics.info, topics.image, stub, [])
         lenses = [color] if recorded is None else [color, recorded.intrinsics]
         one_place = depth.shape == size and np.allclose(T, np.eye(4), atol=1e-4)
-        if one_place and any(_same_rays(own, lens) for lens in lenses):
+        if one_place and any(same_rays(own, lens) for lens in lenses):
             return depth
         return register_depth(depth, own, T, color)
 
@@ -213,7 +213,7 @@ class BagDepth:
         return own[0] @ invert(own[1])
 
 
-def _same_rays(a: Intrinsics, b: Intrinsics) -> bool:
+def same_rays(a: Intrinsics, b: Intrinsics) -> bool:
     """Whether two cameras give each pixel one ray."""
     sizes = (a.height, a.width) == (b.height, b.width)
     lenses = a.distortion_model == b.distortion_model and a.D.shape == b.D.shape

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from oryx_scene.bags.bag_depth import same_rays
 from oryx_scene.bags.bag_index import ImageTopic
 from oryx_scene.bags.decode import depth_from_samples
 from oryx_scene.bags.pairing import role_of
@@ -339,6 +340,18 @@ def test_depth_through_another_lens_is_registered_though_K_is_the_same(tmp_path)
     # r - 0.3 r^3 is 25.5 / 60 at r = 27.1 / 60 and 29.5 / 60 at r = 32.1 / 60.
     near = np.flatnonzero(np.isclose(frame.depth[30], 0.6))
     assert (near[0], near[-1]) == (67, 72)
+
+
+def test_when_two_cameras_give_each_pixel_one_ray():
+    def lens(k1, model="plumb_bob", focal=60.0, size=(60, 80)):
+        bent = K * [[focal / 60], [1], [1]]
+        return Intrinsics(bent, *size, model, np.array([k1, 0.0, 0.0, 0.0]))
+
+    assert same_rays(lens(-0.1), lens(-0.1))
+    assert not same_rays(lens(-0.1), lens(-0.11))
+    assert not same_rays(lens(-0.1), lens(-0.1, "equidistant"))
+    assert not same_rays(lens(-0.1), lens(-0.1, focal=61.0))
+    assert not same_rays(lens(-0.1), lens(-0.1, size=(60, 81)))
 
 
 @pytest.mark.parametrize("order", [(1.0, 2.0), (2.0, 1.0)])
