@@ -52,8 +52,8 @@ def find_features(frame: Frame) -> Features:
     return Features(uv, np.sqrt(described).astype(np.float32))
 
 
-def match(a: Features, b: Features, frames: tuple[Frame, Frame]) -> Matches:
-    """Matches of two pictures that pass the epipolar check."""
+def match(a: Features, b: Features) -> Matches:
+    """Points of two pictures that are each other's nearest; :func:`check` tells which are right."""
     nothing = Matches(np.zeros((0, 2)), np.zeros((0, 2)))
     if min(len(a.uv), len(b.uv)) < 2:
         return nothing
@@ -68,16 +68,26 @@ def match(a: Features, b: Features, frames: tuple[Frame, Frame]) -> Matches:
     if not kept:
         return nothing
     index = np.array(kept)
-    found = Matches(a.uv[index[:, 0]], b.uv[index[:, 1]])
-    good = _epipolar(found, frames)
+    return Matches(a.uv[index[:, 0]], b.uv[index[:, 1]])
+
+
+def check(found: Matches, frames: tuple[Frame, Frame] | None = None) -> Matches:
+    """Matches that lie on each other's epipolar lines.
+
+    Args:
+        found: candidates.
+        frames: posed views whose poses tell the lines; without, the matches themselves must.
+    """
+    if frames is None:
+        good = _agreeing(found)
+    else:
+        limit = POSE_PX_SHARE * max(frame.width for frame in frames)
+        good = np.asarray(_sampson_px(found, frames) < limit)
     return Matches(found.uv_a[good], found.uv_b[good])
 
 
-def _epipolar(found: Matches, frames: tuple[Frame, Frame]) -> np.ndarray:
-    """(n,) which matches lie on each other's epipolar lines."""
-    if posed(frames[0]) and posed(frames[1]):
-        limit = POSE_PX_SHARE * max(frame.width for frame in frames)
-        return np.asarray(_sampson_px(found, frames) < limit)
+def _agreeing(found: Matches) -> np.ndarray:
+    """(n,) which matches one fundamental matrix explains."""
     if len(found.uv_a) < LEAST_INLIERS:
         return np.zeros(len(found.uv_a), dtype=bool)
     try:

@@ -19,7 +19,7 @@ import numpy as np
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.marks.choice import FoundObject, SeenIn
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.features import find_features, match, posed
+from oryx_scene.marks.features import check, find_features, match, posed
 from oryx_scene.marks.piece_links import (
     Node,
     PieceLink,
@@ -70,20 +70,23 @@ def find_by_tracks(
         for found, frame in zip(maps, frames, strict=True)
     ]
     noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
+    # What pictures alone tell comes first: knowing poses loses none of it.
+    free: list[PieceLink] = []
     links: list[PieceLink] = []
     for i, j in itertools.combinations(range(len(frames)), 2):
-        matches = match(features[i], features[j], (frames[i], frames[j]))
-        votes = count_votes(matches, maps[i], maps[j])
+        candidates = match(features[i], features[j])
+        matches = check(candidates)
+        free += voted_links(i, j, maps, count_votes(matches, maps[i], maps[j]))
+        free += coloured_links(i, j, maps, matches, frames)
         if posed(frames[i]) and posed(frames[j]):
+            votes = count_votes(check(candidates, (frames[i], frames[j])), maps[i], maps[j])
             links += posed_links(i, j, sightings, votes, one_label(maps[i], maps[j]))
-        else:
-            links += voted_links(i, j, maps, votes)
-            links += coloured_links(i, j, maps, matches, frames)
-    groups, torn = _join(links)
+    groups, torn = _join(free, links)
+    told = {frozenset((link.a, link.b)) for link in free}
     left_out: Counter[str] = Counter()
     objects = []
     for group in groups:
-        found = _object(group, maps, sightings, frames, noise)
+        found = _object(group, told, maps, sightings, frames, noise)
         if found is None:
             left_out[DISAGREE] += 1
         elif found.size is not None and max(found.size) > config.max_size_m:
@@ -103,11 +106,15 @@ def find_by_tracks(
     return TracksFound(tuple(objects), +left_out)
 
 
-def _join(links: Sequence[PieceLink]) -> tuple[list[list[Node]], int]:
-    """Groups of pieces, at most one of each view; and how many joins were refused for that."""
+def _join(*kinds: Sequence[PieceLink]) -> tuple[list[list[Node]], int]:
+    """Groups of pieces, at most one of each view; and how many joins were refused for that.
+
+    All links of one kind come before those of the next.
+    """
     group_of: dict[Node, set[Node]] = {}
     torn = 0
-    for link in sorted(links, key=lambda item: (item.cost, item.a, item.b)):
+    ordered = [sorted(links, key=lambda item: (item.cost, item.a, item.b)) for links in kinds]
+    for link in itertools.chain(*ordered):
         a = group_of.setdefault(link.a, {link.a})
         b = group_of.setdefault(link.b, {link.b})
         if a is b:
@@ -124,12 +131,16 @@ def _join(links: Sequence[PieceLink]) -> tuple[list[list[Node]], int]:
 
 def _object(
     group: list[Node],
+    told: set[frozenset[Node]],
     maps: Sequence[RegionMap],
     sightings: list[list[Sighting | None]],
     frames: Sequence[Frame],
     noise: Sequence[PoseNoise],
 ) -> FoundObject | None:
-    """The object of a group; None where its views do not agree on one place."""
+    """The object of a group; None where its views do not agree on one place.
+
+    Pieces that the pictures alone tell to be one (``told``) stay together whatever rays say.
+    """
     known = {
         (view, index): sighting
         for view, index in group
@@ -141,11 +152,11 @@ def _object(
     covariance, frame_id = None, ""
     if len(seen) >= 2:
         fitted = _place(list(known.values()), [noise[view] for view, _ in seen])
-        if fitted is None:
+        kept = set() if fitted is None else {seen[k] for k in fitted.kept}
+        group = _told_with(kept | set(group) - set(seen), group, told)
+        if len(group) < 2:
             return None
-        dropped = {seen[k] for k in range(len(seen)) if k not in fitted.kept}
-        group = [node for node in group if node not in dropped]
-        if fitted.covariance is not None:
+        if fitted is not None and fitted.covariance is not None:
             x, y, z = (float(value) for value in fitted.point)
             place, size = (x, y, z), (fitted.width, fitted.width, fitted.width)
             covariance = as_covariance(fitted.covariance)
@@ -159,6 +170,24 @@ def _object(
         frame_id=frame_id,
         score=float(1.0 - 0.5 ** (len(views) - 1)),
     )
+
+
+def _told_with(kept: set[Node], group: list[Node], told: set[frozenset[Node]]) -> list[Node]:
+    """Pieces of a group that agree on a place, and those that are told to be one with them.
+
+    Where none agree, the most that are told to be one.
+    """
+    starts = [kept] if kept else [{node} for node in group]
+    best: set[Node] = set()
+    for start in starts:
+        reached, fresh = set(start), set(start)
+        while fresh:
+            fresh = {
+                node for node in group for near in fresh if frozenset((node, near)) in told
+            } - reached
+            reached |= fresh
+        best = max(best, reached, key=len)
+    return [node for node in group if node in best]
 
 
 @dataclass(frozen=True, eq=False)
