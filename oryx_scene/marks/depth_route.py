@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.marks.choice import FoundObject, SeenIn
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.limbs import attach_limbs
+from oryx_scene.marks.limbs import attach_limbs, parts
 from oryx_scene.marks.linking import Link, doubt, group_patches, visible_shares
 from oryx_scene.marks.patches import cut_patches
 from oryx_scene.marks.places import as_covariance, measured_place, pose_noise
@@ -26,6 +26,7 @@ from oryx_scene.marks.view_grid import Labels, Mask, jump_limit, make_grid
 from oryx_scene.marks.votes import Ballot, CutView, cast_votes, sample_patches
 
 IntArray = NDArray[np.int64]
+PART = "a part of a thing, seen apart in few views"
 
 # A thing loses its rim, where cells mix it with what is behind: a thing of the least visible share
 # of a picture keeps at least this share of its cells.
@@ -97,7 +98,17 @@ def find_objects(
         shown = {part.view for part in found.views} if found else set()
         showing = [names[view] for view, mask in masks.items() if mask.any()]
         by_view.update((view, reason) for view in showing if reason and view not in shown)
-    return DepthObjects(tuple(kept), tuple(kept_nodes), ballot, left_out, by_view)
+    apart = parts(ballot, kept_nodes)
+    left_out[PART] += len(apart)
+    by_view.update((part.view, PART) for index in apart for part in kept[index].views)
+    whole = [index for index in range(len(kept)) if index not in apart]
+    return DepthObjects(
+        tuple(kept[index] for index in whole),
+        tuple(kept_nodes[index] for index in whole),
+        ballot,
+        +left_out,
+        by_view,
+    )
 
 
 def _examine(

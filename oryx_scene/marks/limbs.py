@@ -5,6 +5,9 @@ From most places a leg looks apart from what it carries, because an edge hides w
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -21,6 +24,8 @@ TOUCHING_M = 0.1
 SAME_COLOUR = 0.12
 # Of a limb's patches, this share may have a crease towards the other group.
 MOST_CREASED = 0.3
+# Of the views of a thing, a part that is seen apart is shown by at most this share.
+PART_VIEWS = 0.25
 
 
 def attach_limbs(ballot: Ballot, group: IntArray) -> IntArray:
@@ -40,6 +45,28 @@ def attach_limbs(ballot: Ballot, group: IntArray) -> IntArray:
         if best >= 0:
             out[group == limb] = best
     return out
+
+
+def parts(ballot: Ballot, objects: Sequence[IntArray]) -> set[int]:
+    """Which objects (their nodes) are parts of others: something hid the rest in the few views.
+
+    An object that no more than a quarter of the views of another one show, and that touches it in
+    its colour, is a part of it that was seen apart. It gets no number: it would be a second one.
+    """
+    views = [set(ballot.node_view[nodes].tolist()) for nodes in objects]
+    points = [_points(ballot, nodes) for nodes in objects]
+    colours = [_colour(ballot, nodes)[None] for nodes in objects]
+    found = set()
+    for part, whole in itertools.permutations(range(len(objects)), 2):
+        if part in found or len(views[part]) > PART_VIEWS * len(views[whole]):
+            continue
+        angle, ratio = compare_colours(colours[part], colours[whole])
+        if angle[0] > SAME_COLOUR or ratio[0] < LEAST_RATIO:
+            continue
+        away, _ = cKDTree(points[whole]).query(points[part], distance_upper_bound=TOUCHING_M)
+        if away.min() < TOUCHING_M:
+            found.add(part)
+    return found
 
 
 def _points(ballot: Ballot, nodes: IntArray) -> FloatArray:

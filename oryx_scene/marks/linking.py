@@ -123,8 +123,8 @@ def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
     if int(ballot.backdrop[nodes].sum()) > 0.5 * seen:
         return BACKGROUND_THERE
     through = ballot.through[nodes].sum(axis=0)
-    other_times = int(through[_other_times(ballot, nodes)].sum())
-    if int(through.sum()) - other_times > 0.5 * (seen - other_times):
+    silent = int(through[_showing(ballot, nodes) | _other_times(ballot, nodes)].sum())
+    if int(through.sum()) - silent > 0.5 * (seen - silent):
         return NOTHING_THERE
     # A piece that one view alone shows apart, while others see something larger there.
     if len(np.unique(ballot.node_view[nodes])) == 1:
@@ -132,6 +132,13 @@ def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
         if outside > 0.5 * seen:
             return NOT_APART
     return ""
+
+
+def _showing(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Views that show a group, where several do: what they look through, wrong poses shifted."""
+    shown = np.zeros(len(ballot.views), dtype=bool)
+    shown[ballot.node_view[nodes]] = True
+    return shown if int(shown.sum()) > 1 else np.zeros_like(shown)
 
 
 def _other_times(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -70,7 +70,7 @@ def find_by_tracks(
         for found, frame in zip(maps, frames, strict=True)
     ]
     noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
-    # What pictures alone tell comes first: knowing poses loses none of it.
+    # Knowing poses loses nothing of what pictures alone tell.
     free: list[PieceLink] = []
     links: list[PieceLink] = []
     for i, j in itertools.combinations(range(len(frames)), 2):
@@ -81,8 +81,8 @@ def find_by_tracks(
         if posed(frames[i]) and posed(frames[j]):
             votes = count_votes(check(candidates, (frames[i], frames[j])), maps[i], maps[j])
             links += posed_links(i, j, sightings, votes, one_label(maps[i], maps[j]))
-    groups, torn = _join(free, links)
-    told = {frozenset((link.a, link.b)) for link in free}
+    groups, torn = _join(links, free)
+    told = {frozenset((link.a, link.b)) for link in free if _cut(link, maps)}
     left_out: Counter[str] = Counter()
     objects = []
     for group in groups:
@@ -104,6 +104,11 @@ def find_by_tracks(
     left_out[ALONE] += sum(len(item.regions) for item in maps) - len(joined) - len(unknown)
     left_out[DISAGREE] += torn
     return TracksFound(tuple(objects), +left_out)
+
+
+def _cut(link: PieceLink, maps: Sequence[RegionMap]) -> bool:
+    """Whether a picture's border cuts a piece: its ray is not that of the thing's middle."""
+    return any(maps[view].regions[index].cut for view, index in (link.a, link.b))
 
 
 def _join(*kinds: Sequence[PieceLink]) -> tuple[list[list[Node]], int]:
@@ -139,7 +144,8 @@ def _object(
 ) -> FoundObject | None:
     """The object of a group; None where its views do not agree on one place.
 
-    Pieces that the pictures alone tell to be one (``told``) stay together whatever rays say.
+    Pieces that the pictures alone tell to be one (``told``) stay together whatever rays say, if
+    need be without a place.
     """
     known = {
         (view, index): sighting

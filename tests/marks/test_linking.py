@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from oryx_scene.marks.limbs import attach_limbs
-from oryx_scene.marks.linking import group_patches
+from oryx_scene.marks.limbs import attach_limbs, parts
+from oryx_scene.marks.linking import NOTHING_THERE, doubt, group_patches
 from oryx_scene.marks.patches import Patches
 from oryx_scene.marks.votes import Ballot, CutView, Samples
 
@@ -20,15 +20,16 @@ def view(rgb, points=None, creased=False):
     return CutView(0, 0, None, np.eye(4), "map", None, patches, samples, 0)
 
 
-def ballot(views, onto):
+def ballot(views, onto, through=None):
     counts = [item.patches.count for item in views]
     first = np.concatenate([[0], np.cumsum(counts)])
     total, node_view = int(first[-1]), np.repeat(np.arange(len(views)), counts)
     nothing = np.zeros((total, len(views)), np.int64)
     seen = np.stack([np.array(onto)[:, node_view == v].sum(axis=1) for v in range(len(views))], 1)
+    seen = seen if through is None else seen + through
     return Ballot(
         tuple(views), node_view, np.arange(total) - first[node_view], first, np.full(total, 10),
-        np.array(onto), seen, nothing, nothing, {},
+        np.array(onto), seen, nothing, nothing if through is None else np.array(through), {},
     )  # fmt: skip
 
 
@@ -52,3 +53,26 @@ def test_a_leg_belongs_to_what_it_touches_unless_a_crease_parts_them(creased, jo
     one = view([turned(0.0), turned(0.0)], [leg, top], creased)
     groups = attach_limbs(ballot([one], np.zeros((2, 2), int)), np.array([0, 1]))
     assert (groups[0] == groups[1]) == joined
+
+
+def test_a_part_that_few_views_show_apart_gets_no_number_of_its_own():
+    near, far = np.zeros((10, 3)), np.full((10, 3), 0.5)
+    red, blue = turned(0.0), turned(1.0)
+    first = view([red, red, red, blue], [near, near + 0.05, far, near + 0.05])
+    views = [first, *(view([red]) for _ in range(3))]
+    whole, part, away, other = np.array([0, 4, 5, 6]), np.array([1]), np.array([2]), np.array([3])
+    votes = ballot(views, np.zeros((7, 7), int))
+    assert parts(votes, [whole, part, away, other]) == {1}
+    # Of three views one is more than a quarter.
+    assert parts(votes, [whole[:3], part]) == set()
+
+
+def test_what_several_views_show_is_there_though_they_look_through_its_shifted_points():
+    """Wrong poses shift a thing; one view alone against others is not believed."""
+    views = [view([turned(0.0)]) for _ in range(3)]
+    onto, through = np.zeros((3, 3), int), [[0, 9, 0], [9, 0, 0], [0, 0, 0]]
+    shifted = ballot(views, onto, through)
+    assert doubt(shifted, np.array([0, 1])) == ""
+    assert doubt(shifted, np.array([0])) == NOTHING_THERE
+    outside = ballot(views, onto, [[0, 0, 9], [0, 0, 9], [0, 0, 0]])
+    assert doubt(outside, np.array([0, 1])) == NOTHING_THERE

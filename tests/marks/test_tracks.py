@@ -15,6 +15,10 @@ from oryx_scene.marks.features import Features, check, find_features, match
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.regions import find_regions
 from oryx_scene.marks.sightings import meet
+from oryx_scene.synth.render import CameraPose, SensorConfig, render_views
+from oryx_scene.synth.rigs import RigConfig, look_at, pinhole
+from oryx_scene.synth.solids import Pattern, Solid
+from oryx_scene.synth.world import WorldConfig, make_world
 
 RGB = dataclasses.replace(CONDITIONS["rgb"], views=(4, 4))
 SIZE = (180, 240)
@@ -87,6 +91,43 @@ def test_without_poses_a_colour_of_its_own_is_enough_between_pictures_taken_soon
     ]
     slow = score_marks(hand.views, find_marks(ViewSet(tuple(rare))))
     assert slow.right < 0.7 * counts.right
+
+
+def barrier():
+    """A barrier that two neighbouring cameras of a ring see, cut by the border of each picture."""
+    world = make_world(1, WorldConfig(objects=(1, 1), table=0.0))
+    rough, rougher = Pattern("noise", 0.06, 0.7), Pattern("noise", 0.05, 0.8)
+    solids = (
+        Solid("box", 1, np.array([2.2, 0, 0.5]), np.array([0.05, 0.75, 0.18]), 0.0,
+              np.array([200.0, 60, 40]), rough),
+        Solid("box", 2, np.array([2.8, 0, 0.9]), np.array([0.05, 1.4, 0.9]), 0.0,
+              np.array([150.0, 150, 150]), rougher),
+    )  # fmt: skip
+    config, yaw = RigConfig(height=240, width=320), 0.36
+    cameras = []
+    for name, side in (("left", 1), ("right", -1)):
+        eye = np.array([0, side * 0.15, 0.7])
+        ahead = np.array([3 * np.cos(yaw), 3 * side * np.sin(yaw), -0.3])
+        pose = look_at(eye, eye + ahead)
+        cameras.append(CameraPose(name, 1, pinhole(config, 0.8), pose))
+    world = dataclasses.replace(world, solids=solids, bodies=())
+    frames = render_views(world, cameras, SensorConfig(noise=2.0))
+    return ViewSet(tuple(dataclasses.replace(frame, depth=None) for frame in frames))
+
+
+def test_poses_lose_nothing_that_pictures_alone_tell():
+    views = barrier()
+    blind, posed = find_marks(without_poses(views)), find_marks(views)
+    joined = [
+        {tuple((seen.view, seen.bbox) for seen in mark.observations) for mark in found.marks}
+        for found in (blind, posed)
+    ]
+    assert joined[0]
+    assert joined[0] <= joined[1]
+    # What the border cuts has no middle: its rays do not meet, and no place is made of them.
+    cut = [m for m in posed.marks if {o.bbox[0] for o in m.observations} & {0.0}]
+    assert cut
+    assert all(mark.position is None for mark in cut)
 
 
 def test_one_view_has_no_correspondence(scene):
