@@ -14,18 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.geometry.transforms import transform_points
 from oryx_scene.marks.choice import FoundObject, SeenIn
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.limbs import attach_limbs, parts
 from oryx_scene.marks.linking import Link, doubt, group_patches, visible_shares
 from oryx_scene.marks.patches import cut_patches
-from oryx_scene.marks.places import as_covariance, measured_place, pose_noise
+from oryx_scene.marks.places import MeasuredPlace, as_covariance, measured_place, pose_noise
 from oryx_scene.marks.splitting import paint_groups
 from oryx_scene.marks.spots import Cutout
 from oryx_scene.marks.view_grid import Labels, Mask, jump_limit, make_grid
-from oryx_scene.marks.votes import Ballot, CutView, cast_votes, sample_patches
+from oryx_scene.marks.votes import (
+    TOLERANCE_M,
+    TOLERANCE_SHARE,
+    Ballot,
+    CutView,
+    cast_votes,
+    sample_patches,
+)
 
 IntArray = NDArray[np.int64]
+ELSEWHERE = "no view shows a surface at its place"
 PART = "a part of a thing, seen apart in few views"
 
 # A thing loses its rim, where cells mix it with what is behind: a thing of the least visible share
@@ -144,9 +153,13 @@ def _examine(
         [pose_noise(cut.pose_std, config.pose_noise) for cut in showing],
         min(unseen[view] for view in large),
     )
+    on_it = {view: _on_thing(ballot.views[view], masks[view], place) for view in large}
+    large = [view for view in large if 2 * on_it[view].sum() >= masks[view].sum()]
+    if not large:
+        return None, ELSEWHERE
     visible = dict(zip(ballot.node_view[nodes], visible_shares(ballot, nodes), strict=True))
     seen = tuple(
-        _seen_in(ballot.views[view], names[view], masks[view], float(visible.get(view, np.nan)))
+        _seen_in(ballot.views[view], names[view], on_it[view], float(visible.get(view, np.nan)))
         for view in large
     )
     (x, y, z), (dx, dy, dz) = place.middle.tolist(), place.size.tolist()
@@ -195,6 +208,22 @@ def _confirmed(ballot: Ballot, nodes: IntArray, view: int) -> bool:
     judged = int(ballot.seen[others, view].sum())
     on_it = int(ballot.onto[np.ix_(others, own)].sum())
     return on_it > 0 and on_it >= CONFIRMED_SHARE * judged
+
+
+def _on_thing(cut: CutView, mask: Mask, place: MeasuredPlace) -> Mask:
+    """Cells of a mask whose surface lies on the thing; of those without depth nothing is known.
+
+    A number stands on one of them: on the thing's own surface, not on what is before or behind it.
+    """
+    rows, columns = np.nonzero(mask)
+    z = cut.grid.z[rows, columns].astype(np.float64)
+    local = np.column_stack([cut.grid.rays[rows, columns] * z[:, None], z])
+    off = np.abs(transform_points(cut.T_fixed_camera, local) - place.middle)
+    reach = place.size / 2.0 + 2.0 * np.sqrt(np.diag(place.covariance))
+    wrong = np.maximum(TOLERANCE_M, TOLERANCE_SHARE * z)
+    out = mask.copy()
+    out[rows, columns] = (z <= 0) | (off <= reach + wrong[:, None]).all(axis=1)
+    return out
 
 
 def _area_share(cut: CutView, mask: Mask) -> float:

@@ -32,7 +32,7 @@ DEPTH_SHARE = 0.01
 # this share of its width (measured on synthetic rooms). What is flatter than the first share of its
 # width may have no depth at all, what is thicker than the second shows several faces.
 ONE_SIDED = (0.85, 0.98)
-DEEP, DEEP_STD = 1.25, 0.15
+DEEP, DEEP_STD = 1.2, 0.15
 FLAT, SOLID = 0.1, 0.25
 # What the cut between a thing and its neighbours leaves uncertain of a middle: metres, and a share
 # of its extent; and of the whole extent, as often as its outline is not its own.

@@ -36,8 +36,9 @@ from oryx_scene.marks.sightings import ANGLE_STD, Sighting, sighting_of
 # The middle of a piece is found to this many pixels and this share of its half width; seen from
 # another side it is another middle, by a share that grows with the sine of the angle between.
 MIDDLE_PX, MIDDLE_SHARE, TURNED_SHARE = 1.0, 0.02, 0.5
-# Of a piece's width: by so much its middle is off from that of the thing in all views alike.
-COMMON_SHARE = 0.2
+# Of a piece's width: by so much its middle is off from that of the thing in all views alike, and
+# where a border cuts it.
+COMMON_SHARE, CUT_SHARE = 0.3, 0.5
 LARGE = "too large to be one object"
 ALONE = "seen in one view only: no correspondence"
 DISAGREE = "views disagree where it is"
@@ -231,7 +232,8 @@ def _place(seen: list[Sighting], noise: list[PoseNoise]) -> _Fitted | None:
                 return _Fitted(found.point, width, kept, None)
             # Rays that miss by more than their noise explains are wrong in ways it does not know.
             scale = max(1.0, float(found.misfit.sum()) / (2 * len(kept) - 3))
-            spread = np.eye(3) * (COMMON_SHARE * width) ** 2
+            common = CUT_SHARE if any(item.cut for item in own) else COMMON_SHARE
+            spread = np.eye(3) * (common * width) ** 2
             return _Fitted(found.point, width, kept, scale * found.covariance + spread)
         worst = int(np.argmax(np.where(found.along > 0, found.off / allowed, np.inf)))
         if len(kept) == 2:

@@ -1,6 +1,7 @@
 """Places and their covariance: of rays in exact cases and drawn noise, of depth, over baselines."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from oryx_scene.evaluation.mark_places import PlaceCounts, judge_places, make_line
 from oryx_scene.evaluation.mark_places import given as as_given
 from oryx_scene.frames import Mark, Predicate
+from oryx_scene.marks.depth_route import _on_thing
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.places import (
+    MeasuredPlace,
     PoseNoise,
     across,
     as_covariance,
@@ -125,10 +128,10 @@ def test_what_is_seen_from_one_side_has_a_back():
     # One face is no more than a board; its place is on it.
     board = measured_place(surface((2, -1)), eye, [TRUE])
     assert board.middle == pytest.approx([0, 0, -0.2], abs=0.01)
-    # With its upper face it is a thing, about a quarter deeper than it is wide.
+    # With its upper face it is a thing, about a fifth deeper than it is wide.
     front = measured_place(surface((2, -1), (1, 1)), eye, [TRUE])
-    assert front.middle == pytest.approx([0, 0, 0.05], abs=0.02)
-    assert front.size == pytest.approx([0.4, 0.4, 0.5], abs=0.03)
+    assert front.middle == pytest.approx([0, 0, 0.04], abs=0.015)
+    assert front.size == pytest.approx([0.4, 0.4, 0.48], abs=0.03)
     depth, wide = (std_along(front.covariance, np.eye(3)[i]) for i in (2, 0))
     assert depth > 1.5 * wide
     around = np.array([[0.0, 0.0, -3.0], [0.0, 0.0, 3.0], [3.0, 0, 0], [-3.0, 0, 0]])
@@ -152,6 +155,16 @@ def test_a_wrong_pose_counts_across_by_its_distance():
     )
     turned = far[0, 0] - near[0, 0]
     assert turned == pytest.approx(noise.turn_var * (5.8**2 - 2.8**2), rel=0.02)
+
+
+def test_numbers_stand_only_on_cells_that_lie_on_the_thing():
+    z = np.array([[2.0, 2.0, 1.2, 3.0, 0.0]], np.float32)
+    rays = np.zeros((1, 5, 2), np.float32)
+    cut = SimpleNamespace(grid=SimpleNamespace(z=z, rays=rays), T_fixed_camera=np.eye(4))
+    place = MeasuredPlace(np.array([0, 0, 2.1]), np.full(3, 0.2), np.eye(3) * 1e-4)
+    mask = np.array([[True, False, True, True, True]])
+    # On it, not of it, before it, behind it, and a hole of which nothing is known.
+    assert _on_thing(cut, mask, place).tolist() == [[True, False, False, False, True]]
 
 
 # -- records --------------------------------------------------------------------------------------
