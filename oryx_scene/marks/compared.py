@@ -20,7 +20,7 @@ GONE_SHARE = 0.7
 # Two places of one object that overlap: this share of each must have changed, and the shift must
 # exceed so many of its standard deviations. Wrong poses change the rims of what stands still.
 SHIFTED_SHARE = 0.25
-SHIFT_STDS = 2.5
+SHIFT_STDS = 3.0
 # Fewer points seen again than this share say nothing.
 LEAST_SEEN = 0.3
 LEAST_MOVED_M = 0.06
