@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from oryx_scene.answerer import ModelCard
 from oryx_scene.evaluation.mark_scores import score_marks
 from oryx_scene.frames import Frame, Intrinsics, Mark, Predicate, Relation, ViewSet
 from oryx_scene.marks.config import MarksConfig
@@ -184,6 +185,26 @@ def test_a_disc_is_red_with_white_digits_and_one_token_large():
     assert disc_radius(256, 2, 0.075) == pytest.approx(9.6)
     assert disc_radius(1000, 4, 0.075) == 32.0
     assert disc_radius(64, 4, 0.075) == 8.0
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("width", [512, 544, 640, 1024])
+def test_a_number_is_a_visual_token_wide_unless_the_checkpoint_says_otherwise(width, stride):
+    share = ModelCard("any", "", "", "", 1000).learnt.largest_disc_share
+    assert 2 * disc_radius(width, stride, share) >= 16 * stride
+
+
+def test_a_leader_runs_from_the_disc_to_the_thing():
+    image = np.full((120, 160, 3), 90, np.uint8)
+    drawn = draw_marks(image, [Disc(3, 50.0, 60.0, 16.0, (110.0, 60.0))])
+    red = (drawn[..., 0] > 180) & (drawn[..., 1] < 80)
+    white = drawn.min(axis=2) > 180
+    # From the rim (66) to the thing, thin, red between two light lines; nothing beyond its end.
+    assert red[60, 68:109].all() and white[57:64, 80].sum() == 2
+    assert not red[:, 114:].any() and red[:, 80].sum() <= 3
+    # A small disc's leader is red alone: a light rim would hide what it leads to.
+    thin = draw_marks(image, [Disc(3, 50.0, 60.0, 9.0, (110.0, 60.0))])
+    assert not (thin[:, 62:].min(axis=2) > 180).any()
 
 
 def test_close_calls_are_not_called():
