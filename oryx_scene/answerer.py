@@ -175,11 +175,14 @@ class Learnt:
             "distance", nearest first, which tells which one is nearest.
         largest_disc_share: diameter of the largest discs, share of a picture's width. Where it does
             not say, a disc is a visual token wide on every picture of at least eight.
+        most_hidden: a number stands beside a thing of which its disc would hide more than this
+            share; 1 for a checkpoint that read none beside things: only where no disc fits on it.
     """
 
     words: tuple[str, ...] = ()
     fact_order: str = "number"
     largest_disc_share: float = 0.125
+    most_hidden: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,13 @@ def _marks_config(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> 
     lattices = tuple(_patch_middles(placement) for placement in plan.placements)
     limits = config.marks
     noise = PoseNoise(limits.pose_shift_m, math.radians(limits.pose_turn_deg))
-    return MarksConfig(limits.max_marks, disc_radii=radii, lattices=lattices, pose_noise=noise)
+    return MarksConfig(
+        limits.max_marks,
+        disc_radii=radii,
+        lattices=lattices,
+        most_hidden=card.learnt.most_hidden,
+        pose_noise=noise,
+    )
 
 
 def _patch_middles(placement: Placement) -> Lattice:

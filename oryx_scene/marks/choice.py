@@ -23,8 +23,6 @@ BEYOND = "beyond the number of marks"
 NO_PLACE = "no free place for its number"
 # Of the picture's width: the discs of Coarse Correspondences (arXiv 2408.00754) in radius.
 RADIUS_SHARE = 0.025
-# A disc that hides more than this of its object stands beside it where there is room.
-MOST_HIDDEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +106,7 @@ def choose_marks(
     question: str = "",
     used: Collection[int] = (),
     lattices: Sequence[Lattice] = (),
+    most_hidden: float = 0.5,
 ) -> Choice:
     """Number at most ``max_marks`` objects and place their discs.
 
@@ -117,10 +116,14 @@ def choose_marks(
         radii: of the discs, per view, received pixels.
         question: objects that it names, by label or by number, come first.
         lattices: per view, where discs go if the object allows; () means anywhere.
+        most_hidden: a disc that hides more than this of its object stands beside it where there is
+            room.
         used: numbers that belonged to objects of this scene's life and are not given again.
     """
     ranked = sorted(found, key=lambda item: rank(item, frames, question))
-    rooms = [_Room(view, frame, found, radii, lattices) for view, frame in enumerate(frames)]
+    rooms = [
+        _Room(view, frame, found, radii, lattices, most_hidden) for view, frame in enumerate(frames)
+    ]
     left_out: Counter[str] = Counter()
     by_view: Counter[tuple[int, str]] = Counter()
     kept: list[tuple[FoundObject, tuple[MarkObservation, ...]]] = []
@@ -176,7 +179,7 @@ class _Room:
         view: index of the frame.
         frame: the view.
         found: all objects; those without a number are not covered either.
-        radii, lattices: as in :func:`choose_marks`.
+        radii, lattices, most_hidden: as in :func:`choose_marks`.
     """
 
     def __init__(
@@ -186,9 +189,11 @@ class _Room:
         found: Sequence[FoundObject],
         radii: Sequence[float],
         lattices: Sequence[Lattice],
+        most_hidden: float,
     ) -> None:
         self._size = (frame.height, frame.width)
         self._radius = radii[view]
+        self._most_hidden = most_hidden
         self._lattice = lattices[view] if lattices else None
         parts = [part.seen for item in found for part in item.views if part.view == view]
         self._centres = {id(seen): centre_of(seen) for seen in parts}
@@ -223,7 +228,7 @@ class _Room:
     def _placed(self, part: SeenIn, taken: Sequence[Taken]) -> MarkObservation | None:
         u, v, inside = self._centres[id(part.seen)]
         spot = find_spot(part.seen, self._size, self._radius, taken, self._lattice)
-        if (spot is None or spot.hidden > MOST_HIDDEN) and inside:
+        if (spot is None or spot.hidden > self._most_hidden) and inside:
             beside = find_beside(
                 part.seen, (u, v), self._size, self._radius, taken, self._things, self._lattice
             )

@@ -22,6 +22,7 @@ class MarksConfig:
         disc_radii: radius of the drawn disc per view, RECEIVED pixels; () takes 2.5 % of the width.
         lattices: middles of the model's patches per view, RECEIVED pixels; numbers are put there
             where the object allows. () puts them anywhere.
+        most_hidden: a disc that would hide more than this share of its object stands beside it.
         pose_noise: how wrong poses may be whose source does not say so itself.
     """
 
@@ -32,6 +33,7 @@ class MarksConfig:
     min_area_share: float = 0.0015
     disc_radii: tuple[float, ...] = ()
     lattices: tuple[Lattice, ...] = ()
+    most_hidden: float = 0.5
     pose_noise: PoseNoise = POSE_NOISE
 
     def __post_init__(self) -> None:

@@ -100,6 +100,7 @@ def find_detected(
         question=question,
         used=memory.used() if memory else (),
         lattices=lattices,
+        most_hidden=config.most_hidden,
     )
     if memory:
         memory.keep(choice.marks, frames)

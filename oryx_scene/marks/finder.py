@@ -143,6 +143,7 @@ def _find_ordered(
         question=question,
         used=memory.used(),
         lattices=lattices,
+        most_hidden=config.most_hidden,
     )
     memory.learn(objects, choice.marks)
     marks = tuple(_renamed(mark, order) for mark in choice.marks)

@@ -71,6 +71,7 @@ def find_marks_by_tracks(
         question=question,
         used=memory.used(),
         lattices=lattices,
+        most_hidden=config.most_hidden,
     )
     memory.keep(choice.marks, frames)
     by_view = reasons_by_view(choice.by_view, order)

@@ -49,6 +49,7 @@ def learnt_dict(learnt: Learnt) -> dict[str, Any]:
         "question_words": sorted(learnt.words),
         "fact_order": learnt.fact_order,
         "largest_disc_share": learnt.largest_disc_share,
+        "most_hidden": learnt.most_hidden,
     }
 
 
@@ -67,9 +68,10 @@ def load_learnt(folder: Path) -> Learnt:
             raise ValueError(f"its schema is {described['schema']!r}")
         words: Sequence[str] = described["question_words"]
         order, share = str(described["fact_order"]), float(described["largest_disc_share"])
-        if order not in FACT_ORDERS or not 0.0 < share <= 1.0:
-            raise ValueError(f"fact_order {order}, largest_disc_share {share}")
-        return Learnt(tuple(sorted(map(str, words))), order, share)
+        hidden = float(described["most_hidden"])
+        if order not in FACT_ORDERS or not (0.0 < share <= 1.0 and 0.0 <= hidden <= 1.0):
+            raise ValueError(f"fact_order {order}, discs of {share} that hide {hidden}")
+        return Learnt(tuple(sorted(map(str, words))), order, share, hidden)
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ConfigError(
             f"{path} does not say what a checkpoint learnt ({type(err).__name__}: {err}).",

@@ -49,7 +49,14 @@ def true_marks(
         if (parts := tuple(view[thing.object_id] for view in seen if thing.object_id in view))
     ]
     radii = disc_radii(frames, config.disc_radii)
-    choice = choose_marks(found, frames, radii, config.max_marks, lattices=config.lattices)
+    choice = choose_marks(
+        found,
+        frames,
+        radii,
+        config.max_marks,
+        lattices=config.lattices,
+        most_hidden=config.most_hidden,
+    )
     relations = measure_relations(choice.marks, frames)
     route = "truth" if choice.marks else "none"
     by_view = reasons_by_view(choice.by_view, range(len(frames)))

@@ -36,7 +36,7 @@ SIZES = (((192, 256), 0.56, 16), ((240, 320), 0.18, 8), ((96, 128), 0.16, 16), (
 
 
 # What the small model is trained to read; its checkpoint says so (`learnt.json`).
-LEARNT = Learnt(fact_order="distance", largest_disc_share=0.075)
+LEARNT = Learnt(fact_order="distance", largest_disc_share=0.075, most_hidden=1.0)
 CARD = dataclasses.replace(NO_MODEL, learnt=LEARNT)
 
 
