@@ -123,7 +123,7 @@ def test_an_argument_goes_over_the_file_and_the_node_answers_while_it_loads(laun
 
     wait_until(active, "an active node", BUSY_MACHINE_S)
     said = ros2(
-        *("service", "call", f"{name}/ask", "oryx_scene_msgs/srv/Ask", "{question: What is here?}")
+        *("service", "call", f"{name}/ask", "oryx_scene_msgs/srv/Ask", "{question: 'What is here?'}")
     )
     assert "code=705" in said, said
     time.sleep(0.1)
