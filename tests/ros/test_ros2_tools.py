@@ -114,6 +114,8 @@ def test_an_argument_goes_over_the_file_and_the_node_answers_while_it_loads(laun
         "{autostart: false, model: {name: random, warmup: false}, frame_wait_s: 0.1}",
         "autostart:=true",
         "namespace:=robot",
+        # launch's own five seconds are for a machine with something to spare.
+        "sigterm_timeout:=120",
     )
     name, seen = "/robot/oryx_scene", []
 
@@ -122,9 +124,8 @@ def test_an_argument_goes_over_the_file_and_the_node_answers_while_it_loads(laun
         return seen[-1] == "active [3]"
 
     wait_until(active, "an active node", BUSY_MACHINE_S)
-    said = ros2(
-        *("service", "call", f"{name}/ask", "oryx_scene_msgs/srv/Ask", "{question: 'What is here?'}")
-    )
+    asked = "{question: 'What is here?'}"
+    said = ros2("service", "call", f"{name}/ask", "oryx_scene_msgs/srv/Ask", asked)
     assert "code=705" in said, said
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
