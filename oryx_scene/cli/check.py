@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if nothing prevents answers with 3D places, 1 if something does."""
+    from oryx_scene.cli.output import printable
     from oryx_scene.sources.check import check_source
     from oryx_scene.sources.registry import open_source
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))
     else:
-        print("\n".join(screen(report)))
+        print(printable("\n".join(screen(report))))
     return 0 if report["ok"] else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
@@ -32,6 +33,11 @@ def holds_pictures(name: str) -> bool:
     """Whether a name can be that of colour pictures: not of depth, masks, labels or poses."""
     other = DEPTH_WORDS | POSE_WORDS | _NO_PICTURE_WORDS
     return other.isdisjoint(words_of(name))
+
+
+def readable_name(name: str) -> str:
+    """A file name that can be written as UTF-8: bytes that are none are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -22,6 +22,7 @@ from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions
 from oryx_scene.sources.camera_file import StatedCamera
 from oryx_scene.sources.camera_poses import CameraPoses
+from oryx_scene.sources.file_names import readable_name
 from oryx_scene.sources.picture_file import decode_depth_file, decode_picture, read_file
 from oryx_scene.sources.pose_file import Trajectory, read_pose_matrix
 from oryx_scene.warning import Warning
@@ -130,7 +131,7 @@ class FileSource(BaseSource):
                 camera.name,
                 frame.stamp_ns,
                 frame.stamp_ns,
-                frame.color.relative_to(self._root).as_posix(),
+                readable_name(frame.color.relative_to(self._root).as_posix()),
                 serial,
             )
             for serial, frame in enumerate(camera.frames)

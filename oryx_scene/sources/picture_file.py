@@ -17,7 +17,7 @@ from oryx_scene.bags.decode import AnyArray, depth_from_samples
 from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.file_kind import HEAD_BYTES, FileKind, file_kind, kind_of_bytes
 from oryx_scene.frames import DepthImage, RgbImage
-from oryx_scene.sources.file_names import natural_key
+from oryx_scene.sources.file_names import natural_key, readable_name
 
 # Taken for a picture by a reader; files of other suffixes are taken where their first bytes say so.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -62,7 +62,7 @@ def list_pictures(folder: Path) -> Listing:
         if not problem:
             pictures.append(item)
         elif looks:
-            passed_over[item.name] = problem
+            passed_over[readable_name(item.name)] = problem
     return Listing(tuple(pictures), passed_over)
 
 

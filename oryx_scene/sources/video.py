@@ -15,6 +15,7 @@ from oryx_scene.file_kind import file_kind
 from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.sources.camera_poses import CameraPoses
+from oryx_scene.sources.file_names import readable_name
 from oryx_scene.sources.folder_cameras import camera_name
 from oryx_scene.warning import Warning
 
@@ -48,11 +49,11 @@ class VideoSource(BaseSource):
             )
         stated = self._capture.get(cv2.CAP_PROP_FPS)
         rate_hz = stated if 0.1 < stated < 1000 else DEFAULT_RATE_HZ
-        name = camera_name(path.stem)
+        name, topic = camera_name(path.stem), readable_name(path.name)
         # Stamp zero means "not stamped" in ROS: the first frame is at one second.
         stamps = [1_000_000_000 + round(index * 1e9 / rate_hz) for index in range(count)]
         super().__init__(
-            [FrameStub(name, stamp, stamp, path.name, index) for index, stamp in enumerate(stamps)],
+            [FrameStub(name, stamp, stamp, topic, index) for index, stamp in enumerate(stamps)],
             stills=True,
         )
         advice = "give a rig file (--rig)"

@@ -205,6 +205,23 @@ def test_what_is_no_picture_is_passed_over_by_name_and_reason(tmp_path):
     assert "notes.txt" not in said and "hidden" not in said and "._1" not in said
 
 
+def test_names_that_are_no_utf8_or_steer_a_terminal(tmp_path, capsys):
+    """A name is bytes: what cannot be written is replaced, in topics, warnings and on screen."""
+    data = numbered(tmp_path / "one", 1) / "1.png"
+    (tmp_path / "p").mkdir()
+    folder = os.fsencode(tmp_path / "p")
+    for name in (b"\xff\xfe.png", "k\u00fcche 1.png".encode(), b"\x1b[31mred.png"):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(data.read_bytes())
+    Path(os.fsdecode(folder + b"/\xff.heic")).write_bytes(b"")
+    source = open_source(tmp_path / "p")
+    assert len(list(source.frames())) == 3
+    words = [stub.topic for stub in source.stubs()] + [w.text for w in source.warnings]
+    assert "\ufffd\ufffd.png" in words
+    assert all(text.encode("utf-8") for text in words)
+    assert main(["check", str(tmp_path / "p")]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_many_of_one_fault_are_one_warning(tmp_path):
     folder = numbered(tmp_path / "p", 1)
     for index in range(2, 50):
