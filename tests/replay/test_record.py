@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from parrot import Parrot, replay_wall
 from rosbags.highlevel import AnyReader
 
-from oryx_scene.errors import OutputError
+from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import from_translation_quaternion
 from oryx_scene.replay.journal import read_answers
@@ -146,8 +146,16 @@ def test_the_mcap_library_reads_it_too(mcap_file):
     assert count == summary.statistics.message_count > 20
 
 
-def test_our_own_source_reads_the_marked_pictures(mcap_file):
-    source = open_source(mcap_file)
+def test_marked_pictures_are_cameras_only_where_a_rig_says_so(mcap_file, tmp_path):
+    """What this project drew itself is no evidence, unless the user names it."""
+    with pytest.raises(SourceError, match="no image topic"):
+        open_source(mcap_file)
+    cameras = "".join(
+        f"  {name}: {{topic: /oryx_scene/marked/{name}/compressed}}\n" for name in ("front", "side")
+    )
+    (tmp_path / "rig.yaml").write_text(f"cameras:\n{cameras}")
+    source = open_source(mcap_file, rig=tmp_path / "rig.yaml")
+    assert source.cameras == ("front", "side")
     assert len(source.stubs()) == 6
     frame = source.load(source.stubs()[0])
     assert frame.T_fixed_camera is not None and frame.intrinsics is not None
