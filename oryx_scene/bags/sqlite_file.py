@@ -113,6 +113,7 @@ class SqliteFile(DataFile):
         """As :meth:`DataFile.scan`."""
         self.problems[:] = self._said
         last, end, said, count = -(2**63), self._last_id(), "", 0
+        failed, step = -(2**63), 1
         while last < end:
             try:
                 for key, topic, log_ns, size in self._database.execute(_ROWS, (last,)):
@@ -123,9 +124,10 @@ class SqliteFile(DataFile):
                         yield channel, int(log_ns), (key, size or 0)
                 break
             except self._error as err:
-                # Rows behind a damaged page are found by their ids.
+                # Rows behind a damaged page are found by their ids; ids may be damaged, too.
                 said = said or f"rows after {max(last, 0)} cannot all be read ({err})"
-                last = max(last, 0) + 1
+                step = 1 if last > failed else 2 * step
+                failed = last = max(last, 0) + step
         if said or count < self._rows_by_index():
             self.damaged(said or f"{count} rows were read, the database's index knows more")
 
