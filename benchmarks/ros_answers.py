@@ -26,7 +26,8 @@ from ros_common import (
 PATIENCE_S = 300.0
 PREFILL = 3
 NAMES = ("front", "left", "back", "right")
-QUESTION = "How far is mark 1 from mark 2?"
+# Names no mark: where there is none the node would answer without the engine.
+QUESTION = "What is here?"
 
 
 def node_with(answerer: Any, *, depth: bool, **parameters: Any) -> Any:
