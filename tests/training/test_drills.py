@@ -141,7 +141,7 @@ def test_weights_at_rest_reach_the_copy_too():
 
 
 def test_a_learner_in_bfloat16_has_nearly_the_same_loss(tokenizer, sample):
-    learner = Learner(new_model(small_config(len(tokenizer._tokenizer)), {}, seed=1))
+    learner = Learner(new_model(small_config(len(tokenizer.hub_tokenizer)), {}, seed=1))
     lesson = make_lesson(sample, tokenizer, {"colour": 1.0}, 6, np.random.default_rng(3))
     exact = learner(lesson, Weights()).logged
     near = ComputeCopy(learner, torch.bfloat16).module(lesson, Weights()).logged

@@ -41,7 +41,8 @@ def folder(tmp_path_factory):
     rows = write_tokenizer(path, lexicon(["What colour is mark 3?\n Mark is red yes no ball."]))
     config = small_config(rows)
     tokenizer = HubTokenizer(path, "qwen2", None)
-    model = new_model(config, number_features(tokenizer._tokenizer, config["hidden_size"]), seed=3)
+    numbers = number_features(tokenizer.hub_tokenizer, config["hidden_size"])
+    model = new_model(config, numbers, seed=3)
     return write_checkpoint(path, model, config, path, {"trained": False})
 
 
@@ -118,7 +119,7 @@ def test_packed_hidden_states_are_the_stock_models(tokenizer, folder):
 def test_one_lesson_has_a_gradient_everywhere(tokenizer):
     sample = make_sample(SceneSpec(5, views=2))
     assert sample is not None
-    config = small_config(len(tokenizer._tokenizer))
+    config = small_config(len(tokenizer.hub_tokenizer))
     learner = Learner(new_model(config, {}, seed=1).requires_grad_(True))
     lesson = make_lesson(sample, tokenizer, KINDS, 6, np.random.default_rng(1))
     seen = learner(lesson, Weights())
