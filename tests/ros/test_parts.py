@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
 
-from oryx_scene.frames import Mark
+from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
 from oryx_scene.offline import _thin
 from oryx_scene.sources.base import FrameStub
 
@@ -218,15 +219,18 @@ def test_one_thread_calls_all_that_is_due_in_its_time():
     assert later._thread is not None and not later._thread.is_alive()
 
 
-def test_memory_is_bounded_over_all_cameras():
+def feeds_of(max_bytes):
     from oryx_scene_ros.feed import Bounds, CameraFeed, Feeds, LockedTransforms
 
     values = {name: spec.default for name, spec in all_specs(["front"]).items()}
     camera = settings_from(values).cameras[0]
-    bounds = Bounds(10**12, 0, 10**12, 3 * 9216)
-    feeds = Feeds(
-        {"front": CameraFeed(camera, camera.topics)}, LockedTransforms(1.0), lambda: bounds
-    )
+    bounds = Bounds(10**12, 0, 10**12, max_bytes)
+    feed = CameraFeed(camera, camera.topics)
+    return Feeds({"front": feed}, LockedTransforms(1.0), lambda: bounds)
+
+
+def test_memory_is_bounded_over_all_cameras():
+    feeds = feeds_of(3 * 9216)
     for step in range(1, 20):
         feeds.add_image("front", image(step * 10**6))
     assert feeds.cameras["front"].images.size == 3 * 9216
@@ -249,6 +253,33 @@ def test_a_covariance_turns_with_the_frame_of_the_answer():
     assert plain == pytest.approx(np.eye(3) * 0.09)
     nowhere = object_message(replace(mark, position=None), turned)
     assert np.isnan(nowhere.position_covariance).all()
+
+
+def test_a_broken_picture_is_counted_and_forgotten_alone():
+    feeds = feeds_of(10**9)
+    for stamp_ms in (100, 200, 300):
+        feeds.add_image("front", image(stamp_ms * 10**6))
+    feeds.discard("front", 200 * 10**6, "a broken jpeg")
+    feed = feeds.cameras["front"]
+    assert [item.stamp_ns for item in feed.images.kept] == [100 * 10**6, 300 * 10**6]
+    assert (feed.bad["picture"], feed.last_problem) == (1, "a broken jpeg")
+
+
+def test_the_age_of_an_answer_is_that_of_its_oldest_frame():
+    from oryx_scene_ros.convert import answer_message
+    from oryx_scene_ros.desk import Reply
+    from oryx_scene_ros.scenes import KeptScene
+
+    picture = np.zeros((2, 2, 3), np.uint8)
+    frames = tuple(Frame("front", second * 10**9, "", picture, "") for second in (1, 3))
+    views = ViewSet(frames)
+    scene = SimpleNamespace(
+        views=views, frame_id="", scene_id="", marks=MarkSet(), warnings=(), evidence=tuple
+    )
+    reply = Reply(None, kept=KeptScene(scene, 10**12, 0.0))
+    message = answer_message(reply, bytes(16), 5 * 10**9, 0.1)
+    assert message.oldest_evidence_age_s == 4.0
+    assert message.header.stamp.sec == 3
 
 
 def test_figures_are_read_while_answers_come_in():
