@@ -274,7 +274,13 @@ def test_the_age_of_an_answer_is_that_of_its_oldest_frame():
     frames = tuple(Frame("front", second * 10**9, "", picture, "") for second in (1, 3))
     views = ViewSet(frames)
     scene = SimpleNamespace(
-        views=views, frame_id="", scene_id="", marks=MarkSet(), warnings=(), evidence=tuple
+        views=views,
+        frame_id="",
+        scene_id="",
+        marks=MarkSet(),
+        warnings=(),
+        timings_s={},
+        evidence=tuple,
     )
     reply = Reply(None, kept=KeptScene(scene, 10**12, 0.0))
     message = answer_message(reply, bytes(16), 5 * 10**9, 0.1)
