@@ -16,6 +16,7 @@ from oryx_scene.errors import SceneMismatchError
 from oryx_scene.frames import Mark, MarkSet, ViewSet
 from oryx_scene.marks.compared import (
     GONE_SHARE,
+    LEAST_CHANGED,
     SHIFTED_SHARE,
     Compared,
     MovedMark,
@@ -75,7 +76,7 @@ def what_changed(
         )
     old = [Compared.of(mark, before_views, after_views) for mark in before.marks]
     new = [Compared.of(mark, after_views, before_views) for mark in after.marks]
-    return _judge(old, new)
+    return _judge(old, new, before_views, after_views)
 
 
 def _check_frames(before: ViewSet, after: ViewSet) -> None:
@@ -95,11 +96,13 @@ def _any_depth(views: ViewSet) -> bool:
     return any(usable(frame) for frame in views.frames)
 
 
-def _judge(old: Sequence[Compared], new: Sequence[Compared]) -> SceneChanges:
+def _judge(
+    old: Sequence[Compared], new: Sequence[Compared], before: ViewSet, after: ViewSet
+) -> SceneChanges:
     unknown: Counter[str] = Counter()
-    gone = [item for item in old if not item.unseen and item.changed_share >= SHIFTED_SHARE]
-    come = [item for item in new if not item.unseen and item.changed_share >= SHIFTED_SHARE]
-    moved, paired, steady = pair_changed(gone, come)
+    gone = [item for item in old if not item.unseen and item.changed_share >= LEAST_CHANGED]
+    come = [item for item in new if not item.unseen and item.changed_share >= LEAST_CHANGED]
+    moved, paired, steady = pair_changed(gone, come, before, after)
     disappeared: list[Mark] = []
     appeared: list[Mark] = []
     for group, out in ((gone, disappeared), (come, appeared)):
@@ -108,7 +111,7 @@ def _judge(old: Sequence[Compared], new: Sequence[Compared]) -> SceneChanges:
                 continue
             if item.changed_share >= GONE_SHARE:
                 out.append(item.mark)
-            else:
+            elif item.changed_share >= SHIFTED_SHARE:
                 unknown["only a part of its place changed"] += 1
     for item in (*old, *new):
         if item.unseen:
@@ -117,7 +120,8 @@ def _judge(old: Sequence[Compared], new: Sequence[Compared]) -> SceneChanges:
         [
             item
             for item in items
-            if id(item) in steady or (not item.unseen and item.changed_share < SHIFTED_SHARE)
+            if id(item) in steady
+            or not (item.unseen or id(item) in paired or item.changed_share >= SHIFTED_SHARE)
         ]
         for items in (old, new)
     )

@@ -296,11 +296,11 @@ def measured_place(
         FACE_STD_M, np.hypot(CUT_SHARE * extents, UNSEEN_SHARE * unseen * extents.max())
     )
     spread[2] = np.hypot(spread[2], one_sided * DEEP_STD * wide)
-    covariance = _seen_covariance(origins, middle, noise) + sides @ np.diag(spread**2) @ sides.T
+    covariance = seen_covariance(origins, middle, noise) + sides @ np.diag(spread**2) @ sides.T
     return MeasuredPlace(middle, high - low, covariance)
 
 
-def _seen_covariance(
+def seen_covariance(
     origins: FloatArray, point: FloatArray, noise: Sequence[PoseNoise]
 ) -> FloatArray:
     """(3, 3) of a place from the noise of depth and poses alone."""

@@ -48,6 +48,10 @@ class Surface:
         """(3,) median paint."""
         return np.asarray(np.median(self.paint, axis=0), dtype=np.float64)
 
+    def shifted(self, way: FloatArray) -> Surface:
+        """The same surface moved by ``way`` (3,), fixed frame, metres."""
+        return Surface(self.points + way, self.paint)
+
 
 @dataclass(frozen=True)
 class PlaceVerdict:

@@ -53,11 +53,23 @@ def test_the_same_scene_has_not_changed(pair):
     assert {a for a, _ in changes.stayed} == {mark.number for mark in marks.marks}
 
 
-@pytest.mark.parametrize("index", [105, 128, 131])
+@pytest.mark.parametrize("index", [105, 128, 131, 1031])
 def test_what_wrong_poses_shift_has_not_moved(index):
     noisy = make_pair(index, ROUGH)
     before, after, changes = compare(noisy.before, noisy.after)
     assert judge_pair(noisy, changes, before, after).false["moved"] == 0
+
+
+@pytest.mark.parametrize("index", [8, 1024, 1082])
+def test_what_still_overlaps_its_old_place_has_moved(index):
+    """Though its middle is uncertain (8), or little of its new place was empty before (1082)."""
+    shifted = make_pair(index)
+    before, after, changes = compare(shifted.before, shifted.after)
+    counts = judge_pair(shifted, changes, before, after)
+    assert counts.right["moved"] == len(shifted.moved) > 0
+    assert counts.false["moved"] == 0
+    stayed = {number for number, _ in changes.stayed}
+    assert not stayed & {item.before.number for item in changes.moved}
 
 
 def test_what_nobody_looked_at_again_is_unknown(pair):
