@@ -1,6 +1,14 @@
 """The node gives a frame the rays, the depth and the place that a recording of it has."""
 
+from array import array
+
+import cv2
 import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+from harness import camera_info, wait_until
+from oryx_scene_ros.codes import Code
+from oryx_scene_ros.convert import pose_message
 from oryx_scene_ros.evidence import Wanted
 from oryx_scene_ros.feed import Bounds, CameraFeed, Feeds, LockedTransforms
 from oryx_scene_ros.settings import CameraSettings
@@ -9,9 +17,14 @@ from oryx_scene_ros.snapshot import Snapshot
 from oryx_scene.bags.bag_index import take_transforms
 from oryx_scene.bags.recording import Recording
 from oryx_scene.bags.writer import BagWriter
+from oryx_scene.frames import Intrinsics
+from oryx_scene.geometry.camera import check_intrinsics, normalised_rays
 from oryx_scene.geometry.rig import load_rig
 from oryx_scene.geometry.tf_trees import TransformTrees
 from oryx_scene.sources.registry import open_source
+from oryx_scene.synth.render import render_views
+from oryx_scene.synth.rigs import RigConfig, make_poses
+from oryx_scene.synth.world import WorldConfig, make_world
 
 SECOND = 1_000_000_000
 K = np.array([[60.0, 0, 39.5], [0, 60.0, 29.5], [0, 0, 1]])
@@ -104,3 +117,58 @@ def test_live_frames_have_the_rays_and_places_of_the_recording(tmp_path):
     assert last["right"].T_fixed_camera[0, 3] == 2.1
     assert np.nanmax(last["right"].depth) == np.float32(0.6)
     assert last["wide"].intrinsics.D[0] == -0.2
+
+
+LENSES = {
+    # The polynomial folds back before the corners, which have no ray.
+    "plumb_bob": (140.0, (-0.3, 0.0, 0.0, 0.0, 0.0)),
+    "equidistant": (110.0, (0.02, -0.01, 0.003, -0.001)),
+}
+
+
+def through_lens(frame, lens):
+    """What a camera with that lens shows of a pinhole picture; black outside of it."""
+    v, u = np.mgrid[: lens.height, : lens.width]
+    rays = normalised_rays(lens, np.column_stack([u.ravel(), v.ravel()]).astype(float))
+    K = frame.intrinsics.K
+    at = (rays * np.diag(K)[:2] + K[:2, 2]).astype(np.float32).reshape(lens.height, lens.width, 2)
+    return cv2.remap(frame.rgb, np.nan_to_num(at, nan=-10.0), None, cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_a_wide_lens_without_depth_is_answered(bench, model):
+    focal, D = LENSES[model]
+    K = np.array([[focal, 0, 119.5], [0, focal, 89.5], [0, 0, 1]])
+    lens = check_intrinsics(Intrinsics(K, 180, 240, model, np.array(D)), model)
+    world = make_world(7, WorldConfig(split="test", touching=0.0, stacked=0.0))
+    pinhole = RigConfig("handheld", 4, 180, 240, focal=(0.45, 0.45))
+    frames = render_views(world, make_poses(world, pinhole))
+    names = [f"eye{index}" for index in range(len(frames))]
+    robot = bench(cameras=names)
+    stamp_ns = robot.now()
+    for name, frame in zip(names, frames, strict=True):
+        mounted = TransformStamped(child_frame_id=f"{name}_optical")
+        mounted.header.frame_id = "map"
+        pose = pose_message(frame.T_fixed_camera)
+        mounted.transform.rotation = pose.orientation
+        at = mounted.transform.translation
+        at.x, at.y, at.z = pose.position.x, pose.position.y, pose.position.z
+        robot.tf(mounted, static=True)
+        info = camera_info(stamp_ns, height=180, width=240, frame_id=f"{name}_optical")
+        info.distortion_model, info.k, info.d = model, K.ravel(), list(D)
+        robot.publish(f"/{name}/camera_info", info)
+        feed = robot.node.feeds.cameras[name]
+        wait_until(lambda feed=feed: feed.infos, "calibration")
+    for name, frame in zip(names, frames, strict=True):
+        data = array("B", through_lens(frame, lens).tobytes())
+        robot.show(name, stamp_ns, height=180, width=240, data=data)
+    answer = robot.ask()
+    assert answer.error.code == Code.NONE, answer.error
+    assert answer.text == "It is mark 1."
+    assert not {"calibration_unusable", "no_camera_info"} & {item.code for item in answer.warnings}
+    places = [item.pose.position for item in answer.objects if item.has_box]
+    assert places, [item.text for item in answer.warnings]
+    things = np.array([thing.position for thing in world.objects])
+    for place in places:
+        off = np.linalg.norm(things - (place.x, place.y, place.z), axis=1)
+        assert off.min() < 0.3

@@ -1,5 +1,6 @@
 """The parts that know nothing of rclpy: queue, rings, schema, merged feedback; the docs page."""
 
+import ast
 import re
 import sys
 import threading
@@ -14,7 +15,9 @@ import pytest
 from harness import image, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oryx_scene_ros.codes import MEANINGS, Code
+from oryx_scene_msgs.action import AskScene
+from oryx_scene_ros.codes import MEANINGS, NAMES_OF_FLAGS, Code, failure_of, for_clients
+from oryx_scene_ros.convert import warning_messages
 from oryx_scene_ros.desk import Stage
 from oryx_scene_ros.docs import PAGES
 from oryx_scene_ros.feed import Kept, Ring
@@ -23,9 +26,11 @@ from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.settings import settings_from
 from oryx_scene_ros.worker import Job, QueueFull, Worker
 
+from oryx_scene.errors import OryxSceneError
 from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
 from oryx_scene.offline import _thin
 from oryx_scene.sources.base import FrameStub
+from oryx_scene.warning import KINDS, Warning
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +48,48 @@ def test_every_error_code_is_explained_once_and_as_in_the_message():
     assert set(MEANINGS) == set(Code)
     said = {name: meaning for name, _, meaning in lines if meaning}
     assert said == {c.name: MEANINGS[c][0] for c in Code if c is not Code.NONE}
+
+
+# No question to a node comes here.
+OF_THE_COMMAND_LINE = ("bench", "cli", "evaluation", "replay", "training", "view")
+FLAG = re.compile(r"--[a-z]")
+
+
+def sentences():
+    """(where, text) of every text in the library that a client of the node may read."""
+    for path in sorted((ROOT / "oryx_scene").rglob("*.py")):
+        if path.relative_to(ROOT / "oryx_scene").parts[0] in OF_THE_COMMAND_LINE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        # Statements that are only a text are documentation.
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and id(node) not in docs:
+                yield f"{path.name}:{node.lineno}", text
+
+
+def test_what_the_library_advises_names_parameters_to_a_client():
+    found = [(where, text) for where, text in sentences() if FLAG.search(text)]
+    assert len(found) > 20
+    quoted = re.compile("`[^`]*`")
+    # The renderer belongs to `oryx-scene view`; a dump says there what command wrote it.
+    spared = ("ask for --renderer splat",)
+    for where, text in found:
+        said = for_clients(text)
+        assert not FLAG.search(quoted.sub("", said)) or text.endswith(spared), (where, said)
+    names = set(all_specs(["NAME"]))
+    fields = AskScene.Goal.get_fields_and_field_types()
+    assert {name.removesuffix(": false") for name in NAMES_OF_FLAGS.values()} <= {*names, *fields}
+
+
+def test_errors_and_warnings_reach_a_client_in_its_words():
+    failure = failure_of(OryxSceneError("no --dtype.", hint="`check --rig X` (--rig)"))
+    assert failure.message == "no model.dtype."
+    assert failure.hint == "`check --rig X` (rig_file)"
+    for code in sorted(KINDS.keys() - {"other_renderer"}):
+        (message,) = warning_messages([Warning(code, "it happened")])
+        assert message.advice and not FLAG.search(message.advice), message.advice
 
 
 def test_every_default_passes_its_own_check():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -203,15 +204,53 @@ _STOP_HINTS = {
     Code.DROPPED: "ask again, with a higher priority if it matters more",
 }
 
+# The library's sentences name flags of the command line; who asks a node has parameters, and fields
+# of a request (cameras, choices, format, json_schema, not_before, question, timeout_s).
+NAMES_OF_FLAGS = {
+    "--at": "not_before",
+    "--cameras": "cameras",
+    "--choices": "choices",
+    "--compression": "budget.compression",
+    "--deadline": "budget.deadline_s",
+    "--detections-topic": "camera.NAME.detections_topic",
+    "--device": "model.device",
+    "--dtype": "model.dtype",
+    "--dump": "dump.folder",
+    "--fixed-frame": "fixed_frame",
+    "--format": "format",
+    "--json-schema": "json_schema",
+    "--max-marks": "marks.max_marks",
+    "--max-new-tokens": "gen.max_new_tokens",
+    "--model": "model.name",
+    "--no-marks": "marks.enabled: false",
+    "--out": "dump.folder",
+    "--quantization": "model.quantization",
+    "--question": "question",
+    "--rig": "rig_file",
+    "--seed": "gen.seed",
+    "--temperature": "gen.temperature",
+    "--timeout": "timeout_s",
+    "--top-p": "gen.top_p",
+    "--views": "views.count",
+}
+# Flags of a command that is quoted whole are left as they are.
+_FLAG = re.compile(r"`[^`]*`|(?<![\w-])--[a-z][a-z-]*")
+
+
+def for_clients(text: str) -> str:
+    """A sentence of the library with parameters and fields in place of command-line flags."""
+    return _FLAG.sub(lambda found: NAMES_OF_FLAGS.get(found[0], found[0]), text)
+
 
 def failure_of(err: OryxSceneError) -> Failure:
-    """The failure that an error of the library or the node means."""
+    """The failure that an error of the library or the node means, in words for clients."""
+    message, hint = for_clients(err.message), for_clients(err.hint)
     if isinstance(err, NodeError):
-        return Failure(err.code, err.message, err.hint, err.retry_after_s)
+        return Failure(err.code, message, hint, err.retry_after_s)
     for kind, code in _CODES:
         if isinstance(err, kind):
-            return Failure(code, err.message, err.hint)
-    return Failure(Code.UNKNOWN, err.message, err.hint)
+            return Failure(code, message, hint)
+    return Failure(Code.UNKNOWN, message, hint)
 
 
 def stopped(code: Code) -> Failure:

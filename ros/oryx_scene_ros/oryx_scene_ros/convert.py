@@ -35,7 +35,7 @@ from oryx_scene.frames import Evidence, FloatArray, Mark, Relation, SceneAnswer
 from oryx_scene.geometry.transforms import rotation_to_quaternion
 from oryx_scene.marks.changed import SceneChanges
 from oryx_scene.warning import Warning
-from oryx_scene_ros.codes import Code, Failure
+from oryx_scene_ros.codes import Code, Failure, for_clients
 from oryx_scene_ros.desk import Reply
 from oryx_scene_ros.scenes import KeptScene
 
@@ -186,16 +186,16 @@ def scene_message(
 
 
 def warning_messages(warnings: Iterable[Warning]) -> list[WarningMessage]:
-    """Warnings as messages; severity, code and advice are those of the library's table."""
+    """Warnings as messages by the library's table; advice names parameters, not flags."""
     return [
         WarningMessage(
             code=item.code,
             severity=item.severity,
-            text=item.text,
+            text=for_clients(item.text),
             camera=item.camera,
             topic=item.topic,
             stamp=time_message(item.stamp_ns or 0),
-            advice=item.advice,
+            advice=for_clients(item.advice),
         )
         for item in warnings
     ]

@@ -16,6 +16,7 @@ from oryx_scene.bags.assemble import choose_fixed_frame
 from oryx_scene.bags.pairing import rig_camera
 from oryx_scene.errors import TransformError
 from oryx_scene_ros.cameras import Intake
+from oryx_scene_ros.codes import for_clients
 from oryx_scene_ros.desk import Desk
 from oryx_scene_ros.feed import DEPTH_GONE_NS, CameraFeed, Feeds
 from oryx_scene_ros.settings import NodeSettings
@@ -106,7 +107,7 @@ def status(name: str, level: bytes, message: str, values: dict[str, object]) -> 
     return DiagnosticStatus(
         name=name,
         level=level,
-        message=message,
+        message=for_clients(message),
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 

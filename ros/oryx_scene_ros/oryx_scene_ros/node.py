@@ -23,7 +23,7 @@ from oryx_scene.geometry.rig import Rig, load_rig
 from oryx_scene_ros.asking import Asking
 from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
-from oryx_scene_ros.codes import Code, NodeError
+from oryx_scene_ros.codes import Code, NodeError, for_clients
 from oryx_scene_ros.convert import model_message
 from oryx_scene_ros.desk import Desk
 from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
@@ -119,7 +119,7 @@ class SceneNode(NodeBase):
         try:
             work()
         except OryxSceneError as err:
-            self.fault = str(err)
+            self.fault = for_clients(str(err))
         except Exception as err:
             # rclpy itself would turn it into ERROR without a word.
             log.exception("%s failed in a way that nobody foresaw", name)
@@ -290,7 +290,7 @@ class SceneNode(NodeBase):
         try:
             self._apply(self.parameters.settings())
         except OryxSceneError as err:
-            self.get_logger().warning(str(err))
+            self.get_logger().warning(for_clients(str(err)))
 
     def _apply(self, settings: NodeSettings) -> None:
         self.store.most = settings.count("scene_max")
