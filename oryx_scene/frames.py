@@ -65,6 +65,8 @@ class Frame:
             it is turned about the camera (rad). None where nobody says (``marks.pose_shift_m``).
         warnings: what was missing or doubtful about this frame.
         labels: (height, width) int32 true object ids of a synthetic source, None elsewhere.
+        turned_deg: by how many degrees clockwise all of this was turned against what was received
+            (``rotate_deg`` of a rig file or the node); `geometry.turning`.
     """
 
     camera: str
@@ -82,6 +84,7 @@ class Frame:
     pose_std: tuple[float, float] | None = None
     warnings: tuple[Warning, ...] = ()
     labels: NDArray[np.int32] | None = None
+    turned_deg: int = 0
 
     @property
     def height(self) -> int:

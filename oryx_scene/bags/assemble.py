@@ -36,6 +36,7 @@ from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.geometry.tf_buffer import TransformBuffer
 from oryx_scene.geometry.transforms import invert
+from oryx_scene.geometry.turning import T_camera_turned, turned
 from oryx_scene.sources.base import FrameStub
 from oryx_scene.warning import Warning
 
@@ -258,7 +259,7 @@ class FrameAssembler:
         )
         frame_id = self._frame_id_now(stub.camera, message)
         pose = self._pose(stub, warnings, frame_id)
-        return Frame(
+        found = Frame(
             camera=stub.camera,
             stamp_ns=stub.stamp_ns,
             frame_id=frame_id,
@@ -273,10 +274,13 @@ class FrameAssembler:
             fixed_frame=self.fixed_frame if pose is not None else "",
             warnings=tuple(warnings),
         )
+        return turned(found, rig_camera(self._rig, stub.camera).rotate_deg)
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where TF does not know."""
-        return self._pose(stub, [], self.frame_id_of(stub.camera))
+        T = self._pose(stub, [], self.frame_id_of(stub.camera))
+        turn = T_camera_turned(rig_camera(self._rig, stub.camera).rotate_deg)
+        return None if T is None else T @ turn
 
     def _frame_id_now(self, camera: str, message: Any) -> str:
         """Optical frame of one picture: a topic may carry several cameras in turn."""

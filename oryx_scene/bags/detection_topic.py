@@ -20,6 +20,7 @@ from oryx_scene.bags.data_file import Channel
 from oryx_scene.bags.recording import Recording
 from oryx_scene.errors import SourceError
 from oryx_scene.frames import Frame, MarkSet, ViewSet
+from oryx_scene.geometry.turning import published_frame_id
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detection_pieces import SLOP_NS
 from oryx_scene.marks.detection_route import find_detected
@@ -104,7 +105,7 @@ class DetectionTopic:
 
     def message_of(self, frame: Frame) -> SeenBoxes | None:
         """The message of one frame: of its optical frame, nearest in time within 50 ms."""
-        near = [*self._by_frame.get(frame.frame_id, ()), *self._by_frame.get("", ())]
+        near = [*self._by_frame.get(published_frame_id(frame), ()), *self._by_frame.get("", ())]
         if not near:
             return None
         nearest = min(near, key=lambda item: (abs(item.stamp_ns - frame.stamp_ns), item.stamp_ns))
@@ -114,7 +115,7 @@ class DetectionTopic:
         """What was detected in one frame; none where no message is of it."""
         message = self.message_of(frame)
         return [
-            Detection(frame.camera, frame.stamp_ns, item.box, item.label, item.score)
+            Detection(frame.camera, frame.stamp_ns, item.box, item.label, item.score).turned(frame)
             for item in (() if message is None else message.boxes)
         ]
 

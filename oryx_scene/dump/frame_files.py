@@ -64,6 +64,7 @@ class FrameRecord:
     fixed_frame: str
     warnings: tuple[Warning, ...]
     pose_std: tuple[float, float] | None = None
+    turned_deg: int = 0
 
 
 def write_frame(folder: Path, index: int, frame: Frame) -> FrameRecord:
@@ -96,6 +97,7 @@ def write_frame(folder: Path, index: int, frame: Frame) -> FrameRecord:
         T_fixed_camera=None if frame.T_fixed_camera is None else _numbers(frame.T_fixed_camera),
         fixed_frame=frame.fixed_frame,
         pose_std=frame.pose_std,
+        turned_deg=frame.turned_deg,
         warnings=frame.warnings,
     )
 
@@ -177,6 +179,7 @@ def read_frame(folder: Path, record: FrameRecord) -> Frame:
         T_fixed_camera=pose,
         fixed_frame=record.fixed_frame,
         pose_std=record.pose_std,
+        turned_deg=record.turned_deg,
         warnings=record.warnings,
     )
 

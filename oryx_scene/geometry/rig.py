@@ -8,7 +8,7 @@ docs/calibration.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from oryx_scene.geometry.transforms import (
     from_translation_quaternion,
     from_translation_rpy,
 )
+from oryx_scene.geometry.turning import TURNS, T_camera_turned, turned_frame_id
 
 # Nothing on one robot is further from its base.
 MAX_OFFSET_M = 100.0
@@ -38,7 +39,7 @@ _INFO_KEYS = {
 }
 _OWN_KEYS = {
     *("frame_id", "T_base_camera", "topic", "depth_topic", "depth_unit_m", "depth_scale"),
-    "grey_range",
+    *("grey_range", "rotate_deg"),
 }
 # What a rig may say of an image topic.
 ROLES = ("picture", "depth", "ignored")
@@ -50,6 +51,8 @@ class RigCamera:
 
     Attributes:
         intrinsics: of the image size given there.
+        rotate_deg: by how many degrees clockwise its pictures are turned to stand upright; all else
+            here is about them as they are published.
         rectified: the same of a rectified picture, where the file has a projection_matrix.
         T_base_camera: (4, 4) optical frame to base frame.
         frame_id: optical frame that overrides the recorded one.
@@ -68,6 +71,7 @@ class RigCamera:
     depth_scale: float = 1.0
     grey_range: tuple[float, float] | None = None
     rectified: Intrinsics | None = None
+    rotate_deg: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +89,34 @@ class Rig:
     roles: dict[str, str] = field(default_factory=dict)
 
 
+def with_turns(rig: Rig | None, turns: Mapping[str, int]) -> Rig | None:
+    """A rig whose cameras are turned by ``turns`` (name -> degrees); 0 leaves them as they are."""
+    stated = {name: degrees for name, degrees in turns.items() if degrees}
+    if not stated:
+        return rig
+    rig = rig or Rig("base_link", {})
+    cameras = {
+        name: replace(rig.cameras.get(name) or RigCamera(), rotate_deg=degrees)
+        for name, degrees in stated.items()
+    }
+    return replace(rig, cameras={**rig.cameras, **cameras})
+
+
 def rig_mountings(
     rig: Rig | None, frame_ids: Mapping[str, str]
 ) -> dict[str, tuple[str, FloatArray]]:
-    """Optical frame -> (base frame, T_base_camera) of the cameras (name -> optical frame)."""
+    """Optical frame -> (base frame, T_base_camera) of the cameras (name -> published frame).
+
+    Of a turned camera it is the optical frame of the turned pictures.
+    """
     cameras = {} if rig is None else rig.cameras
     base = "" if rig is None else rig.base_frame
     found = {}
     for name, frame_id in frame_ids.items():
         T = cameras[name].T_base_camera if name in cameras else None
         if T is not None and frame_id != base:
-            found[frame_id] = (base, T)
+            degrees = cameras[name].rotate_deg
+            found[turned_frame_id(frame_id, degrees)] = (base, T @ T_camera_turned(degrees))
     return found
 
 
@@ -162,7 +183,15 @@ def _camera(value: object, path: str) -> RigCamera:
         _positive(values.get("depth_scale", 1.0), f"{path}.depth_scale"),
         _grey_range(values.get("grey_range"), f"{path}.grey_range"),
         _rectified(values, intrinsics, path),
+        _rotate_deg(values.get("rotate_deg", 0), f"{path}.rotate_deg"),
     )
+
+
+def _rotate_deg(value: object, path: str) -> int:
+    if type(value) is not int or value not in TURNS:
+        wanted = ", ".join(map(str, TURNS))
+        raise CalibrationError(path, f"one of {wanted} was expected, got {value!r}.")
+    return value
 
 
 def _rectified(

@@ -47,14 +47,21 @@ def detection_finder(detections: Sequence[Detection]) -> Finder:
     memory = NumberMemory()
 
     def find(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
+        found = [_in_picture(item, views.frames) for item in detections]
         return memory.remembering(
-            lambda numbers: find_detected(
-                views, detections, config, question=question, memory=numbers
-            ),
+            lambda numbers: find_detected(views, found, config, question=question, memory=numbers),
             config.max_marks,
         )
 
     return find
+
+
+def _in_picture(item: Detection, frames: Sequence[Frame]) -> Detection:
+    """A detection in the pixels of its camera's picture, which may be turned (``rotate_deg``)."""
+    own = [frame for frame in frames if frame.camera == item.camera]
+    if not own:
+        return item
+    return item.turned(min(own, key=lambda frame: abs(frame.stamp_ns - item.stamp_ns)))
 
 
 def find_detected(

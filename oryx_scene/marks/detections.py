@@ -6,6 +6,7 @@ depth or marks.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.errors import SourceError
+from oryx_scene.frames import Frame
+from oryx_scene.geometry.turning import turned_pixels
 from oryx_scene.marks.run_length import RunLengths, read_runs
 
 Box = tuple[float, float, float, float]
@@ -73,6 +76,25 @@ class Detection:
             u0, v0, u1, v1 = (round(value) for value in self.box)
             canvas[max(0, v0) : max(0, v1 + 1), max(0, u0) : max(0, u1 + 1)] = 1
         return canvas.astype(bool)
+
+    def turned(self, frame: Frame) -> Detection:
+        """The same in the pixels of ``frame``, which may be turned against the received picture."""
+        degrees = frame.turned_deg
+        if not degrees:
+            return self
+        size = (frame.height, frame.width)
+        received = size if degrees == 180 else size[::-1]
+
+        def moved(uv: NDArray[np.float64]) -> NDArray[np.float64]:
+            return turned_pixels(uv, *received, degrees)
+
+        corners = moved(np.array(self.box).reshape(2, 2))
+        (u0, v0), (u1, v1) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        runs = self.runs
+        if runs is not None:
+            runs = RunLengths.of(np.rot90(runs.mask, -degrees // 90))
+        polygons = tuple(moved(polygon) for polygon in self.polygons)
+        return dataclasses.replace(self, box=(u0, v0, u1, v1), polygons=polygons, runs=runs)
 
 
 def load_detections(path: str | Path) -> tuple[Detection, ...]:

@@ -35,6 +35,14 @@ class RunLengths:
     width: int
     runs: NDArray[np.int64]
 
+    @staticmethod
+    def of(mask: NDArray[np.bool_]) -> RunLengths:
+        """Of a mask (height, width)."""
+        height, width = mask.shape
+        down = np.concatenate([[False], mask.T.ravel()]).astype(np.int8)
+        ends = [0, *np.flatnonzero(np.diff(down)).tolist(), mask.size]
+        return RunLengths(height, width, np.diff(ends))
+
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(height, width)."""

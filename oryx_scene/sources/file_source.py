@@ -19,6 +19,7 @@ from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.errors import CalibrationError, OryxSceneError, SourceError
 from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth, scaled_to
+from oryx_scene.geometry.turning import T_camera_turned, turned
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions
 from oryx_scene.sources.camera_file import StatedCamera
 from oryx_scene.sources.camera_poses import CameraPoses
@@ -143,7 +144,9 @@ class FileSource(BaseSource):
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) of one frame without decoding it; None where it is not known."""
-        return self._pose(stub, [])
+        T = self._pose(stub, [])
+        turn = T_camera_turned(self._poses.rig_camera(stub.camera).rotate_deg)
+        return None if T is None else T @ turn
 
     def _pose(self, stub: FrameStub, warnings: list[Warning]) -> FloatArray | None:
         frame = self._files[stub.camera].frames[stub.serial]
@@ -178,7 +181,7 @@ class FileSource(BaseSource):
         if depth is not None:
             depth = _over_picture(depth, camera.depth, intrinsics, size, warnings)
         pose = self._pose(stub, warnings)
-        return Frame(
+        found = Frame(
             camera=stub.camera,
             stamp_ns=stub.stamp_ns,
             frame_id=self._poses.frame_id(stub.camera),
@@ -193,6 +196,7 @@ class FileSource(BaseSource):
             fixed_frame=self._poses.fixed_frame if pose is not None else "",
             warnings=tuple(dataclasses.replace(item, camera=stub.camera) for item in warnings),
         )
+        return turned(found, self._poses.rig_camera(stub.camera).rotate_deg)
 
     def _read_depth(
         self, camera: FileCamera, frame: FileFrame, warnings: list[Warning]

@@ -13,6 +13,7 @@ import cv2
 from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.file_kind import file_kind
 from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.geometry.turning import T_camera_turned, turned
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.sources.camera_poses import CameraPoses
 from oryx_scene.sources.file_names import readable_name
@@ -95,7 +96,7 @@ class VideoSource(BaseSource):
         size = (rgb.shape[0], rgb.shape[1])
         intrinsics = self._poses.rig_intrinsics(stub.camera, size, warnings)
         pose = self._poses.at(stub.camera, stub.stamp_ns, warnings)
-        return Frame(
+        found = Frame(
             camera=stub.camera,
             stamp_ns=stub.stamp_ns,
             frame_id=self._poses.frame_id(stub.camera),
@@ -108,6 +109,7 @@ class VideoSource(BaseSource):
             fixed_frame=self._poses.fixed_frame if pose is not None else "",
             warnings=tuple(warnings),
         )
+        return turned(found, self._poses.rig_camera(stub.camera).rotate_deg)
 
     def _read(self, index: int) -> cv2.typing.MatLike | None:
         ahead = index - self._next
@@ -126,7 +128,9 @@ class VideoSource(BaseSource):
 
     def pose(self, stub: FrameStub) -> FloatArray | None:
         """T_fixed_camera (4, 4) by the rig's mounting; None without one."""
-        return self._poses.at(stub.camera, stub.stamp_ns, [])
+        T = self._poses.at(stub.camera, stub.stamp_ns, [])
+        turn = T_camera_turned(self._poses.rig_camera(stub.camera).rotate_deg)
+        return None if T is None else T @ turn
 
 
 @contextmanager

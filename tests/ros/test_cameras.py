@@ -421,6 +421,37 @@ def test_depth_and_tf_give_places_in_the_asked_frame(bench, encoding):
     assert any("moon" in text.text for text in lost.warnings)
 
 
+def test_a_camera_that_is_mounted_turned_shows_upright_and_measures_the_same(bench):
+    found = {}
+    for degrees in (0, 90, 270):
+        robot = bench(
+            camera__front__depth_topic="/front/aligned_depth_to_color/image_raw",
+            camera__front__rotate_deg=degrees,
+        )
+        robot.tf(transform("map", "front_optical", 0, x=10.0), static=True)
+        show_rgbd(robot)
+        answer = robot.ask()
+        assert answer.error.code == Code.NONE, answer.error
+        (frame,), (thing,) = answer.provenance.frames, answer.objects
+        at, (seen,) = thing.pose.position, thing.observations
+        found[degrees] = (frame, (at.x, at.y, at.z), (seen.u, seen.v))
+    plain, place, _ = found[0]
+    # The thing as published covers columns 40 to 79 and rows 30 to 59 of 160 x 120.
+    for degrees, columns, rows in ((90, (60, 89), (40, 79)), (270, (30, 59), (80, 119))):
+        frame, other, (u, v) = found[degrees]
+        assert columns[0] <= u <= columns[1] and rows[0] <= v <= rows[1]
+        assert other == pytest.approx(place, abs=0.02)
+        assert (frame.width, frame.height) == (plain.height, plain.width)
+        assert frame.header.frame_id == f"front_optical_turned_{degrees}"
+        assert frame.pose.orientation != plain.pose.orientation
+
+
+def test_a_turn_of_no_quarter_is_refused(bench):
+    robot = bench(activate=False, camera__front__rotate_deg=45)
+    assert not robot.transition("configure")
+    assert "one of 0, 90, 180, 270" in robot.node.fault
+
+
 def test_depth_that_comes_after_its_picture_is_waited_for(bench):
     topic = "/front/aligned_depth_to_color/image_raw"
     robot = bench(tf_timeout_s=5.0, camera__front__depth_topic=topic)

@@ -98,7 +98,7 @@ def live(path, topics, rig):
 
 def test_live_frames_have_the_rays_and_places_of_the_recording(tmp_path):
     rig_file = tmp_path / "rig.yaml"
-    rig_file.write_text("cameras:\n  right: {depth_unit_m: 0.0005}\n")
+    rig_file.write_text("cameras:\n  right: {depth_unit_m: 0.0005}\n  wide: {rotate_deg: 90}\n")
     rig = load_rig(rig_file)
     path = record(tmp_path / "bag")
     recorded = open_source(path, rig=rig)
@@ -107,6 +107,7 @@ def test_live_frames_have_the_rays_and_places_of_the_recording(tmp_path):
     assert len(frames) == 9
     for a, b in frames:
         assert (a.camera, a.stamp_ns) == (b.camera, b.stamp_ns)
+        assert np.array_equal(a.rgb, b.rgb) and a.frame_id == b.frame_id
         assert np.array_equal(a.intrinsics.K, b.intrinsics.K)
         assert np.array_equal(a.intrinsics.D, b.intrinsics.D)
         assert np.array_equal(a.T_fixed_camera, b.T_fixed_camera)
@@ -117,6 +118,7 @@ def test_live_frames_have_the_rays_and_places_of_the_recording(tmp_path):
     assert last["right"].T_fixed_camera[0, 3] == 2.1
     assert np.nanmax(last["right"].depth) == np.float32(0.6)
     assert last["wide"].intrinsics.D[0] == -0.2
+    assert (last["wide"].height, last["wide"].width) == (80, 60)
 
 
 LENSES = {

@@ -6,7 +6,7 @@ import pytest
 
 from oryx_scene.bags.writer import BagWriter, write_source
 from oryx_scene.frames import Intrinsics
-from oryx_scene.geometry.rig import load_rig
+from oryx_scene.geometry.rig import load_rig, with_turns
 from oryx_scene.sources.registry import open_source
 
 SECOND = 1_000_000_000
@@ -58,6 +58,38 @@ def test_intrinsics_and_mounting_are_used_and_unknown_cameras_said(tmp_path, rig
     assert np.allclose(frame.T_fixed_camera, load_rig(rig).cameras["front"].T_base_camera)
     (said,) = [item for item in source.warnings if item.code == "rig_camera_unknown"]
     assert "nose" in said.text
+
+
+def video(path):
+    path.mkdir()
+    out = cv2.VideoWriter(str(path / "front.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+    for _ in range(3):
+        out.write(GREY)
+    out.release()
+    return path / "front.avi"
+
+
+@pytest.mark.parametrize("make", [moving_bag, pictures, video])
+def test_every_source_is_turned_and_its_conversion_is_the_same(tmp_path, rig, make):
+    stated = load_rig(rig)
+    path, turn = make(tmp_path / "source"), np.eye(4)
+    turn[:2, :2] = [[0, 1], [-1, 0]]
+    turned = with_turns(stated, {"front": 90})
+    source = open_source(path, rig=turned, fixed_frame="base_link")
+    stub = source.stubs()[0]
+    frame = source.load(stub)
+    assert (frame.height, frame.width) == (80, 60)
+    assert np.allclose(frame.T_fixed_camera, stated.cameras["front"].T_base_camera @ turn)
+    assert np.array_equal(source.pose(stub), frame.T_fixed_camera)
+    write_source(open_source(path, rig=turned), tmp_path / "bag")
+    again = open_source(tmp_path / "bag", fixed_frame="base_link")
+    copy = again.load(again.stubs()[0])
+    assert np.array_equal(copy.rgb, frame.rgb) and copy.frame_id == frame.frame_id
+    assert np.array_equal(copy.intrinsics.K, frame.intrinsics.K)
+    assert np.allclose(copy.T_fixed_camera, frame.T_fixed_camera)
+    if make is moving_bag:
+        in_map = [one.T_fixed_camera[0, 3] for one in open_source(tmp_path / "bag").frames()]
+        assert np.allclose(in_map, [0.3, 1.3, 2.3])
 
 
 @pytest.mark.parametrize("make", [moving_bag, pictures])

@@ -19,7 +19,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from oryx_scene.answerer import Answerer
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.geometry.rig import Rig, load_rig
+from oryx_scene.geometry.rig import Rig, load_rig, with_turns
 from oryx_scene_ros.asking import Asking
 from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
@@ -140,6 +140,7 @@ class SceneNode(NodeBase):
         require_vision(settings)
         rig_file = settings.text("rig_file")
         rig = load_rig(rig_file) if rig_file else None
+        rig = with_turns(rig, {item.name: item.rotate_deg for item in settings.cameras})
         # What is cheap and may be wrong comes before the model.
         feeds = self._new_feeds(settings, rig)
         self._make_outputs(settings)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oryx_scene.config import MarkingConfig
+from oryx_scene.geometry.turning import TURNS
 
 CAMERA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 MAX_CAMERAS = 16
@@ -29,7 +30,7 @@ class Spec:
         default: its type is the parameter's type.
         text: meaning, unit included.
         low, high: allowed range of numbers, ends included.
-        choices: allowed texts.
+        choices: allowed texts or integers.
         read_only: only taken over by "configure"; refused while the node is configured.
     """
 
@@ -38,7 +39,7 @@ class Spec:
     text: str
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | tuple[int, ...] = ()
     read_only: bool = False
 
     @property
@@ -52,7 +53,7 @@ class Spec:
     def range_text(self) -> str:
         """The allowed values in words, "" for any."""
         if self.choices:
-            return ", ".join(choice or '""' for choice in self.choices)
+            return ", ".join(str(choice) or '""' for choice in self.choices)
         if self.low is None or self.high is None:
             return ""
         return " .. ".join(f"{end:.10g}" for end in (self.low, self.high))
@@ -89,6 +90,13 @@ CAMERA_SPECS = (
         "",
         "vision_msgs/Detection2DArray about this camera's pictures; where any camera has one, "
         "marks are what detectors find. Empty = none.",
+    ),
+    _camera(
+        "rotate_deg",
+        0,
+        "By how many degrees clockwise its pictures are turned to stand upright, for a camera that "
+        "is mounted turned; 0 = as the rig file says, else not.",
+        choices=TURNS,
     ),
     _camera("required", True, "false: without this camera questions are answered with a warning."),
 )

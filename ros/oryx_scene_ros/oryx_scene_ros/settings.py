@@ -31,6 +31,7 @@ class CameraSettings:
     depth_compressed: bool
     required: bool
     detections: str = ""
+    rotate_deg: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:
         depth_compressed,
         given("required"),
         given("detections_topic"),
+        given("rotate_deg"),
     )
 
 
