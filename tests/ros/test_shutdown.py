@@ -75,7 +75,12 @@ class Process:
         assert states.wait_for_service(90)
 
         def active():
-            reply = result_of(states.call_async(GetState.Request()), "the state", 90)
+            asked = states.call_async(GetState.Request())
+            try:
+                reply = result_of(asked, "the state", 5)
+            except AssertionError:
+                # Until DDS has matched both ways a reply may be lost: who waits asks again.
+                return False
             return reply.current_state.id == State.PRIMARY_STATE_ACTIVE
 
         wait_until(active, "an active node", 90)
