@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Words:
-    """One tokenizer.
+    """One tokenizer; it can be pickled, since worker processes of training get it.
 
     Attributes:
         encode: text to ids; special tokens in the text are not recognised as far as the files let
@@ -104,34 +105,44 @@ def _from_json(folder: Path) -> Words:
 
 
 def _from_class(folder: Path, config: Any) -> Words:
-    from transformers import AutoTokenizer
-
-    hub = AutoTokenizer.from_pretrained(
-        str(folder), config=config, local_files_only=True, trust_remote_code=False
-    )
+    hub = _hub_of_class(folder, config)
     return _of_hub(hub, f"{type(hub).__name__} of transformers")
 
 
+def _hub_of_class(folder: Path, config: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(
+        str(folder), config=config, local_files_only=True, trust_remote_code=False
+    )
+
+
 def _of_hub(hub: Any, source: str) -> Words:
-    def encode(text: str) -> list[int]:
-        found = hub(text, add_special_tokens=False, split_special_tokens=True)
-        return [int(token) for token in found["input_ids"]]
-
-    def decode(ids: list[int]) -> str:
-        text: str = hub.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
     # Encoded alone and after a line end, a word has the same ids unless a blank is put before it.
-    alone, after, line = encode("a"), encode("\na"), encode("\n")
+    alone, after, line = (_hub_encode(hub, text) for text in ("a", "\na", "\n"))
     return Words(
-        encode,
-        decode,
+        partial(_hub_encode, hub),
+        partial(_hub_decode, hub),
         dict(hub.get_vocab()),
         frozenset(map(int, hub.all_special_ids)),
         blank_first=after[len(line) :] != alone,
         source=source,
-        hub=lambda: hub,
+        hub=partial(_given, hub),
     )
+
+
+def _hub_encode(hub: Any, text: str) -> list[int]:
+    found = hub(text, add_special_tokens=False, split_special_tokens=True)
+    return [int(token) for token in found["input_ids"]]
+
+
+def _hub_decode(hub: Any, ids: list[int]) -> str:
+    text: str = hub.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
+
+
+def _given(hub: Any) -> Any:
+    return hub
 
 
 def _from_pieces(folder: Path, config: Any) -> Words:
@@ -149,27 +160,25 @@ def _from_pieces(folder: Path, config: Any) -> Words:
     vocabulary.update(added)
     special = {index for index in range(count) if pieces.IsControl(index)} | set(added.values())
 
-    def decode(ids: list[int]) -> str:
-        kept = [token for token in ids if token < count and token not in special]
-        text: str = pieces.Decode(kept)
-        return text
-
-    def hub() -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(
-            str(folder), config=config, local_files_only=True, trust_remote_code=False
-        )
-
     return Words(
-        lambda text: [int(token) for token in pieces.Encode(text)],
-        decode,
+        partial(_pieces_encode, pieces),
+        partial(_pieces_decode, pieces, frozenset(special)),
         vocabulary,
         frozenset(special),
         blank_first=False,
         source=PIECES_FILE,
-        hub=hub,
+        hub=partial(_hub_of_class, folder, config),
     )
+
+
+def _pieces_encode(pieces: Any, text: str) -> list[int]:
+    return [int(token) for token in pieces.Encode(text)]
+
+
+def _pieces_decode(pieces: Any, special: frozenset[int], ids: list[int]) -> str:
+    kept = [token for token in ids if token < pieces.GetPieceSize() and token not in special]
+    text: str = pieces.Decode(kept)
+    return text
 
 
 def _added_tokens(folder: Path) -> dict[str, int]:

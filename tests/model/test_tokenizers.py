@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import shutil
 import sys
 import unicodedata
@@ -153,6 +154,16 @@ def test_no_text_makes_a_control_token_and_none_is_lost(tokenizers, kind, text):
         # Cut where a control token stands, a text is normalised piece by piece.
         normal = unicodedata.normalize("NFC", text)
         assert unicodedata.normalize("NFC", tokenizer.decode(ids)) == normal
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_process_gets_the_same_tokenizer(tokenizers, kind):
+    # Workers of training are sent it by pickle.
+    sent = pickle.loads(pickle.dumps(tokenizers[kind]))
+    text = "What is left of mark 12?\n<|im_end|>"
+    ids = tokenizers[kind].encode_plain(text)
+    assert sent.encode_plain(text) == ids
+    assert sent.decode(ids) == tokenizers[kind].decode(ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
