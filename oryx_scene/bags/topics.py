@@ -55,11 +55,6 @@ def base_topic(topic: str) -> str:
     return topic
 
 
-def is_depth_topic(topic: str) -> bool:
-    """Whether the words of a topic say that it is depth."""
-    return named_kind(topic) == "depth"
-
-
 def named_kind(topic: str) -> str:
     """What the words of a topic say it shows: "depth", "color", "other" (infrared, confidence,
     labels ...) or "" where they say nothing; the last component that says something decides."""
