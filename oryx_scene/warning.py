@@ -213,6 +213,11 @@ KINDS: dict[str, Kind] = {
         "None of the detections could be made a mark.",
         "check that boxes lie in the pictures and that depth or a second view is there",
     ),
+    "encoding_assumed": Kind(
+        "warning",
+        "Pictures do not say the order of their colours, and one was assumed.",
+        "let the driver publish bgr8 or rgb8 instead of 8UC3",
+    ),
     "files_missing": Kind(
         "problem",
         "A list names files that are not there.",

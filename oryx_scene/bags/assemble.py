@@ -23,6 +23,7 @@ from oryx_scene.bags.camera_info import (
     place_cameras,
 )
 from oryx_scene.bags.messages import (
+    colour_order_doubt,
     decode_image_message,
     grey_range_doubt,
     payload_sha256,
@@ -251,6 +252,7 @@ class FrameAssembler:
         rgb = decode_image_message(
             stub.camera, message, rig_camera(self._rig, stub.camera).grey_range
         )
+        warnings += colour_order_doubt(stub.camera, message)
         warnings += grey_range_doubt(stub.camera, message, rgb)
         intrinsics = self._intrinsics(stub, topics, rgb.shape[:2], warnings)
         lookups = Lookups(read, self._model_at, self._color_from_depth)

@@ -18,7 +18,7 @@ from oryx_scene.bags.compressed import (
     decode_compressed_image,
     depth_header,
 )
-from oryx_scene.bags.decode import check_raw_size, decode_depth, decode_image
+from oryx_scene.bags.decode import check_raw_size, decode_depth, decode_image, encoding_doubt
 from oryx_scene.frames import DepthImage, RgbImage
 from oryx_scene.warning import Warning
 
@@ -75,6 +75,12 @@ def grey_range_doubt(name: str, message: Any, rgb: RgbImage) -> tuple[Warning, .
         f"to the model; in its own range, grey_range: [{low * 257:.0f}, {high * 257 + 257:.0f}]"
     )
     return (Warning("picture_range_unused", text, camera=name),)
+
+
+def colour_order_doubt(name: str, message: Any) -> tuple[Warning, ...]:
+    """Say that an encoding without a colour order (8UC3, 8UC4) was read in OpenCV's."""
+    text = encoding_doubt(str(getattr(message, "encoding", "")))
+    return (Warning("encoding_assumed", text, camera=name),) if text else ()
 
 
 def decode_depth_message(name: str, message: Any, unit_m: float = 0.001) -> DepthImage:

@@ -122,6 +122,18 @@ def test_a_nearly_black_16_bit_picture_is_said(tmp_path, encoding, low, high):
     assert "grey_range" in said[0].text
 
 
+@pytest.mark.parametrize(("encoding", "said"), [("8UC3", True), ("bgr8", False), ("rgb8", False)])
+def test_an_assumed_order_of_colours_is_said(tmp_path, encoding, said):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[..., 0] = 200
+    with BagWriter(tmp_path / "bag") as writer:
+        writer._image("/front/image_raw", 10**9, "front", pixels, encoding, 3)
+    (frame,) = open_source(tmp_path / "bag").frames()
+    assert ("encoding_assumed" in {item.code for item in frame.warnings}) == said
+    # Without a word it is read as OpenCV would: blue first.
+    assert tuple(frame.rgb[0, 0]) == ((200, 0, 0) if encoding == "rgb8" else (0, 0, 200))
+
+
 def test_a_full_16_bit_picture_is_not_said(tmp_path):
     (frame,) = open_source(thermal(tmp_path / "bag", "mono16", 0, 65535)).frames()
     assert "picture_range_unused" not in {item.code for item in frame.warnings}
