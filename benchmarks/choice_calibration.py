@@ -13,16 +13,16 @@ import json
 
 import numpy as np
 
-from oryx_scene import forms
-from oryx_scene.answerer import FormCalibration, Limits
-from oryx_scene.evaluation.calibrate import expected_error, fit
-from oryx_scene.evaluation.scenes import questions_of
-from oryx_scene.frames import Question
-from oryx_scene.model.load import load_answerer
-from oryx_scene.pipeline import ScenePipeline
-from oryx_scene.prompt.scoring import branch_sums, exclusive_sums, log_sum
-from oryx_scene.synth.scenes import SceneSpec, pipeline_config, render_spec
-from oryx_scene.synth.words import COLOURS, SHAPES
+from oryx_scene.lab.evaluation.calibrate import expected_error, fit
+from oryx_scene.lab.evaluation.scenes import questions_of
+from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config, render_spec
+from oryx_scene.lab.synth.words import COLOURS, SHAPES
+from oryx_scene.model.api import FormCalibration, Limits
+from oryx_scene.model.checkpoint.load import load_answerer
+from oryx_scene.qa import formats
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.qa.scoring import branch_sums, exclusive_sums, log_sum
+from oryx_scene.records import Question
 
 CHOICES = {
     "colour": tuple(COLOURS),
@@ -50,13 +50,13 @@ def main() -> None:
     args = parser.parse_args()
     engine = load_answerer(args.model, device="cpu")
     kept = []
-    decide = forms.decide
+    decide = formats.decide
 
     def watch(options, continuations, *rest, **named):
         kept.append((options, continuations))
         return decide(options, continuations, *rest, **named)
 
-    forms.decide = watch
+    formats.decide = watch
     asked = []
     for seed in range(args.first, args.first + args.scenes):
         spec = SceneSpec(seed, "test")

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import torch
 
-from oryx_scene.training.course import Stage
-from oryx_scene.training.crew import Crew, choose_crew
-from oryx_scene.training.feed import feed
-from oryx_scene.training.loop import Trainer
-from oryx_scene.training.pool import fill_pool
-from oryx_scene.training.recipe import PRESETS, Recipe
-from oryx_scene.training.run import Start, prepare
-from oryx_scene.training.teacher import Teacher, load_teacher, train_teacher
+from oryx_scene.lab.training.curriculum import Stage
+from oryx_scene.lab.training.dataset import fill_pool
+from oryx_scene.lab.training.distillation import Teacher, load_teacher, train_teacher
+from oryx_scene.lab.training.loader import feed
+from oryx_scene.lab.training.ranks import Crew, choose_crew
+from oryx_scene.lab.training.recipe import PRESETS, Recipe
+from oryx_scene.lab.training.run import Start, prepare
+from oryx_scene.lab.training.trainer import Trainer
 
 # Not counted: kernels are loaded and the workers begin.
 FIRST_STEPS = 2

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oryx_scene.bags.writer import BagWriter
-from oryx_scene.frames import Intrinsics
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.writer import BagWriter
 
 # Picture and depth of one frame in the bag, bytes.
 FRAME_BYTES = 640 * 480 * 5

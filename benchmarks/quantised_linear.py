@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from oryx_scene.answerer import Limits, Prompt
-from oryx_scene.model.device_pixels import resize_on_device
-from oryx_scene.model.load import load_answerer
-from oryx_scene.model.quant_linear import Int4Linear, Int8Linear
-from oryx_scene.prompt.resample import resize
+from oryx_scene.model.api import Limits, Prompt
+from oryx_scene.model.checkpoint.load import load_answerer
+from oryx_scene.model.checkpoint.quant_linear import Int4Linear, Int8Linear
+from oryx_scene.model.oryx.device_pixels import resize_on_device
+from oryx_scene.model.oryx.resample import resize
 
 OUTPUTS, INPUTS = 19456, 896
 ROWS = (1, 8, 256)

@@ -22,8 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oryx_scene.bags.writer import BagWriter
-from oryx_scene.frames import Intrinsics
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.writer import BagWriter
 from oryx_scene.sources.registry import open_source
 
 TOPIC = "/front/image_raw"

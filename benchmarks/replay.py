@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main as oryx_scene
-from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.lab.synth.recording import record_room
+from oryx_scene.lab.synth.scenes import SceneSpec
+from oryx_scene.records import FloatArray, Frame
+from oryx_scene.sources.bags.writer import write_source
 from oryx_scene.sources.base import FrameSource, FrameStub
 from oryx_scene.sources.registry import open_source
-from oryx_scene.synth.recording import record_room
-from oryx_scene.synth.scenes import SceneSpec
 
 PERIOD_NS = 500_000_000
 

@@ -247,7 +247,7 @@ def refused(count: int) -> dict[str, float]:
 
 def with_model(args: argparse.Namespace) -> dict[str, Any]:
     """The tiny random model: cancel, and what freezing saves."""
-    from oryx_scene.model.load import load_answerer
+    from oryx_scene.model.checkpoint.load import load_answerer
 
     # A prefill of four pictures takes longer than the node's own deadline on a slow machine.
     bench = node_with(

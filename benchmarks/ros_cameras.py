@@ -114,9 +114,9 @@ class Camera:
 def rendered(cameras: list[Camera], size: tuple[int, int]) -> TFMessage:
     """Let the cameras show a synthetic room from all sides; the transforms that belong to it."""
     from oryx_scene.geometry.transforms import rotation_to_quaternion
-    from oryx_scene.synth.render import render_views
-    from oryx_scene.synth.rigs import RigConfig, make_poses
-    from oryx_scene.synth.world import make_world
+    from oryx_scene.lab.synth.render import render_views
+    from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+    from oryx_scene.lab.synth.world import make_world
 
     world = make_world(3)
     rig = RigConfig(kind="ring", views=len(cameras), height=size[0], width=size[1])

@@ -103,7 +103,7 @@ def main() -> None:
     args = parser.parse_args()
     prepare_environment(profile=False)
     import rclpy
-    from oryx_scene_ros.codes import Code
+    from oryx_scene_ros.error_codes import Code
     from test_shutdown import Process
 
     rclpy.init()

@@ -120,7 +120,7 @@ def main() -> None:
 
         answerer: Any = FakeAnswerer()
     else:
-        from oryx_scene.model.load import load_answerer
+        from oryx_scene.model.checkpoint.load import load_answerer
 
         answerer = load_answerer("random", device="cpu")
     seconds = args.minutes * 60 / args.pace + 120

@@ -18,10 +18,10 @@ NAMES = ("front", "left", "back", "right")
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Cycle and look."""
     from harness import Bench
-    from oryx_scene_ros.loading import load_default
+    from oryx_scene_ros.queries.model_loading import load_default
 
     # Libraries stay in a process once they are there: they are no part of what cleanup frees.
-    import oryx_scene.model.load  # noqa: F401
+    import oryx_scene.model.checkpoint.load  # noqa: F401
 
     bench = Bench(
         cameras=NAMES,

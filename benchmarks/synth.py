@@ -14,11 +14,11 @@ from multiprocessing import get_context
 
 import cv2
 
-from oryx_scene.evaluation.mark_worlds import ROUGH, SEPARATED
-from oryx_scene.synth.noise import spoil
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
-from oryx_scene.synth.world import make_world
+from oryx_scene.lab.evaluation.mark_worlds import ROUGH, SEPARATED
+from oryx_scene.lab.synth.noise import spoil
+from oryx_scene.lab.synth.render import render_views
+from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+from oryx_scene.lab.synth.world import make_world
 
 FIRST_SEED = 80_000
 # Name -> (views, height, width).

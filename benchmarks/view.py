@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene.errors import EngineError
-from oryx_scene.frames import Frame
+from oryx_scene.lab.synth.recording import record_room
+from oryx_scene.lab.synth.scenes import SceneSpec
+from oryx_scene.records import Frame
 from oryx_scene.sources.registry import open_source
-from oryx_scene.synth.recording import record_room
-from oryx_scene.synth.scenes import SceneSpec
 from oryx_scene.view.cloud import fuse_cloud
 from oryx_scene.view.open3d_process import render_in_child
 from oryx_scene.view.overlay import draw_labels

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.synth.furnishing import SENSOR, furnished_world, office_poses
-from oryx_scene.synth.noise import spoil
-from oryx_scene.synth.render import render_views
+from oryx_scene.lab.synth.furniture import SENSOR, furnished_world, office_poses
+from oryx_scene.lab.synth.noise import spoil
+from oryx_scene.lab.synth.render import render_views
 
 RECORDINGS = "ORYX_SCENE_RECORDINGS"
 # Frame numbers count at 30 Hz: three pictures within a tenth of a second, then two seconds apart.

@@ -26,9 +26,9 @@ from oryx_scene.config import (
     load_config,
 )
 from oryx_scene.errors import ConfigError
-from oryx_scene.evaluation.marks import run_condition
+from oryx_scene.lab.evaluation.marks import run_condition
+from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.synth.scenes import SceneSpec, pipeline_config
 
 
 def test_defaults_and_file(tmp_path):

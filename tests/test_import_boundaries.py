@@ -8,107 +8,111 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "oryx_scene"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "oryx_scene"
+NODE = ROOT / "ros" / "oryx_scene_ros" / "oryx_scene_ros"
 HEAVY = ("torch", "transformers", "rclpy", "open3d")
 
-# What each part may import of the others, besides the record of a warning. A part that is not
-# named here may import everything.
-ALLOWED = {
+# What every part may import: plain records and small helpers without knowledge of their own.
+BASE = {"__version__", "atomic_io", "config", "errors", "file_kind", "records", "warning"}
+# What each part may import of the others. `model.api` and `model.sizes` are all that the others
+# see of the model; `sources.registry` is where the kinds of sources meet.
+ALLOWED: dict[str, set[str]] = {
     "warning": set(),
     "errors": set(),
-    "frames": set(),
-    "file_kind": {"errors"},
-    "answerer": {"frames"},
-    "bags": {"file_kind", "errors", "frames", "geometry", "marks", "sources"},
-    "caution": {"answerer"},
+    "records": {"warning"},
     "config": {"errors"},
-    "geometry": {"errors", "frames"},
-    "capture": {"errors", "frames", "geometry"},
-    "marks": {"config", "errors", "frames", "geometry"},
-    "prompt": {"errors", "frames", "geometry", "answerer", "config"},
-    "model": {"errors", "frames", "file_kind", "answerer", "prompt"},
-    "view_plan": {"errors", "frames", "answerer", "config", "capture", "prompt"},
-    "sources": {"errors", "file_kind", "frames", "geometry", "bags", "dump"},
-    "scene": {"frames", "answerer", "config", "capture", "marks", "prompt", "view_plan"},
-    "asking": {"answerer", "prompt"},
-    "asked": {"frames", "answerer", "asking", "config", "prompt"},
-    "forms": {"frames", "answerer", "asked", "asking", "prompt"},
-    "assembling": {
-        "frames",
-        "answerer",
-        "asking",
-        "caution",
-        "marks",
-        "prompt",
-        "scene",
-    },
-    "pipeline": {
-        *(
-            "errors",
-            "frames",
-            "geometry",
-            "answerer",
-            "config",
-            "capture",
-            "marks",
-            "prompt",
-        ),
-        *("scene", "asked", "asking", "forms", "assembling", "caution"),
-    },
+    "file_kind": {"errors"},
+    "atomic_io": {"errors"},
+    "geometry": BASE,
+    "model.api": {"records", "warning"},
+    "model.sizes": {"errors", "model.api"},
+    "model": {*BASE, "model.api", "model.sizes"},
+    "sources": {*BASE, "geometry"},
+    "marks": {*BASE, "geometry", "sources"},
+    "scene": {*BASE, "geometry", "marks", "model.api", "model.sizes", "sources"},
+    "qa": {*BASE, "geometry", "marks", "model.api", "scene"},
+    "dump": {*BASE, "geometry", "model.api", "qa", "scene", "sources"},
+    "sources.registry": {*BASE, "dump", "geometry", "sources"},
+    "view": {*BASE, "dump", "geometry", "marks", "qa", "scene", "sources", "sources.registry"},
+    "replay": {*BASE, "model.api", "qa", "scene", "sources", "sources.registry", "view"},
 }
+# The laboratory is imported by the command line only; nothing imports the command line.
+TOP = {"lab", "cli"}
 
 
-def imported_names(path: Path) -> set[str]:
-    """All that a file imports, `from a import b` as a.b, inside functions too."""
+def modules_of(package: Path) -> dict[str, Path]:
+    """Dotted name -> file of every module of a package."""
+    files = {
+        ".".join(file.relative_to(package.parent).with_suffix("").parts): file
+        for file in sorted(package.rglob("*.py"))
+    }
+    return {name.removesuffix(".__init__"): file for name, file in files.items()}
+
+
+MODULES = modules_of(PACKAGE)
+
+
+def imported_modules(file: Path, modules: dict[str, Path]) -> set[str]:
+    """All modules that a file imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules else node.module)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("oryx_scene.")}
+    return found & set(modules)
 
 
-def imported_parts(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imported_names(path)} - {"__version__"}
+def part_of(module: str) -> str:
+    names = module.split(".")[1:3]
+    if not names:
+        return "__version__"
+    return ".".join(names) if ".".join(names) in ALLOWED else names[0]
+
+
+def test_every_part_has_its_place():
+    parts = {part_of(name) for name in MODULES} - {"__version__"}
+    assert parts == {*ALLOWED, *TOP}
 
 
 @pytest.mark.parametrize("part", sorted(ALLOWED))
 def test_a_part_imports_only_what_lies_below_it(part):
-    path = PACKAGE / part
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [PACKAGE / f"{part}.py"]
-    assert files
-    for file in files:
-        extra = imported_parts(file) - ALLOWED[part] - {part, "warning"}
-        assert not extra, f"{file.relative_to(PACKAGE)} imports {sorted(extra)}"
+    own = [name for name in MODULES if part_of(name) == part]
+    assert own
+    for name in own:
+        found = {part_of(item) for item in imported_modules(MODULES[name], MODULES)}
+        extra = found - ALLOWED[part] - {part}
+        assert not extra, f"{name} imports {sorted(extra)}"
 
 
-def modules_of(part: str) -> list[str]:
-    path = PACKAGE / part
-    names = [
-        ".".join(("oryx_scene", *file.relative_to(PACKAGE).with_suffix("").parts))
-        for file in sorted(path.rglob("*.py"))
-    ]
-    return [name.removesuffix(".__init__") for name in names]
+def test_nothing_imports_the_command_line_and_only_it_the_laboratory():
+    for name, file in MODULES.items():
+        found = {part_of(item) for item in imported_modules(file, MODULES)}
+        above = TOP if part_of(name) not in TOP else {"cli"} if part_of(name) == "lab" else set()
+        assert not found & above, f"{name} imports {sorted(found & above)}"
+    for file in NODE.rglob("*.py"):
+        assert "lab" not in {part_of(item) for item in imported_modules(file, MODULES)}, file
 
 
-def test_sources_form_no_import_circle():
-    """Kinds of sources know sources.base only; the registry alone knows the kinds."""
-    names = {*modules_of("sources"), *modules_of("bags"), *modules_of("dump")}
-    graph = {}
-    for name in names:
-        file = PACKAGE.parent / (name.replace(".", "/") + ".py")
-        text = file if file.exists() else file.with_suffix("") / "__init__.py"
-        found = imported_names(text)
-        graph[name] = (found | {item.rpartition(".")[0] for item in found}) & names - {name}
-    TopologicalSorter(graph).prepare()  # its CycleError names the circle
+def test_parts_form_no_circle():
+    TopologicalSorter(ALLOWED).prepare()  # its CycleError names the circle
+
+
+@pytest.mark.parametrize("package", [PACKAGE, NODE], ids=lambda path: path.name)
+def test_modules_form_no_circle(package):
+    modules = modules_of(package)
+    graph = {name: imported_modules(file, modules) - {name} for name, file in modules.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_only_the_registry_knows_the_kinds_of_sources():
     registry = "oryx_scene.sources.registry"
-    assert not [name for name, found in graph.items() if registry in found]
-    for name in modules_of("bags"):
-        assert graph[name] & set(modules_of("sources")) <= {
-            "oryx_scene.sources",
-            "oryx_scene.sources.base",
-        }, name
+    for name, file in MODULES.items():
+        if part_of(name) in {"sources", "dump"}:
+            assert registry not in imported_modules(file, MODULES), name
 
 
 def loaded_after(modules: list[str]) -> set[str]:
@@ -120,22 +124,23 @@ def loaded_after(modules: list[str]) -> set[str]:
     return set(done.stdout.split())
 
 
+def modules_under(*parts: str) -> list[str]:
+    return [name for name in MODULES if part_of(name) in parts]
+
+
 def test_light_parts_load_nothing_heavy():
-    modules = ["oryx_scene", "oryx_scene.pipeline", "oryx_scene.cli.main"]
-    for part in ("geometry", "capture", "marks", "prompt", "bags", "sources"):
-        modules += modules_of(part)
-    assert loaded_after(modules) == set()
+    light = [part for part in ALLOWED if part not in {"model", "view", "replay"}]
+    assert loaded_after(["oryx_scene.cli.main", *modules_under(*light)]) == set()
 
 
 def test_the_model_never_loads_ros_or_open3d():
     pytest.importorskip("torch", reason="the extra 'model' is not installed")
-    assert loaded_after(modules_of("model")) & {"rclpy", "open3d"} == set()
+    assert loaded_after(modules_under("model")) & {"rclpy", "open3d"} == set()
 
 
 def test_only_a_window_or_a_picture_loads_open3d():
     # The node uses view.markers; RViz and Foxglove need no Open3D.
-    modules = [*modules_of("view"), *modules_of("replay"), "oryx_scene.cli.view"]
-    assert loaded_after(modules) == set()
+    assert loaded_after([*modules_under("view", "replay"), "oryx_scene.cli.view"]) == set()
 
 
 def test_importing_the_package_loads_no_third_party_module():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Stride, VisualItem
 from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig
 from oryx_scene.errors import DeviceMemoryError
-from oryx_scene.frames import Frame, Question
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.model.api import Generation, Limits, ModelCard, Stride, VisualItem
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.records import Frame, Question
 
 
 class Small:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from oryx_scene.cli.main import main
-from oryx_scene.frames import ViewSet
 from oryx_scene.geometry.camera import project
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.marks.finder import find_marks
+from oryx_scene.records import ViewSet
 from oryx_scene.sources.registry import open_source
 
 pytestmark = pytest.mark.recordings

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oryx_scene.answerer import Limits
-    from oryx_scene.frames import Question, SceneAnswer
-    from oryx_scene.pipeline import ScenePipeline
-    from oryx_scene.scene import Scene
+    from oryx_scene.model.api import Limits
+    from oryx_scene.qa.pipeline import ScenePipeline
+    from oryx_scene.records import Question, SceneAnswer
+    from oryx_scene.scene.freeze import Scene
 
 HELP = "Ask questions about a recorded scene and stream the answers."
 
@@ -72,8 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Freeze one scene and ask every question about it."""
-    from oryx_scene.answer_json import answer_to_dict
-    from oryx_scene.answerer import Limits
     from oryx_scene.cli.common import (
         config_from_args,
         finder_from_args,
@@ -83,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
     from oryx_scene.dump.folder import is_dump, write_dump
     from oryx_scene.errors import ConfigError
-    from oryx_scene.frames import Question
-    from oryx_scene.model.load import load_answerer
-    from oryx_scene.model.rates import rates_of
-    from oryx_scene.pipeline import ScenePipeline
-    from oryx_scene.prompt.wording import check_question
+    from oryx_scene.model.api import Limits
+    from oryx_scene.model.checkpoint.load import load_answerer
+    from oryx_scene.model.engine.rates import rates_of
+    from oryx_scene.qa.answer_json import answer_to_dict
+    from oryx_scene.qa.pipeline import ScenePipeline
+    from oryx_scene.qa.wording import check_question
+    from oryx_scene.records import Question
 
     if not args.question:
         if is_dump(args.source):
@@ -168,9 +168,9 @@ def _ask_one(
 ) -> SceneAnswer:
     if quiet:
         return pipeline.ask(scene, question, limits)
-    from oryx_scene.caution import caution_for
     from oryx_scene.cli.output import printable
-    from oryx_scene.prompt.stream import VisibleText
+    from oryx_scene.qa.disclaimer import caution_for
+    from oryx_scene.qa.stream import VisibleText
 
     print(f"Q: {printable(question.text)}")
     caution = caution_for(pipeline.answerer.card, synthetic=scene.synthetic)

@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print a table and one last JSON line."""
     import torch
 
-    from oryx_scene.bench.options import BenchOptions, part
-    from oryx_scene.bench.report import table
-    from oryx_scene.bench.timing import cpu_time
     from oryx_scene.errors import ConfigError
-    from oryx_scene.model.checkpoint import DTYPES
-    from oryx_scene.model.device import check_device
+    from oryx_scene.lab.bench.options import BenchOptions, part
+    from oryx_scene.lab.bench.report import table
+    from oryx_scene.lab.bench.timing import cpu_time
+    from oryx_scene.model.checkpoint.checkpoint import DTYPES
+    from oryx_scene.model.engine.device import check_device
 
     if args.rounds < 1 or args.tokens < 0 or args.threads < 0:
         raise ConfigError("--rounds must be at least 1, --tokens and --threads not negative.")

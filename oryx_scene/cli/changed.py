@@ -12,9 +12,9 @@ from oryx_scene.warning import Warning
 
 if TYPE_CHECKING:
     from oryx_scene.config import PipelineConfig
-    from oryx_scene.frames import Mark
-    from oryx_scene.marks.changed import SceneChanges
-    from oryx_scene.scene import Scene
+    from oryx_scene.marks.change.changed import SceneChanges
+    from oryx_scene.records import Mark
+    from oryx_scene.scene.freeze import Scene
     from oryx_scene.sources.base import FrameSource
 
 HELP = "Say what appeared, disappeared or moved between two moments; no model is loaded."
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Freeze both moments and print the difference."""
     from oryx_scene.cli.common import config_from_args, moment_ns, open_from_args
     from oryx_scene.config import COMPARED_MARKS
-    from oryx_scene.marks.changed import what_changed
+    from oryx_scene.marks.change.changed import what_changed
 
     if args.no_marks:
         raise ConfigError("--no-marks leaves nothing to compare.")
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _freeze(source: FrameSource, now_ns: int, config: PipelineConfig) -> Scene:
     from oryx_scene.cli.common import progress_bar
-    from oryx_scene.offline import frames_at
-    from oryx_scene.scene import NO_MODEL, freeze_scene
+    from oryx_scene.scene.frame_selection import frames_at
+    from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
 
     frames, warnings, choice = frames_at(source, now_ns, config.views, progress_bar)
     return freeze_scene(
@@ -86,7 +86,7 @@ def _freeze(source: FrameSource, now_ns: int, config: PipelineConfig) -> Scene:
 
 def changes_to_dict(changes: SceneChanges, before: Scene, after: Scene) -> dict[str, Any]:
     """The documented JSON object of `oryx-scene changed` (docs/relations.md)."""
-    from oryx_scene.answer_json import to_plain
+    from oryx_scene.qa.answer_json import to_plain
 
     warnings = [item for scene in (before, after) for item in scene.warnings]
     return {

@@ -14,10 +14,10 @@ from oryx_scene.errors import ConfigError
 from oryx_scene.warning import Warning
 
 if TYPE_CHECKING:
-    from oryx_scene.capture.choose import CoverageReport
     from oryx_scene.config import PipelineConfig
-    from oryx_scene.frames import Frame
-    from oryx_scene.scene import MarkFinder
+    from oryx_scene.records import Frame
+    from oryx_scene.scene.freeze import MarkFinder
+    from oryx_scene.scene.view_selection import CoverageReport
     from oryx_scene.sources.base import FrameSource, FrameStub
 
 
@@ -77,16 +77,16 @@ def add_detections_argument(parser: argparse.ArgumentParser) -> None:
 
 def finder_from_args(args: argparse.Namespace) -> MarkFinder:
     """How marks are found: from the detections that the arguments name, else from the pictures."""
-    from oryx_scene.scene import find_marks_fresh
+    from oryx_scene.scene.freeze import find_marks_fresh
 
     if args.detections_topic is not None:
-        from oryx_scene.bags.detection_topic import read_detection_topic
+        from oryx_scene.marks.detections.topic import read_detection_topic
 
         return read_detection_topic(args.source, args.detections_topic).find
     if args.detections is None:
         return find_marks_fresh
-    from oryx_scene.marks.detection_route import detection_finder
-    from oryx_scene.marks.detections import load_detections
+    from oryx_scene.marks.detections.records import load_detections
+    from oryx_scene.marks.detections.route import detection_finder
 
     return detection_finder(load_detections(args.detections))
 
@@ -155,7 +155,7 @@ def moment_ns(text: str | None, source: FrameSource) -> int:
         ConfigError: ``text`` is no number.
         NoFramesError: the source holds no frame.
     """
-    from oryx_scene.offline import newest_stamp
+    from oryx_scene.scene.frame_selection import newest_stamp
 
     newest = newest_stamp(source)
     if text is None:
@@ -208,7 +208,7 @@ class FoundFrames:
 
 def frames_from_args(args: argparse.Namespace, config: PipelineConfig) -> FoundFrames:
     """Open the source, choose views at the asked moment and decode them."""
-    from oryx_scene.offline import frames_at
+    from oryx_scene.scene.frame_selection import frames_at
 
     source = open_from_args(args, config)
     now_ns = moment_ns(args.at, source)

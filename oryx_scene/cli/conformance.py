@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oryx_scene.evaluation.conformance_compare import StageResult
+    from oryx_scene.lab.evaluation.conformance_compare import StageResult
 
 HELP = "Compare the model's arithmetic with golden vectors of the original code, stage by stage."
 SCHEMA = "oryx_scene/conformance/1"
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if every stage of every case agrees, 1 on any miss."""
-    from oryx_scene.evaluation.conformance import run_case
-    from oryx_scene.evaluation.conformance_case import find_cases, load_case
-    from oryx_scene.model.checkpoint import DTYPES, load_model
-    from oryx_scene.model.device import check_device
+    from oryx_scene.lab.evaluation.conformance import run_case
+    from oryx_scene.lab.evaluation.conformance_case import find_cases, load_case
+    from oryx_scene.model.checkpoint.checkpoint import DTYPES, load_model
+    from oryx_scene.model.engine.device import check_device
 
     device = check_device(args.device)
     # As loading chooses: quantised weights come with bfloat16.

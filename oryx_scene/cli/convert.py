@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
-    from oryx_scene.bags.writer import write_source
     from oryx_scene.cli.common import print_warnings
+    from oryx_scene.sources.bags.writer import write_source
     from oryx_scene.sources.registry import open_source
 
     source = open_source(args.source, rig=args.rig, fixed_frame=args.fixed_frame)

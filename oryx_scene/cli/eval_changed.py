@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure with true and with spoilt frames; exit 0."""
     from tqdm import tqdm
 
-    from oryx_scene.evaluation.changes import EVENTS, measure_changes
-    from oryx_scene.evaluation.mark_worlds import ROUGH
-    from oryx_scene.files import write_json
-    from oryx_scene.synth.noise import NoiseConfig
+    from oryx_scene.atomic_io import write_json
+    from oryx_scene.lab.evaluation.changes import EVENTS, measure_changes
+    from oryx_scene.lab.evaluation.mark_worlds import ROUGH
+    from oryx_scene.lab.synth.noise import NoiseConfig
 
     if args.pairs < 1 or args.first < 0:
         raise ConfigError("--pairs must be positive and --first not negative.")

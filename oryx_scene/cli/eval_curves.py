@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; exit 0."""
     from tqdm import tqdm
 
+    from oryx_scene.atomic_io import write_json
     from oryx_scene.cli.common import picture_size
     from oryx_scene.cli.eval_marks import without_nan
-    from oryx_scene.evaluation.mark_curves import draw_curves, measure_curves, points
-    from oryx_scene.files import write_json
+    from oryx_scene.lab.evaluation.mark_curves import draw_curves, measure_curves, points
 
     if args.scenes < 1 or args.first < 0:
         raise ConfigError("--scenes must be positive and --first not negative.")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
-    from oryx_scene.evaluation.mark_worlds import Condition, MarkScene
-    from oryx_scene.evaluation.marks import ConditionResult
-    from oryx_scene.frames import RgbImage
+    from oryx_scene.lab.evaluation.mark_worlds import Condition, MarkScene
+    from oryx_scene.lab.evaluation.marks import ConditionResult
+    from oryx_scene.records import RgbImage
 
 HELP = "Judge the marks on unseen rendered rooms: pairs, purity, places, what the discs hide."
 SCHEMA = "oryx_scene/eval_marks/1"
@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if every goal of the conditions is reached, 1 if one is missed."""
-    from oryx_scene.evaluation.mark_worlds import WORLDS
-    from oryx_scene.files import write_json
+    from oryx_scene.atomic_io import write_json
+    from oryx_scene.lab.evaluation.mark_worlds import WORLDS
 
     if args.size is None:
         height, width = WORLDS[args.worlds][1]
@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> list[ConditionResult]:
-    from oryx_scene.evaluation.mark_sheet import stacked
-    from oryx_scene.files import png_bytes, write_bytes
+    from oryx_scene.atomic_io import png_bytes, write_bytes
+    from oryx_scene.lab.evaluation.mark_sheet import stacked
     from oryx_scene.view.snapshot_file import jpeg_bytes
 
     if args.scenes < 1 or args.first < 0:
@@ -123,8 +123,8 @@ def _measured(
     from tqdm import tqdm
 
     from oryx_scene.cli.common import picture_size
-    from oryx_scene.evaluation.mark_sheet import scene_strip
-    from oryx_scene.evaluation.marks import run_condition
+    from oryx_scene.lab.evaluation.mark_sheet import scene_strip
+    from oryx_scene.lab.evaluation.marks import run_condition
 
     width, height = picture_size(args.size)
     scenes = range(args.first, args.first + args.scenes)
@@ -145,7 +145,7 @@ def _measured(
 
 
 def _conditions(args: argparse.Namespace) -> list[Condition]:
-    from oryx_scene.evaluation.mark_worlds import WORLDS
+    from oryx_scene.lab.evaluation.mark_worlds import WORLDS
 
     known, _ = WORLDS[args.worlds]
     names = args.conditions or list(known)

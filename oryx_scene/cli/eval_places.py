@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print one row per route, pose noise and baseline; exit 0."""
-    from oryx_scene.files import write_json
+    from oryx_scene.atomic_io import write_json
 
     rows = _measure(args)
     report = {"schema": SCHEMA, "scenes": args.scenes, "first": args.first, "rows": rows}
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     from tqdm import tqdm
 
-    from oryx_scene.evaluation.mark_places import ROUTES, measure_places
+    from oryx_scene.lab.evaluation.mark_places import ROUTES, measure_places
 
     routes = args.routes or list(ROUTES)
     unknown = [name for name in routes if name not in ROUTES]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oryx_scene.model.engine import Engine
+    from oryx_scene.model.engine.engine import Engine
 
 HELP = "Perplexity, top-1 agreement and KL of bfloat16, int8 and int4 against float32 on a text."
 SCHEMA = "oryx_scene/eval_quantisation/1"
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line per precision and one JSON object; one model is in memory at a time."""
     from oryx_scene.errors import ConfigError
-    from oryx_scene.evaluation.quantisation import compare, log_probabilities, windows_of
-    from oryx_scene.model.load import load_answerer
+    from oryx_scene.lab.evaluation.quantisation import compare, log_probabilities, windows_of
+    from oryx_scene.model.checkpoint.load import load_answerer
 
     if args.tokens < 2 or args.window < 2:
         raise ConfigError("--tokens and --window must be at least 2.")
@@ -86,7 +86,7 @@ def _ids(engine: Engine, text: str, most: int) -> list[int]:
 
 
 def _bytes(engine: Engine) -> int:
-    from oryx_scene.model.memory import loaded_bytes
+    from oryx_scene.model.checkpoint.memory import loaded_bytes
 
     return loaded_bytes(engine.model)
 

@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the marks as `oryx-scene marks` does, judge them, print; exit 0."""
+    from oryx_scene.atomic_io import png_bytes, write_bytes, write_json
     from oryx_scene.cli.common import config_from_args, finder_from_args, frames_from_args
-    from oryx_scene.evaluation.mark_sheet import contact_sheet
-    from oryx_scene.evaluation.mark_surfaces import judge_surfaces
-    from oryx_scene.files import png_bytes, write_bytes, write_json
-    from oryx_scene.scene import NO_MODEL, freeze_scene
+    from oryx_scene.lab.evaluation.mark_sheet import contact_sheet
+    from oryx_scene.lab.evaluation.mark_surfaces import judge_surfaces
+    from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
 
     config = config_from_args(args)
     found = frames_from_args(args, config)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oryx_scene.evaluation.scene_runs import Done, Piece
+    from oryx_scene.lab.evaluation.scene_runs import Done, Piece
 
 HELP = "Judge answers on unseen synthetic rooms, by type of question, with own marks."
 # Scenes of an evaluation are numbered from here on; demo and tests count from 0.
@@ -80,10 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, judge, print the tables."""
+    from oryx_scene.atomic_io import write_json
     from oryx_scene.errors import ConfigError
-    from oryx_scene.evaluation.model_card import write_calibration, write_card
-    from oryx_scene.evaluation.scene_report import tables
-    from oryx_scene.files import write_json
+    from oryx_scene.lab.evaluation.model_card import write_calibration, write_card
+    from oryx_scene.lab.evaluation.scene_report import tables
 
     if args.scenes < 1 or args.workers < 1 or (args.setting_scenes or 1) < 1:
         raise ConfigError("--scenes, --setting-scenes and --workers must be at least 1.")
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     from oryx_scene.errors import ConfigError
-    from oryx_scene.evaluation.scene_report import SCHEMA
+    from oryx_scene.lab.evaluation.scene_report import SCHEMA
 
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -112,11 +112,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
+    from oryx_scene.atomic_io import write_json
     from oryx_scene.errors import ConfigError
-    from oryx_scene.evaluation.scene_report import as_report
-    from oryx_scene.evaluation.scene_runs import run_pieces
-    from oryx_scene.files import write_json
-    from oryx_scene.model.load import find_folder
+    from oryx_scene.lab.evaluation.scene_report import as_report
+    from oryx_scene.lab.evaluation.scene_runs import run_pieces
+    from oryx_scene.model.checkpoint.load import find_folder
 
     if args.model != "random":
         find_folder(args.model)  # said before processes are made
@@ -157,10 +157,10 @@ def _pieces(args: argparse.Namespace) -> list[Piece]:
     """What the arguments ask for, all settings in turn."""
     from oryx_scene.cli.common import picture_size
     from oryx_scene.config import MarkingConfig
-    from oryx_scene.evaluation.scene_runs import cut, in_turn
-    from oryx_scene.evaluation.scene_settings import BESIDE, PLAIN, SETTINGS, specs_of
-    from oryx_scene.synth.questions import KINDS
-    from oryx_scene.synth.scenes import SceneSpec
+    from oryx_scene.lab.evaluation.scene_runs import cut, in_turn
+    from oryx_scene.lab.evaluation.scene_settings import BESIDE, PLAIN, SETTINGS, specs_of
+    from oryx_scene.lab.synth.questions import KINDS
+    from oryx_scene.lab.synth.scenes import SceneSpec
 
     width, height = picture_size(args.size)
     beside = list(BESIDE) if args.all else _known("--beside", args.beside, list(BESIDE))
@@ -195,7 +195,7 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
     import os
 
     from oryx_scene import __version__
-    from oryx_scene.model.rates import cpu_name
+    from oryx_scene.model.engine.rates import cpu_name
 
     words = ["oryx-scene", "eval", "scenes"]
     words += [f"--{name.replace('_', '-')} {value}" for name, value in _told(args)]

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         print_warnings,
     )
     from oryx_scene.cli.output import printable, scene_to_dict, view_caption, write_scene_pictures
-    from oryx_scene.scene import NO_MODEL, freeze_scene
+    from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
 
     config = config_from_args(args)
     find_marks = finder_from_args(args)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from oryx_scene.model.vision import VisionConfig
-    from oryx_scene.prompt.budget import BudgetPlan
+    from oryx_scene.model.oryx.vision import VisionConfig
+    from oryx_scene.scene.budget import BudgetPlan
 
 HELP = "Predict the memory of a model by precision and number of views."
 VIEWS = (1, 8, 64, 1600)
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     """Print a table and one last JSON line."""
     from oryx_scene.cli.common import picture_size
     from oryx_scene.errors import BudgetError, ConfigError
-    from oryx_scene.model.device import check_device
-    from oryx_scene.model.language import settled
-    from oryx_scene.model.memory import GIB, free_bytes
+    from oryx_scene.model.checkpoint.memory import GIB, free_bytes
+    from oryx_scene.model.engine.device import check_device
+    from oryx_scene.model.oryx.language import settled
 
     if min(args.views) < 1 or max(args.views) > 1600:
         raise ConfigError("--views must lie in 1..1600.")
@@ -87,11 +87,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _models(name: str | None) -> list[tuple[str, dict[str, Any], VisionConfig]]:
-    from oryx_scene.model.checkpoint import vision_config
-    from oryx_scene.model.load import find_folder
-    from oryx_scene.model.published import PUBLISHED
-    from oryx_scene.model.vision import VisionConfig
-    from oryx_scene.model.weights import read_json
+    from oryx_scene.model.checkpoint.checkpoint import vision_config
+    from oryx_scene.model.checkpoint.load import find_folder
+    from oryx_scene.model.checkpoint.published import PUBLISHED
+    from oryx_scene.model.checkpoint.weights import read_json
+    from oryx_scene.model.oryx.vision import VisionConfig
 
     if name is None:
         return [(own, config, VisionConfig()) for own, config in PUBLISHED.items()]
@@ -107,8 +107,8 @@ def _plan(count: int, size: tuple[int, int], context: int, only: str = "") -> Bu
     """
     from oryx_scene.config import BudgetConfig
     from oryx_scene.errors import BudgetError
-    from oryx_scene.prompt.budget import plan_budget
-    from oryx_scene.view_plan import TEXT_TOKENS
+    from oryx_scene.scene.budget import plan_budget
+    from oryx_scene.scene.view_plan import TEXT_TOKENS
 
     most = BudgetConfig(max_visual_tokens=MOST_TOKENS, compression=only or "auto")
     try:
@@ -135,12 +135,12 @@ def _row(
     precision: tuple[str, str],
     device: torch.device,
 ) -> dict[str, Any]:
-    from oryx_scene.model.checkpoint import DTYPES
-    from oryx_scene.model.engine import EngineConfig
-    from oryx_scene.model.memory import predict
-    from oryx_scene.model.static_rows import ROW_TOKENS
-    from oryx_scene.prompt.deadline import patches_of
-    from oryx_scene.view_plan import TEXT_TOKENS
+    from oryx_scene.model.checkpoint.checkpoint import DTYPES
+    from oryx_scene.model.checkpoint.memory import predict
+    from oryx_scene.model.engine.cuda_graphs import ROW_TOKENS
+    from oryx_scene.model.engine.engine import EngineConfig
+    from oryx_scene.scene.deadline import patches_of
+    from oryx_scene.scene.view_plan import TEXT_TOKENS
 
     dtype, kind = precision
     tokens = plan.visual_tokens + TEXT_TOKENS
@@ -174,7 +174,7 @@ def _row(
 
 
 def _line(row: dict[str, Any]) -> str:
-    from oryx_scene.model.memory import GIB
+    from oryx_scene.model.checkpoint.memory import GIB
 
     sizes = ("weight_bytes", "kv_bytes", "working_bytes", "graph_bytes", "total_bytes")
     weights, kv, working, graphs, total = (row[key] / GIB for key in sizes)

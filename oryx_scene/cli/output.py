@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oryx_scene.answer_json import to_plain
-from oryx_scene.files import png_bytes, write_bytes, write_json
-from oryx_scene.frames import MarkSet
-from oryx_scene.scene import Scene
+from oryx_scene.atomic_io import png_bytes, write_bytes, write_json
+from oryx_scene.qa.answer_json import to_plain
+from oryx_scene.records import MarkSet
+from oryx_scene.scene.freeze import Scene
 
 MARKS_SCHEMA = "oryx_scene/marks/2"
 

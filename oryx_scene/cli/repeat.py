@@ -29,7 +29,7 @@ def run_repeat(args: argparse.Namespace) -> int:
     """
     from oryx_scene.dump.folder import read_dump
     from oryx_scene.dump.repeat import repeat_dump
-    from oryx_scene.model.load import load_answerer
+    from oryx_scene.model.checkpoint.load import load_answerer
 
     for name in _FIXED_BY_DUMP:
         if getattr(args, name, None):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oryx_scene.answerer import Limits, ModelCard
     from oryx_scene.config import PipelineConfig
+    from oryx_scene.model.api import Limits, ModelCard
+    from oryx_scene.replay.frame_cache import RecentFrames
     from oryx_scene.replay.journal import Journal
     from oryx_scene.replay.questions import AskedQuestion, Moment
-    from oryx_scene.replay.recent import RecentFrames
     from oryx_scene.replay.run import ReplayResult
 
 HELP = "Ask a file of questions over a whole recording; resumable; writes a report and a bag."
@@ -80,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _replay(args: argparse.Namespace, folder: Path) -> int:
-    from oryx_scene.answerer import Limits
     from oryx_scene.cli.common import config_from_args, open_from_args
     from oryx_scene.errors import ConfigError
-    from oryx_scene.pipeline import ScenePipeline
+    from oryx_scene.model.api import Limits
+    from oryx_scene.qa.pipeline import ScenePipeline
+    from oryx_scene.replay.frame_cache import RecentFrames
     from oryx_scene.replay.journal import Journal
     from oryx_scene.replay.questions import load_questions
-    from oryx_scene.replay.recent import RecentFrames
     from oryx_scene.replay.run import Replay
 
     if args.max_new_tokens < 1:
@@ -99,7 +99,7 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
     schedule = _schedule(args, entries, source)
     limits = Limits(max_new_tokens=args.max_new_tokens, deadline_s=args.timeout)
     # All bad input is refused before a model of many gigabytes is loaded.
-    from oryx_scene.model.load import load_answerer
+    from oryx_scene.model.checkpoint.load import load_answerer
 
     answerer = load_answerer(
         args.model, device=args.device, dtype=args.dtype, quantization=args.quantization
@@ -121,7 +121,7 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
             write_layout(folder, layout)
         print(f"{args.write_bag}: {count} answers; {layout}: for Foxglove", file=sys.stderr)
     if args.report is not None:
-        from oryx_scene.replay.story import ReplayStory
+        from oryx_scene.replay.steps import ReplayStory
         from oryx_scene.view.report import write_report
 
         size = write_report(ReplayStory(folder), args.report)
@@ -133,8 +133,8 @@ def _schedule(
     args: argparse.Namespace, entries: tuple[AskedQuestion, ...], source: RecentFrames
 ) -> tuple[Moment, ...]:
     from oryx_scene.cli.common import moment_ns
-    from oryx_scene.offline import newest_stamp
     from oryx_scene.replay.questions import make_schedule
+    from oryx_scene.scene.frame_selection import newest_stamp
 
     last_ns = newest_stamp(source)
     first_ns = min(stub.stamp_ns for stub in source.stubs())

@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Render and write."""
     from oryx_scene.cli.common import picture_size
     from oryx_scene.errors import ConfigError
-    from oryx_scene.synth.recording import record_room
-    from oryx_scene.synth.scenes import SceneSpec
+    from oryx_scene.lab.synth.recording import record_room
+    from oryx_scene.lab.synth.scenes import SceneSpec
 
     if args.furnished and args.rig is not None:
         raise ConfigError("--furnished brings its own camera; --rig does not go with it.")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oryx_scene.training.parallel import Group
-    from oryx_scene.training.recipe import Recipe
+    from oryx_scene.lab.training.distributed import Group
+    from oryx_scene.lab.training.recipe import Recipe
 
 HELP = "Train the small model on synthetic scenes (goes on where it was interrupted)."
 
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
     from oryx_scene.errors import ConfigError
-    from oryx_scene.training.crew import choose_crew
-    from oryx_scene.training.curve import draw_curve
-    from oryx_scene.training.parallel import ALONE, together
-    from oryx_scene.training.recipe import PRESETS
+    from oryx_scene.lab.training.curve import draw_curve
+    from oryx_scene.lab.training.distributed import ALONE, together
+    from oryx_scene.lab.training.ranks import choose_crew
+    from oryx_scene.lab.training.recipe import PRESETS
 
     if args.processes < 1:
         raise ConfigError(f"--processes is {args.processes}, expected at least 1.")
@@ -80,8 +80,8 @@ def _train(
     import cv2
     import torch
 
-    from oryx_scene.training.crew import choose_crew
-    from oryx_scene.training.run import train
+    from oryx_scene.lab.training.ranks import choose_crew
+    from oryx_scene.lab.training.run import train
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oryx_scene.frames import RgbImage
-    from oryx_scene.view.sheet import SheetConfig
+    from oryx_scene.records import RgbImage
+    from oryx_scene.view.contact_sheet import SheetConfig
     from oryx_scene.view.step import Step, Story
 
 HELP = "Look at a recording or an answer in 3D: in a window, or as pictures without a display."
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _sheet_config(args: argparse.Namespace) -> SheetConfig:
     from oryx_scene.errors import ConfigError
-    from oryx_scene.view.sheet import SheetConfig
+    from oryx_scene.view.contact_sheet import SheetConfig
 
     width, _, height = args.size.partition("x")
     if not (width.isdigit() and height.isdigit()) or not (
@@ -127,9 +127,9 @@ def _sheet_config(args: argparse.Namespace) -> SheetConfig:
 
 def _story(args: argparse.Namespace) -> Story:
     from oryx_scene.replay.journal import is_replay_folder
-    from oryx_scene.replay.story import ReplayStory
-    from oryx_scene.view.dumped import DumpStory, dump_folders
-    from oryx_scene.view.kept import KeptStory, is_kept_folder
+    from oryx_scene.replay.steps import ReplayStory
+    from oryx_scene.view.dump_folders import DumpStory, dump_folders
+    from oryx_scene.view.result_folders import KeptStory, is_kept_folder
 
     path = Path(args.source)
     if is_replay_folder(path):
@@ -180,7 +180,7 @@ def _write_pictures(
     args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
 ) -> None:
     from oryx_scene.cli.common import print_warnings
-    from oryx_scene.view.sheet import draw_sheets
+    from oryx_scene.view.contact_sheet import draw_sheets
 
     for index in steps:
         number = f"{index + 1:03d}" if len(steps) > 1 else ""
@@ -197,10 +197,10 @@ def _write_pictures(
 def _write_orbits(
     args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
 ) -> None:
+    from oryx_scene.atomic_io import write_bytes
     from oryx_scene.cli.common import print_warnings
-    from oryx_scene.files import write_bytes
+    from oryx_scene.view.contact_sheet import draw_orbit
     from oryx_scene.view.headless import animation_bytes
-    from oryx_scene.view.sheet import draw_orbit
 
     for index in steps:
         path = _named(args.orbit, f"{index + 1:03d}" if len(steps) > 1 else "")
@@ -211,7 +211,7 @@ def _write_orbits(
 
 
 def _write_picture(path: Path, image: RgbImage) -> None:
-    from oryx_scene.files import png_bytes, write_bytes
+    from oryx_scene.atomic_io import png_bytes, write_bytes
     from oryx_scene.view.snapshot_file import jpeg_bytes
 
     write_bytes(path, png_bytes(image) if path.suffix == ".png" else jpeg_bytes(image))

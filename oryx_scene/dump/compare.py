@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oryx_scene.answer_json import answer_to_dict
-from oryx_scene.answerer import ModelCard
 from oryx_scene.dump.folder import Dump, PromptRecord
-from oryx_scene.frames import SceneAnswer
-from oryx_scene.scene import Scene
+from oryx_scene.model.api import ModelCard
+from oryx_scene.qa.answer_json import answer_to_dict
+from oryx_scene.records import SceneAnswer
+from oryx_scene.scene.freeze import Scene
 
 # An answer that time, its caller or a fault cut off can only be compared as far as it went.
 CUT_SHORT = ("deadline", "cancelled", "error")

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from oryx_scene import __version__
-from oryx_scene.answer_json import SCHEMA as ANSWER_SCHEMA
-from oryx_scene.answer_json import answer_to_dict, to_plain
-from oryx_scene.answerer import Limits, ModelCard, Prompt
+from oryx_scene.atomic_io import write_json
 from oryx_scene.config import PipelineConfig, config_from_dict
 from oryx_scene.dump.frame_files import FrameRecord, read_frame, read_record, write_frame
 from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.errors import ConfigError, OutputError, SourceError
-from oryx_scene.files import write_json
-from oryx_scene.frames import Frame, MarkSet, Question, SceneAnswer
-from oryx_scene.pipeline import ScenePipeline, prompt_hash
-from oryx_scene.scene import Scene
+from oryx_scene.model.api import Limits, ModelCard, Prompt
+from oryx_scene.qa.answer_json import SCHEMA as ANSWER_SCHEMA
+from oryx_scene.qa.answer_json import answer_to_dict, to_plain
+from oryx_scene.qa.pipeline import ScenePipeline, prompt_hash
+from oryx_scene.records import Frame, MarkSet, Question, SceneAnswer
+from oryx_scene.scene.freeze import Scene
 from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/dump/1"
@@ -52,7 +52,7 @@ class PromptRecord:
 
 @dataclass(frozen=True)
 class LimitsRecord:
-    """:class:`oryx_scene.answerer.Limits` without the cancel flag."""
+    """:class:`oryx_scene.model.api.Limits` without the cancel flag."""
 
     max_new_tokens: int
     deadline_s: float | None
@@ -78,7 +78,7 @@ class Dump:
         frozen_ns: the source's "now" when the scene was frozen.
         scene_id: hash of evidence, marks and settings.
         marks: as they were found then; a finder that remembers earlier scenes need not run again.
-        scene_warnings, synthetic, choice: as in :class:`oryx_scene.scene.Scene`.
+        scene_warnings, synthetic, choice: as in :class:`oryx_scene.scene.freeze.Scene`.
         config: the pipeline's settings.
         limits: how the answer was generated.
         model: the model that answered.

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from oryx_scene.atomic_io import png_bytes, write_bytes
 from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.errors import CalibrationError, SourceError
-from oryx_scene.files import png_bytes, write_bytes
-from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics, RgbImage
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.transforms import check_transform
+from oryx_scene.records import DepthImage, FloatArray, Frame, Intrinsics, RgbImage
 from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
 class IntrinsicsRecord:
-    """:class:`oryx_scene.frames.Intrinsics` without arrays; ``K`` row-major."""
+    """:class:`oryx_scene.records.Intrinsics` without arrays; ``K`` row-major."""
 
     K: tuple[float, ...]
     height: int
@@ -38,7 +38,7 @@ class IntrinsicsRecord:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """:class:`oryx_scene.frames.Frame` without arrays, and where its pixels are.
+    """:class:`oryx_scene.records.Frame` without arrays, and where its pixels are.
 
     Attributes:
         rgb_file, depth_file: beside the JSON; ``depth_file`` is "" without depth.

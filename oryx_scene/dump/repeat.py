@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from oryx_scene import __version__
-from oryx_scene.answer_json import answer_to_dict
-from oryx_scene.answerer import Answerer, Limits, ModelCard
 from oryx_scene.dump.compare import CUT_SHORT, Difference, first_difference
 from oryx_scene.dump.folder import Dump, prompt_record
-from oryx_scene.frames import MarkSet, SceneAnswer
-from oryx_scene.pipeline import ScenePipeline
-from oryx_scene.scene import Scene
+from oryx_scene.model.api import Answerer, Limits, ModelCard
+from oryx_scene.qa.answer_json import answer_to_dict
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.records import MarkSet, SceneAnswer
+from oryx_scene.scene.freeze import Scene
 
 SCHEMA = "oryx_scene/repeat/1"
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.errors import CalibrationError
-from oryx_scene.frames import DepthImage, FloatArray, Intrinsics
+from oryx_scene.records import DepthImage, FloatArray, Intrinsics
 
 # Unknown spellings met in real recordings -> the names of sensor_msgs.
 _MODEL_NAMES = {

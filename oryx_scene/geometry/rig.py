@@ -16,7 +16,6 @@ import numpy as np
 import yaml
 
 from oryx_scene.errors import CalibrationError
-from oryx_scene.frames import FloatArray, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.transforms import (
     check_transform,
@@ -24,6 +23,7 @@ from oryx_scene.geometry.transforms import (
     from_translation_rpy,
 )
 from oryx_scene.geometry.turning import TURNS, T_camera_turned, turned_frame_id
+from oryx_scene.records import FloatArray, Intrinsics
 
 # Nothing on one robot is further from its base.
 MAX_OFFSET_M = 100.0

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from oryx_scene.errors import TransformError
-from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.transforms import check_transform, interpolate, invert
+from oryx_scene.records import FloatArray
 
 _NOT_CONNECTED = "a transform between the two trees is not published"
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oryx_scene.errors import CalibrationError
-from oryx_scene.frames import FloatArray
+from oryx_scene.records import FloatArray
 
 # Rotations written with six decimals in a file are off by this much.
 ROTATION_TOLERANCE = 1e-3

@@ -11,8 +11,8 @@ import dataclasses
 import numpy as np
 
 from oryx_scene.errors import CalibrationError
-from oryx_scene.frames import FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
+from oryx_scene.records import FloatArray, Frame, Intrinsics
 from oryx_scene.warning import Warning
 
 TURNS = (0, 90, 180, 270)

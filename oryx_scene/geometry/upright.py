@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Frame
+from oryx_scene.records import FloatArray, Frame
 
 
 def z_is_up(frames: Sequence[Frame]) -> bool:

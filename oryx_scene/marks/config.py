@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from oryx_scene.config import MarkingConfig
 from oryx_scene.errors import ConfigError
+from oryx_scene.marks.label_placement import Lattice
 from oryx_scene.marks.places import POSE_NOISE, PoseNoise
-from oryx_scene.marks.spots import Lattice
 
 
 @dataclass(frozen=True)

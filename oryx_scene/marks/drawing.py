@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from oryx_scene.frames import RgbImage
+from oryx_scene.records import RgbImage
 
 RED = (226, 26, 28)
 WHITE = (255, 255, 255)

@@ -12,15 +12,15 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.depth_route import DepthObjects, cut_view, find_objects
-from oryx_scene.marks.linking import Link
+from oryx_scene.marks.depth.linking import Link
+from oryx_scene.marks.depth.reprojection_votes import Ballot, CutView
+from oryx_scene.marks.depth.route import DepthObjects, cut_view, find_objects
+from oryx_scene.marks.depth.view_grid import usable
+from oryx_scene.marks.mark_selection import FoundObject, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.relations import measure_relations
-from oryx_scene.marks.tracks_route import find_marks_by_tracks
-from oryx_scene.marks.view_grid import usable
-from oryx_scene.marks.votes import Ballot, CutView
+from oryx_scene.marks.rgb.route import find_marks_by_tracks
+from oryx_scene.records import Frame, Mark, MarkSet, ViewSet
 from oryx_scene.warning import Warning
 
 
@@ -94,7 +94,7 @@ def find_marks(
 
     Args:
         views: frames; those without depth, calibration or pose carry no marks, unless no view has
-            all three: then objects are joined by colour and tracks (`tracks_route`).
+            all three: then objects are joined by colour and tracks (`rgb.route`).
         config: limits; ``disc_radii`` are per view of ``views``.
         question: objects whose label it names come first.
         memory: what is known of earlier views.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oryx_scene.frames import Covariance, FloatArray, Mark
+from oryx_scene.records import Covariance, FloatArray, Mark
 
 # Views nearer to each other than this many times the error of their places share that error.
 SHARED_REACH = 2.0

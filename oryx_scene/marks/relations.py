@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Frame, Mark, Predicate, Relation
 from oryx_scene.geometry.camera import normalised_rays
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.geometry.upright import z_is_up
 from oryx_scene.marks.places import covariance_of, std_along
+from oryx_scene.records import FloatArray, Frame, Mark, Predicate, Relation
 
 # A difference must exceed this many standard deviations, and at least this many metres.
 SIGMAS = 2.0

@@ -1,1 +1,1 @@
-"""The Oryx model in torch: vision tower, compressor, projector, language model and engine."""
+"""The Oryx model: `api` and `sizes` need no torch; `oryx`, `checkpoint` and `engine` do."""

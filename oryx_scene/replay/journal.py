@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from oryx_scene.atomic_io import write_json
 from oryx_scene.errors import OutputError, SourceError
-from oryx_scene.files import write_json
 from oryx_scene.view.snapshot import Snapshot
 from oryx_scene.view.snapshot_file import load_snapshot, save_snapshot
 

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from oryx_scene.errors import ConfigError, QuestionError
-from oryx_scene.frames import Question
-from oryx_scene.prompt.wording import check_question
+from oryx_scene.qa.wording import check_question
+from oryx_scene.records import Question
 
 FORMATS = ("text", "yes_no", "choice", "marks", "json")
 _KEYS = ("id", "text", "format", "choices", "json_schema", "at", "every")

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from oryx_scene.bags.writer import BagWriter
+from oryx_scene.atomic_io import write_json
 from oryx_scene.errors import OutputError
-from oryx_scene.files import write_json
-from oryx_scene.frames import Intrinsics
+from oryx_scene.records import Intrinsics
 from oryx_scene.replay.journal import read_answers, read_scene
+from oryx_scene.sources.bags.writer import BagWriter
 from oryx_scene.view.foxglove import TOPIC, foxglove_layout
 from oryx_scene.view.markers import scene_markers
 from oryx_scene.view.snapshot import Snapshot

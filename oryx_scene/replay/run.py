@@ -14,15 +14,15 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from oryx_scene.answer_json import answer_to_dict
-from oryx_scene.answerer import Limits
 from oryx_scene.errors import OryxSceneError, OutputError
-from oryx_scene.offline import CameraPath, frames_at
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.model.api import Limits
+from oryx_scene.qa.answer_json import answer_to_dict
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.replay.frame_cache import RecentFrames
 from oryx_scene.replay.journal import Journal, answer_key
 from oryx_scene.replay.questions import AskedQuestion, Moment
-from oryx_scene.replay.recent import RecentFrames
-from oryx_scene.scene import Scene
+from oryx_scene.scene.frame_selection import CameraPath, frames_at
+from oryx_scene.scene.freeze import Scene
 from oryx_scene.view.snapshot import take_snapshot
 
 # A replay keeps many scenes: coarser and smaller than a single picture needs.

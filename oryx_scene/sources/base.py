@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig
+from oryx_scene.records import FloatArray, Frame
 from oryx_scene.warning import Warning
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import yaml
 
 from oryx_scene.errors import CalibrationError, SourceError
-from oryx_scene.frames import FloatArray, Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
+from oryx_scene.records import FloatArray, Intrinsics
 from oryx_scene.sources.file_names import is_depth_name, natural_key, words_of
 from oryx_scene.warning import Warning
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oryx_scene.bags.assemble import add_rig_transforms, choose_fixed_frame, unknown_rig_cameras
 from oryx_scene.errors import TransformError
-from oryx_scene.frames import FloatArray, Intrinsics
 from oryx_scene.geometry.rig import RigCamera, rig_mountings
 from oryx_scene.geometry.tf_buffer import TransformBuffer
+from oryx_scene.records import FloatArray, Intrinsics
+from oryx_scene.sources.bags.assemble import (
+    add_rig_transforms,
+    choose_fixed_frame,
+    unknown_rig_cameras,
+)
 from oryx_scene.sources.base import OpenOptions
 from oryx_scene.sources.pose_file import Trajectory
 from oryx_scene.warning import Warning

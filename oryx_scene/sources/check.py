@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.frames import Frame
 from oryx_scene.geometry.camera import doubts
+from oryx_scene.records import Frame
 from oryx_scene.sources.base import FrameSource, FrameStub
 from oryx_scene.warning import Warning
 

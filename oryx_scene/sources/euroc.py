@@ -15,10 +15,10 @@ import numpy as np
 import yaml
 
 from oryx_scene.errors import CalibrationError, SourceError
-from oryx_scene.frames import Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics
 from oryx_scene.geometry.rig import Rig, RigCamera
 from oryx_scene.geometry.transforms import check_transform
+from oryx_scene.records import Intrinsics
 from oryx_scene.sources.base import OpenOptions, SourceKind
 from oryx_scene.sources.file_source import FileCamera, FileFrame, FileSource
 from oryx_scene.sources.pose_file import Trajectory, stamped_poses

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from oryx_scene.bags.bag_depth import DEPTH_SLOP_S
 from oryx_scene.errors import CalibrationError, OryxSceneError, SourceError
-from oryx_scene.frames import DepthImage, FloatArray, Frame, Intrinsics
 from oryx_scene.geometry.camera import register_depth, same_aspect, scaled_depth, scaled_to
 from oryx_scene.geometry.turning import T_camera_turned, turned
+from oryx_scene.records import DepthImage, FloatArray, Frame, Intrinsics
+from oryx_scene.sources.bags.depth import DEPTH_SLOP_S
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions
 from oryx_scene.sources.camera_file import StatedCamera
 from oryx_scene.sources.camera_poses import CameraPoses

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from oryx_scene.bags.compressed import check_complete, decode_compressed_image
-from oryx_scene.bags.decode import AnyArray, depth_from_samples
 from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.file_kind import HEAD_BYTES, FileKind, file_kind, kind_of_bytes
-from oryx_scene.frames import DepthImage, RgbImage
+from oryx_scene.records import DepthImage, RgbImage
+from oryx_scene.sources.bags.compressed import check_complete, decode_compressed_image
+from oryx_scene.sources.bags.decode import AnyArray, depth_from_samples
 from oryx_scene.sources.file_names import natural_key, readable_name
 
 # Taken for a picture by a reader; files of other suffixes are taken where their first bytes say so.

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from oryx_scene.errors import CalibrationError, SourceError
-from oryx_scene.frames import FloatArray
 from oryx_scene.geometry.transforms import check_transform, from_translation_quaternion
+from oryx_scene.records import FloatArray
 from oryx_scene.sources.camera_file import number_rows
 from oryx_scene.sources.file_names import natural_key, words_of
 from oryx_scene.warning import Warning

@@ -9,19 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from oryx_scene.bags import bag_source
+from oryx_scene.dump import source as dump_source
 from oryx_scene.errors import SourceError
 from oryx_scene.file_kind import file_kind, refusal
-from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.rig import Rig, load_rig
-from oryx_scene.sources import dump, euroc, pictures, rgbd_folder, tum, video
+from oryx_scene.records import FloatArray, Frame
+from oryx_scene.sources import euroc, pictures, rgbd_folder, tum, video
+from oryx_scene.sources.bags import source as bag_source
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.warning import Warning
 
 # The first that recognises a path opens it: what a description file names comes before what only
 # looks like pictures.
 KINDS: tuple[SourceKind, ...] = (
-    dump.KIND,
+    dump_source.KIND,
     tum.KIND,
     euroc.KIND,
     rgbd_folder.KIND,

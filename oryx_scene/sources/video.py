@@ -12,8 +12,8 @@ import cv2
 
 from oryx_scene.errors import ImageDecodeError, SourceError
 from oryx_scene.file_kind import file_kind
-from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.turning import T_camera_turned, turned
+from oryx_scene.records import FloatArray, Frame
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.sources.camera_poses import CameraPoses
 from oryx_scene.sources.file_names import readable_name

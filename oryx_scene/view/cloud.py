@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.errors import ConfigError
-from oryx_scene.frames import DepthImage, FloatArray, Frame, RgbImage
 from oryx_scene.geometry.camera import unproject
+from oryx_scene.records import DepthImage, FloatArray, Frame, RgbImage
 from oryx_scene.warning import Warning
 
 _KEY_BITS = 21

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from oryx_scene.errors import ConfigError, EngineError, OutputError
-from oryx_scene.frames import RgbImage
+from oryx_scene.records import RgbImage
 from oryx_scene.view.open3d_process import render_in_child
 from oryx_scene.view.overlay import draw_labels
 from oryx_scene.view.shapes import SceneGeometry

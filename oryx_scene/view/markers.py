@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from oryx_scene.frames import Mark, Relation
+from oryx_scene.records import Mark, Relation
 from oryx_scene.view.shapes import (
     BOX_COLOR,
     PATH_COLOR,

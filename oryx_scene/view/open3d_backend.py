@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.errors import EngineError, MissingExtraError, OryxSceneError
-from oryx_scene.frames import FloatArray, RgbImage
+from oryx_scene.records import FloatArray, RgbImage
 from oryx_scene.view.shapes import SceneGeometry
 from oryx_scene.view.splat import BACKGROUND, Rendered
 from oryx_scene.view.viewpoint import Viewpoint

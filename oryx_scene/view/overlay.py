@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from oryx_scene.frames import FloatArray, RgbImage
+from oryx_scene.records import FloatArray, RgbImage
+from oryx_scene.view.captions import INK, PANEL, Font, label_font
 from oryx_scene.view.shapes import BOX_COLOR, Color, MarkLabel, SceneGeometry
 from oryx_scene.view.splat import Rendered
 from oryx_scene.view.viewpoint import Viewpoint
-from oryx_scene.view.words import INK, PANEL, Font, label_font
 
 # Depth between viewer and object that still counts as the object's own surface or sensor noise.
 _HIDDEN_SLACK_M = 0.10

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oryx_scene.config import PipelineConfig
-from oryx_scene.offline import CameraPath, Progress, frames_at
-from oryx_scene.scene import NO_MODEL, Scene, freeze_scene
+from oryx_scene.scene.frame_selection import CameraPath, Progress, frames_at
+from oryx_scene.scene.freeze import NO_MODEL, Scene, freeze_scene
 from oryx_scene.sources.base import FrameSource
+from oryx_scene.view.captions import Caption, warning_lines
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.step import Step, left_out_line
-from oryx_scene.view.words import Caption, warning_lines
 
 
 class RecordingStory:

@@ -17,10 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from oryx_scene import __version__
-from oryx_scene.answer_json import to_plain
+from oryx_scene.atomic_io import write_bytes
 from oryx_scene.errors import MissingExtraError
-from oryx_scene.files import write_bytes
-from oryx_scene.frames import RgbImage
+from oryx_scene.qa.answer_json import to_plain
+from oryx_scene.records import RgbImage
 from oryx_scene.view.report_page import PAGE
 from oryx_scene.view.shapes import SceneGeometry, relation_lines
 from oryx_scene.view.snapshot import shrink

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.errors import MissingExtraError, OutputError
+from oryx_scene.view.captions import Caption
 from oryx_scene.view.shapes import BOX_COLOR, SceneGeometry
 from oryx_scene.view.snapshot import ViewCamera
 from oryx_scene.view.snapshot_file import jpeg_bytes
 from oryx_scene.view.step import Step, Story, marked_picture
-from oryx_scene.view.words import Caption
 
 
 def load_rerun() -> Any:

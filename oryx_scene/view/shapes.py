@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Mark, Predicate, Relation, RgbImage
+from oryx_scene.records import FloatArray, Mark, Predicate, Relation, RgbImage
 from oryx_scene.view.snapshot import Snapshot, ViewCamera
 from oryx_scene.warning import Warning
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from oryx_scene.frames import FloatArray, Frame, RgbImage
 from oryx_scene.geometry.transforms import invert, transform_points
+from oryx_scene.records import FloatArray, Frame, RgbImage
 from oryx_scene.view.cloud import FusedCloud, fuse_cloud
 from oryx_scene.warning import Warning
 

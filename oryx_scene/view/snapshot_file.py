@@ -14,10 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oryx_scene.answer_json import to_plain
+from oryx_scene.atomic_io import write_bytes
 from oryx_scene.errors import SourceError
-from oryx_scene.files import write_bytes
-from oryx_scene.frames import RgbImage
+from oryx_scene.qa.answer_json import to_plain
+from oryx_scene.records import RgbImage
 from oryx_scene.view.cloud import FusedCloud
 from oryx_scene.view.snapshot import Snapshot, ViewCamera
 from oryx_scene.warning import Warning

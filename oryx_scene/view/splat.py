@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.frames import FloatArray, RgbImage
+from oryx_scene.records import FloatArray, RgbImage
 from oryx_scene.view.shapes import Color, PictureQuad, SceneGeometry, Segments
 from oryx_scene.view.viewpoint import Viewpoint
 

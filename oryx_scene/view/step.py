@@ -1,8 +1,8 @@
 """One thing to look at: a snapshot with its marks, relations, question and answer.
 
 Windows, pictures, reports and rerun logs all show steps. Where steps come from (a recording, a
-replay's folder, a dumped query) is known to the stories only: ``recording``, ``kept``,
-``dumped``, ``replay.story``.
+replay's folder, a dumped query) is known to the stories only: ``recording``, ``result_folders``,
+``dump_folders``, ``replay.steps``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from oryx_scene.errors import SourceError
-from oryx_scene.frames import Mark, MarkObservation, Predicate, Relation, RgbImage
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
+from oryx_scene.records import Mark, MarkObservation, Predicate, Relation, RgbImage
+from oryx_scene.view.captions import Caption, warning_lines
 from oryx_scene.view.shapes import SceneGeometry, build_geometry
 from oryx_scene.view.snapshot import Snapshot
-from oryx_scene.view.words import Caption, warning_lines
 
 
 @dataclass(frozen=True, eq=False)

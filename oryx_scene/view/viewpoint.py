@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.errors import ConfigError
-from oryx_scene.frames import FloatArray
+from oryx_scene.records import FloatArray
 from oryx_scene.view.shapes import SceneGeometry
 from oryx_scene.view.snapshot import ViewCamera
 

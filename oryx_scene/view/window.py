@@ -1,7 +1,7 @@
 """The Open3D window: draws a step of a story, and changes it as keys are pressed.
 
 The legacy ``VisualizerWithKeyCallback``: the newer ``O3DVisualizer`` ends the whole process where
-it cannot open a window. ``controls`` decides what the keys do, ``hanging`` makes the labels.
+it cannot open a window. ``controls`` decides what the keys do, ``billboards`` makes the labels.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from oryx_scene.errors import EngineError, OryxSceneError
-from oryx_scene.frames import FloatArray, RgbImage
+from oryx_scene.records import FloatArray, RgbImage
+from oryx_scene.view.billboards import NEAR_PLANE_M, hang, labels_of
+from oryx_scene.view.captions import Caption
 from oryx_scene.view.controls import KEYS, Look, press
-from oryx_scene.view.hanging import NEAR_PLANE_M, hang, labels_of
 from oryx_scene.view.open3d_backend import (
     load_open3d,
     pinhole_parameters,
@@ -28,7 +29,6 @@ from oryx_scene.view.shapes import SceneGeometry
 from oryx_scene.view.snapshot import Snapshot
 from oryx_scene.view.step import Step, Story
 from oryx_scene.view.viewpoint import Viewpoint, camera_names, free_look, make_viewpoint
-from oryx_scene.view.words import Caption
 
 _FAR_PLANE_M = 500.0
 _IDLE_S = 0.01

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.writer import BagWriter, write_source
 from oryx_scene.cli.main import main
+from oryx_scene.sources.bags.writer import BagWriter, write_source
 from oryx_scene.sources.registry import open_source
 
 

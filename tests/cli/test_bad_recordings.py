@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.writer import BagWriter
 from oryx_scene.cli.main import main
-from oryx_scene.frames import Intrinsics
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.writer import BagWriter
 
 K = np.array([[120.0, 0, 79.5], [0, 120.0, 59.5], [0, 0, 1]])
 START_NS = 10**12

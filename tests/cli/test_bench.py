@@ -8,13 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bench.language import kv_bytes, prefill_flops, weight_bytes  # noqa: E402
-from oryx_scene.bench.models import random_model  # noqa: E402
-from oryx_scene.bench.report import Row, table  # noqa: E402
-from oryx_scene.bench.timing import Times, cpu_time, measure, timed  # noqa: E402
-from oryx_scene.bench.vit import tower_flops  # noqa: E402
 from oryx_scene.cli.main import main  # noqa: E402
-from oryx_scene.model.vision import VisionConfig  # noqa: E402
+from oryx_scene.lab.bench.language import kv_bytes, prefill_flops, weight_bytes  # noqa: E402
+from oryx_scene.lab.bench.models import random_model  # noqa: E402
+from oryx_scene.lab.bench.report import Row, table  # noqa: E402
+from oryx_scene.lab.bench.timing import Times, cpu_time, measure, timed  # noqa: E402
+from oryx_scene.lab.bench.vit import tower_flops  # noqa: E402
+from oryx_scene.model.oryx.vision import VisionConfig  # noqa: E402
 
 CPU = torch.device("cpu")
 

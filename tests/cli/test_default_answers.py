@@ -8,14 +8,14 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.cli.main import main
-from oryx_scene.frames import ViewSet
-from oryx_scene.model.load import DEFAULT_FOLDER, WEIGHTS
+from oryx_scene.lab.synth.judge import right
+from oryx_scene.lab.synth.marked_scene import MarkedScene, Thing
+from oryx_scene.lab.synth.questions import ask
+from oryx_scene.lab.synth.recording import record_room
+from oryx_scene.lab.synth.scenes import SceneSpec
+from oryx_scene.model.checkpoint.load import DEFAULT_FOLDER, WEIGHTS
+from oryx_scene.records import ViewSet
 from oryx_scene.sources.registry import open_source
-from oryx_scene.synth.judge import right
-from oryx_scene.synth.questions import ask
-from oryx_scene.synth.recording import record_room
-from oryx_scene.synth.scenes import SceneSpec
-from oryx_scene.synth.things import MarkedScene, Thing
 
 ROOM = SceneSpec(9, "test", "ring", 6)
 KINDS = {

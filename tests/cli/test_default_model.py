@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main
-from oryx_scene.model import load
-from oryx_scene.model.random_model import write_random_checkpoint
+from oryx_scene.model.checkpoint import load
+from oryx_scene.model.checkpoint.random_model import write_random_checkpoint
+from oryx_scene.sources.bags.writer import write_source
 from oryx_scene.sources.registry import open_source
 
 TOLD = {"trained": True, "name": "small", "synthetic_only": True, "scratchpad": True}

@@ -77,7 +77,7 @@ def test_errors_are_printed_and_set_the_exit_code(questions, capsys, replay):
 def test_mistakes_are_said_before_a_model_is_loaded(
     questions, capsys, monkeypatch, words, said, replay
 ):
-    monkeypatch.setattr("oryx_scene.model.load.load_answerer", lambda *_a, **_k: 1 / 0)
+    monkeypatch.setattr("oryx_scene.model.checkpoint.load.load_answerer", lambda *_a, **_k: 1 / 0)
     assert replay(questions, *words) == 2
     assert said in capsys.readouterr().err
 

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oryx_scene.answer_json import to_plain
-from oryx_scene.answerer import Generation, Limits, ModelCard
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig, ViewsConfig
 from oryx_scene.dump.folder import is_dump, read_dump, write_dump
 from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.dump.repeat import repeat_dump
 from oryx_scene.errors import OutputError, SourceError
-from oryx_scene.frames import Mark, MarkObservation, MarkSet, Predicate, Question, Relation
 from oryx_scene.geometry.rig import Rig
-from oryx_scene.offline import frames_at
-from oryx_scene.pipeline import ScenePipeline, prompt_hash
+from oryx_scene.model.api import Generation, Limits, ModelCard
+from oryx_scene.qa.answer_json import to_plain
+from oryx_scene.qa.pipeline import ScenePipeline, prompt_hash
+from oryx_scene.records import Mark, MarkObservation, MarkSet, Predicate, Question, Relation
+from oryx_scene.scene.frame_selection import frames_at
 from oryx_scene.sources.registry import open_source
 from oryx_scene.warning import KINDS, Warning
 
@@ -143,7 +143,7 @@ def test_a_repeat_is_identical_without_finding_marks_again(kept, monkeypatch):
     def never(*_, **__):
         raise AssertionError("marks were searched again")
 
-    monkeypatch.setattr("oryx_scene.scene.find_marks", never)
+    monkeypatch.setattr("oryx_scene.scene.freeze.find_marks", never)
     repeat = repeat_dump(read_dump(kept[0]), Told())
     assert repeat.difference is None
     assert repeat.identical

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oryx_scene.errors import CalibrationError, TransformError
-from oryx_scene.frames import Intrinsics
 from oryx_scene.geometry.camera import (
     canonical_distortion_model,
     check_intrinsics,
@@ -30,6 +29,7 @@ from oryx_scene.geometry.transforms import (
     rotation_to_quaternion,
     transform_points,
 )
+from oryx_scene.records import Intrinsics
 
 K = np.array([[500.0, 0, 320.0], [0, 510.0, 240.0], [0, 0, 1]])
 MODELS = {

@@ -5,11 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oryx_scene.bags.bag_source import BagSource
-from oryx_scene.bags.detection_topic import DetectionTopic, SeenBox, SeenBoxes
-from oryx_scene.bags.writer import BagWriter
 from oryx_scene.errors import CalibrationError
-from oryx_scene.frames import Frame, Intrinsics, ViewSet
 from oryx_scene.geometry.camera import check_intrinsics, project
 from oryx_scene.geometry.rig import Rig, load_rig, with_turns
 from oryx_scene.geometry.transforms import from_translation_rpy, invert
@@ -21,9 +17,13 @@ from oryx_scene.geometry.turning import (
     turned_pixels,
 )
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.detection_route import detection_finder
-from oryx_scene.marks.detections import Detection
-from oryx_scene.marks.run_length import RunLengths
+from oryx_scene.marks.detections.records import Detection
+from oryx_scene.marks.detections.route import detection_finder
+from oryx_scene.marks.detections.run_length import RunLengths
+from oryx_scene.marks.detections.topic import DetectionTopic, SeenBox, SeenBoxes
+from oryx_scene.records import Frame, Intrinsics, ViewSet
+from oryx_scene.sources.bags.source import BagSource
+from oryx_scene.sources.bags.writer import BagWriter
 
 HEIGHT, WIDTH = 48, 64
 TURNS = (90, 180, 270)

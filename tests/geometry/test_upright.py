@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oryx_scene.geometry.upright import z_is_up
-from oryx_scene.synth.rigs import look_at
+from oryx_scene.lab.synth.rigs import look_at
 
 
 def posed(*poses):

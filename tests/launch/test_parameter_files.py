@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("oryx_scene_ros.schema")
+pytest.importorskip("oryx_scene_ros.parameters.schema")
 
-from oryx_scene_ros.parameter_file import render
-from oryx_scene_ros.schema import SPECS, all_specs, problem_with
+from oryx_scene_ros.parameters.parameter_file import render
+from oryx_scene_ros.parameters.schema import SPECS, all_specs, problem_with
 
-from oryx_scene.bags.writer import write_source
+from oryx_scene.sources.bags.writer import write_source
 from oryx_scene.sources.registry import open_source
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +34,7 @@ def parameters(name):
 
 def test_the_full_file_is_the_table():
     assert (LAUNCH / "scene.yaml").read_text() == render(), (
-        "python -m oryx_scene_ros.parameter_file > launch/scene.yaml"
+        "python -m oryx_scene_ros.parameters.parameter_file > launch/scene.yaml"
     )
 
 

@@ -9,17 +9,17 @@ import pytest
 
 from oryx_scene.cli.main import main
 from oryx_scene.errors import SourceError
-from oryx_scene.evaluation.mark_counts import MarkCounts
-from oryx_scene.evaluation.mark_scores import score_marks
-from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
-from oryx_scene.frames import ViewSet
+from oryx_scene.lab.evaluation.mark_counts import MarkCounts
+from oryx_scene.lab.evaluation.mark_scores import score_marks
+from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
+from oryx_scene.lab.synth.furniture import LAYOUT
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.detection_pieces import NO_FRAME, TWICE, UNSURE
-from oryx_scene.marks.detection_route import find_detected
-from oryx_scene.marks.detections import Detection, load_detections, parse_detections
-from oryx_scene.marks.run_length import RunLengths
+from oryx_scene.marks.detections.records import Detection, load_detections, parse_detections
+from oryx_scene.marks.detections.route import find_detected
+from oryx_scene.marks.detections.run_length import RunLengths
+from oryx_scene.marks.detections.segments import NO_FRAME, TWICE, UNSURE
+from oryx_scene.records import ViewSet
 from oryx_scene.sources.registry import open_source
-from oryx_scene.synth.furnishing import LAYOUT
 
 SIZE = (180, 240)
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from oryx_scene.errors import ConfigError
-from oryx_scene.evaluation.mark_scores import _owner
-from oryx_scene.evaluation.mark_worlds import SEPARATED
-from oryx_scene.frames import ViewSet
+from oryx_scene.lab.evaluation.mark_scores import _owner
+from oryx_scene.lab.evaluation.mark_worlds import SEPARATED
+from oryx_scene.lab.synth.render import render_views
+from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+from oryx_scene.lab.synth.world import make_world
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.instance_map import InstanceMap, MapConfig
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
-from oryx_scene.synth.world import make_world
+from oryx_scene.marks.instance_map.map import InstanceMap, MapConfig
+from oryx_scene.records import ViewSet
 
 MARKS = MarksConfig()
 

@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from oryx_scene.evaluation.mark_worlds import CONDITIONS, make_scene
-from oryx_scene.frames import Frame, Mark, MarkObservation, MarkSet, ViewSet
-from oryx_scene.marks.choice import FoundObject, SeenIn
+from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.detection_route import detection_finder
-from oryx_scene.marks.detections import Detection
-from oryx_scene.marks.instance_map import InstanceMap
-from oryx_scene.marks.known_places import KnownPlaces, NumberMemory
+from oryx_scene.marks.detections.records import Detection
+from oryx_scene.marks.detections.route import detection_finder
+from oryx_scene.marks.instance_map.known_places import KnownPlaces, NumberMemory
+from oryx_scene.marks.instance_map.map import InstanceMap
+from oryx_scene.marks.label_placement import Cutout
+from oryx_scene.marks.mark_selection import FoundObject, SeenIn
 from oryx_scene.marks.places import isotropic
-from oryx_scene.marks.spots import Cutout
+from oryx_scene.records import Frame, Mark, MarkObservation, MarkSet, ViewSet
 
 RGB = np.zeros((60, 80, 3), np.uint8)
 

@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.evaluation.mark_scores import score_marks
-from oryx_scene.frames import Frame, Intrinsics, ViewSet
 from oryx_scene.geometry.camera import check_intrinsics, normalised_rays
+from oryx_scene.lab.evaluation.mark_scores import score_marks
+from oryx_scene.lab.synth.render import render_views
+from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+from oryx_scene.lab.synth.world import WorldConfig, make_world
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.detection_pieces import NO_DEPTH
-from oryx_scene.marks.detection_route import find_detected
-from oryx_scene.marks.detections import Detection
+from oryx_scene.marks.depth.view_grid import make_grid
+from oryx_scene.marks.detections.records import Detection
+from oryx_scene.marks.detections.route import find_detected
+from oryx_scene.marks.detections.segments import NO_DEPTH
 from oryx_scene.marks.finder import find_marks
-from oryx_scene.marks.regions import Region, RegionMap
-from oryx_scene.marks.sightings import mismatch, sighting_of
-from oryx_scene.marks.spots import Cutout
-from oryx_scene.marks.tracks import NO_RAYS, find_by_tracks
-from oryx_scene.marks.view_grid import make_grid
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
-from oryx_scene.synth.world import WorldConfig, make_world
+from oryx_scene.marks.label_placement import Cutout
+from oryx_scene.marks.rgb.regions import Region, RegionMap
+from oryx_scene.marks.rgb.tracks import NO_RAYS, find_by_tracks
+from oryx_scene.marks.viewing_rays import mismatch, sighting_of
+from oryx_scene.records import Frame, Intrinsics, ViewSet
 from oryx_scene.view.cloud import fuse_cloud
 
 SIZE = (180, 240)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from oryx_scene.marks.limbs import attach_limbs, parts
-from oryx_scene.marks.linking import NOTHING_THERE, doubt, group_patches
-from oryx_scene.marks.patches import Patches
-from oryx_scene.marks.votes import Ballot, CutView, Samples
+from oryx_scene.marks.depth.linking import NOTHING_THERE, doubt, group_patches
+from oryx_scene.marks.depth.reprojection_votes import Ballot, CutView, Samples
+from oryx_scene.marks.depth.segments import Patches
+from oryx_scene.marks.depth.thin_parts import attach_limbs, parts
 
 
 def view(rgb, points=None, creased=False):

@@ -6,14 +6,14 @@ import itertools
 import numpy as np
 import pytest
 
-from oryx_scene.answerer import ModelCard
-from oryx_scene.evaluation.mark_scores import score_marks
-from oryx_scene.frames import Frame, Intrinsics, Mark, Predicate, Relation, ViewSet
+from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.crosscheck import cross_check
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.relations import measure_relations
+from oryx_scene.model.api import ModelCard
+from oryx_scene.qa.claim_check import cross_check
+from oryx_scene.records import Frame, Intrinsics, Mark, Predicate, Relation, ViewSet
 from oryx_scene.sources.registry import open_source
 
 # Boxes on a floor at z = 0, z up: centre x, y and colour; each 0.3 m wide and 0.4 m high.

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from oryx_scene.frames import Changes, Frame, Intrinsics, Mark, MarkObservation, MarkSet, ViewSet
+from oryx_scene.lab.synth.scenes import SceneSpec, render_spec
+from oryx_scene.lab.synth.true_marks import objects_under
+from oryx_scene.marks.change.over_time import changes_over_time
 from oryx_scene.marks.finder import find_marks
-from oryx_scene.marks.over_time import changes_over_time
-from oryx_scene.synth.scenes import SceneSpec, render_spec
-from oryx_scene.synth.true_marks import objects_under
+from oryx_scene.records import Changes, Frame, Intrinsics, Mark, MarkObservation, MarkSet, ViewSet
 
 K = Intrinsics(np.array([[50.0, 0, 32], [0, 50.0, 24], [0, 0, 1]]), 48, 64)
 AWAY = np.diag([-1.0, 1.0, -1.0, 1.0])  # looks the other way

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oryx_scene.evaluation.mark_places import PlaceCounts, judge_places, make_line
-from oryx_scene.evaluation.mark_places import given as as_given
-from oryx_scene.frames import Mark, Predicate
-from oryx_scene.marks.depth_route import _on_thing
+from oryx_scene.lab.evaluation.mark_places import PlaceCounts, judge_places, make_line
+from oryx_scene.lab.evaluation.mark_places import given as as_given
+from oryx_scene.marks.depth.route import _on_thing
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.places import (
     MeasuredPlace,
@@ -26,6 +25,7 @@ from oryx_scene.marks.places import (
     std_along,
     triangulate,
 )
+from oryx_scene.records import Mark, Predicate
 
 TRUE = PoseNoise(0.0, 0.0)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oryx_scene.frames import Mark, Predicate
+from oryx_scene.lab.synth.rigs import look_at
 from oryx_scene.marks.places import as_covariance
 from oryx_scene.marks.relations import (
     SIGMAS,
@@ -19,7 +19,7 @@ from oryx_scene.marks.relations import (
     measure_relations,
     relations_from,
 )
-from oryx_scene.synth.rigs import look_at
+from oryx_scene.records import Mark, Predicate
 
 P = Predicate
 CAMERA = look_at(np.array([-2.0, 0.3, 1.2]), np.array([0.5, 0.0, 0.2]))

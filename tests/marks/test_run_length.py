@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oryx_scene.marks.run_length import read_runs
+from oryx_scene.marks.detections.run_length import read_runs
 
 # Packed by pycocotools 2.0 of the masks that the tests below draw.
 BLOCK = "=3300NN02200;"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from oryx_scene.frames import Frame, Intrinsics
-from oryx_scene.marks.view_grid import make_grid
+from oryx_scene.marks.depth.view_grid import make_grid
+from oryx_scene.records import Frame, Intrinsics
 
 
 def frame(width, height, noise, seed=0):

@@ -2,13 +2,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.model.attention import (  # noqa: E402
+from oryx_scene.model.oryx.attention import (  # noqa: E402
     choose_backend,
     grouped_attention,
     packed_attention,
     reference_attention,
 )
-from oryx_scene.model.vision import OryxViT, VisionConfig  # noqa: E402
+from oryx_scene.model.oryx.vision import OryxViT, VisionConfig  # noqa: E402
 
 LENGTHS = [(7,), (5, 5, 5), (3, 8, 3, 1, 8), (1, 2, 3, 4)]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}

@@ -11,18 +11,19 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from oryx_scene.answerer import Limits, Prompt  # noqa: E402
 from oryx_scene.errors import CheckpointError  # noqa: E402
-from oryx_scene.model import engine_state, load, shared_attention  # noqa: E402
-from oryx_scene.model.checkpoint import load_model  # noqa: E402
-from oryx_scene.model.language import silent_defaults  # noqa: E402
-from oryx_scene.model.load import find_folder, load_answerer, stops_of  # noqa: E402
-from oryx_scene.model.random_model import (  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint import load  # noqa: E402
+from oryx_scene.model.checkpoint.checkpoint import load_model  # noqa: E402
+from oryx_scene.model.checkpoint.load import find_folder, load_answerer, stops_of  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import (  # noqa: E402
     write_byte_tokenizer,
     write_random_checkpoint,
 )
-from oryx_scene.model.shared_attention import half_sums  # noqa: E402
-from oryx_scene.model.tokenizer import CharTokenizer  # noqa: E402
+from oryx_scene.model.checkpoint.tokenizer import CharTokenizer  # noqa: E402
+from oryx_scene.model.engine import shared_attention, state  # noqa: E402
+from oryx_scene.model.engine.shared_attention import half_sums  # noqa: E402
+from oryx_scene.model.oryx.language import silent_defaults  # noqa: E402
 
 QWEN = Path(__file__).parent.parent / "golden" / "first" / "models" / "qwen_a"
 VIT = "model.vision_tower.vision_tower."
@@ -113,8 +114,8 @@ def test_image_checkpoints_without_a_compressor(folder):
     assert same(load_model(folder), load_model(QWEN))
     change(folder, lambda t: [t.pop(n) for n in list(t) if "vision_resampler" in n])
     model = load_model(folder)
-    from oryx_scene.answerer import Stride
     from oryx_scene.errors import EngineError
+    from oryx_scene.model.api import Stride
 
     picture = torch.zeros(3, 64, 64)
     assert model.encode([picture], [Stride.IMAGE])[0].shape == (4, 4, 64)
@@ -324,7 +325,7 @@ def test_sums_in_half_precision_are_said(tmp_path, monkeypatch):
 
 def test_a_kernel_that_rounds_otherwise_and_was_chosen_by_timing_is_said(tmp_path, monkeypatch):
     folder = write_random_checkpoint(tmp_path / "model")
-    monkeypatch.setattr(engine_state, "timing_rounds", lambda dtype: dtype is torch.float32)
+    monkeypatch.setattr(state, "timing_rounds", lambda dtype: dtype is torch.float32)
     _, codes = answered(folder)
     assert set(codes) == {"linear_chosen_by_timing"}
 

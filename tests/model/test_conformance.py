@@ -12,19 +12,19 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from oryx_scene.cli.main import main  # noqa: E402
-from oryx_scene.evaluation import conformance  # noqa: E402
-from oryx_scene.evaluation.conformance import run_case  # noqa: E402
-from oryx_scene.evaluation.conformance_case import find_cases, load_case  # noqa: E402
-from oryx_scene.evaluation.conformance_compare import (  # noqa: E402
+from oryx_scene.lab.evaluation import conformance  # noqa: E402
+from oryx_scene.lab.evaluation.conformance import run_case  # noqa: E402
+from oryx_scene.lab.evaluation.conformance_case import find_cases, load_case  # noqa: E402
+from oryx_scene.lab.evaluation.conformance_compare import (  # noqa: E402
     Comparer,
     Precision,
     precision_of,
 )
-from oryx_scene.evaluation.conformance_text import compare_ids  # noqa: E402
-from oryx_scene.model import decode as decode_module  # noqa: E402
-from oryx_scene.model import rows, score_pass, static_rows  # noqa: E402
-from oryx_scene.model.checkpoint import load_model  # noqa: E402
-from oryx_scene.model.decoder import Decoder  # noqa: E402
+from oryx_scene.lab.evaluation.conformance_text import compare_ids  # noqa: E402
+from oryx_scene.model.checkpoint.checkpoint import load_model  # noqa: E402
+from oryx_scene.model.engine import cuda_graphs, decode_batch, score_pass  # noqa: E402
+from oryx_scene.model.engine import decode as decode_module  # noqa: E402
+from oryx_scene.model.engine.decoder import Decoder  # noqa: E402
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = find_cases(GOLDEN)
@@ -205,9 +205,9 @@ def places_shifted(whole):
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "stage"),
     [
-        (rows, "merge", own_tokens_only, "logits_last"),
-        (rows, "attend_rows", first_row_for_all, "greedy_scores"),
-        (static_rows, "_attend", without_scale, "greedy_scores: constant shapes"),
+        (decode_batch, "merge", own_tokens_only, "logits_last"),
+        (decode_batch, "attend_rows", first_row_for_all, "greedy_scores"),
+        (cuda_graphs, "_attend", without_scale, "greedy_scores: constant shapes"),
         (decode_module, "largest", second_best, "engine.generate"),
         (score_pass, "read_scores", places_shifted, "engine.score"),
     ],

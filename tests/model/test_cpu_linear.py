@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from oryx_scene.answerer import Limits, Prompt  # noqa: E402
-from oryx_scene.model import cpu_linear  # noqa: E402
-from oryx_scene.model.cpu_linear import CpuLinear, most_rows, rows_kernel, speed_up  # noqa: E402
-from oryx_scene.model.engine import EngineConfig  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint import cpu_linear  # noqa: E402
+from oryx_scene.model.checkpoint.cpu_linear import CpuLinear, most_rows, rows_kernel, speed_up  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.engine.engine import EngineConfig  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 

@@ -8,16 +8,16 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
-from oryx_scene.model import scene_reader  # noqa: E402
-from oryx_scene.model.device_pixels import (  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt, Stride, VisualItem  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.engine import scene_reader  # noqa: E402
+from oryx_scene.model.oryx.device_pixels import (  # noqa: E402
     make_taps,
     normalise_on_device,
     resize_on_device,
 )
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.pixels import normalise  # noqa: E402
-from oryx_scene.prompt.resample import resize  # noqa: E402
+from oryx_scene.model.oryx.pixels import normalise  # noqa: E402
+from oryx_scene.model.oryx.resample import resize  # noqa: E402
 
 side = st.integers(1, 150)
 

@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
 from oryx_scene.errors import BudgetError, ConfigError, EngineError  # noqa: E402
-from oryx_scene.model.engine import EngineConfig  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.sampling import TokenChooser  # noqa: E402
-from oryx_scene.model.splice import PLACEHOLDER  # noqa: E402
-from oryx_scene.model.tokenizer import split_prompt_ids  # noqa: E402
-from oryx_scene.prompt.sizes import image_tokens, video_tokens  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt, Stride, VisualItem  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.checkpoint.tokenizer import split_prompt_ids  # noqa: E402
+from oryx_scene.model.engine.engine import EngineConfig  # noqa: E402
+from oryx_scene.model.engine.sampling import TokenChooser  # noqa: E402
+from oryx_scene.model.oryx.splice import PLACEHOLDER  # noqa: E402
+from oryx_scene.model.sizes import image_tokens, video_tokens  # noqa: E402
 
 UNCACHED = EngineConfig(feature_cache_bytes=0, scene_cache_bytes=0)
 

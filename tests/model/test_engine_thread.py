@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import Answerer, Limits, ManyAnswerer, Prompt  # noqa: E402
 from oryx_scene.errors import CheckpointError, EngineError  # noqa: E402
-from oryx_scene.model.engine_thread import EngineThread  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
+from oryx_scene.model.api import Answerer, Limits, ManyAnswerer, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.engine.thread import EngineThread  # noqa: E402
 
 PROMPT = Prompt("You are a helpful assistant.", ("A room.\n",), "What is here?")
 

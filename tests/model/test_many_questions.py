@@ -5,13 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
 from oryx_scene.errors import DeviceMemoryError, EngineError  # noqa: E402
-from oryx_scene.model.engine import EngineConfig  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.splice import splice  # noqa: E402
-from oryx_scene.model.static_rows import StaticRows  # noqa: E402
-from oryx_scene.model.units import embed_units, units_of  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt, Stride, VisualItem  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.engine.cuda_graphs import StaticRows  # noqa: E402
+from oryx_scene.model.engine.engine import EngineConfig  # noqa: E402
+from oryx_scene.model.oryx.prompt_units import embed_units, units_of  # noqa: E402
+from oryx_scene.model.oryx.splice import splice  # noqa: E402
 
 ALONE = EngineConfig(feature_cache_bytes=0, scene_cache_bytes=0, share_prefix=False)
 QUESTIONS = ("What is here?", "How many?", "Is mark 1 left of mark 2? Answer yes or no.", "Why?")

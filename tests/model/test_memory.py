@@ -11,15 +11,15 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 
 from safetensors.torch import save_file  # noqa: E402
 
-from oryx_scene.model.checkpoint import published_name  # noqa: E402
-from oryx_scene.model.random_model import VISION, random_oryx, tiny_config  # noqa: E402
+from oryx_scene.model.checkpoint.checkpoint import published_name  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import VISION, random_oryx, tiny_config  # noqa: E402
 
 # Everything is imported and exercised once before; what is measured is the load alone.
 MEASURE = """
 import sys
 from pathlib import Path
 import torch
-from oryx_scene.model.checkpoint import load_model
+from oryx_scene.model.checkpoint.checkpoint import load_model
 small, big = sys.argv[1:]
 def kilobytes(key):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -8,16 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import Limits, Prompt  # noqa: E402
 from oryx_scene.errors import DeviceMemoryError  # noqa: E402
-from oryx_scene.model import load, memory  # noqa: E402
-from oryx_scene.model.checkpoint import load_model, vision_config  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.memory import loaded_bytes, out_of_memory, predict  # noqa: E402
-from oryx_scene.model.published import PUBLISHED  # noqa: E402
-from oryx_scene.model.quant_linear import Int4Linear, Int8Linear  # noqa: E402
-from oryx_scene.model.random_model import write_random_checkpoint  # noqa: E402
-from oryx_scene.model.vision import VisionConfig  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint import load, memory  # noqa: E402
+from oryx_scene.model.checkpoint.checkpoint import load_model, vision_config  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.checkpoint.memory import loaded_bytes, out_of_memory, predict  # noqa: E402
+from oryx_scene.model.checkpoint.published import PUBLISHED  # noqa: E402
+from oryx_scene.model.checkpoint.quant_linear import Int4Linear, Int8Linear  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import write_random_checkpoint  # noqa: E402
+from oryx_scene.model.oryx.vision import VisionConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +130,11 @@ def test_messages_of_torch_that_mean_no_memory():
 LITTLE = """
 import resource, sys
 import numpy as np
-from oryx_scene.answerer import Limits
+from oryx_scene.model.api import Limits
 from oryx_scene.config import PipelineConfig, BudgetConfig, MarkingConfig
-from oryx_scene.frames import Frame, Question
-from oryx_scene.model.load import load_answerer
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.records import Frame, Question
+from oryx_scene.model.checkpoint.load import load_answerer
+from oryx_scene.qa.pipeline import ScenePipeline
 
 rng = np.random.default_rng(0)
 frames = [

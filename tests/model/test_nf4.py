@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import Limits, Prompt  # noqa: E402
-from oryx_scene.model import nf4_trial, quant_choice  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.memory import linear_bytes, loaded_bytes  # noqa: E402
-from oryx_scene.model.nf4_linear import Nf4Linear, block_of  # noqa: E402
-from oryx_scene.model.nf4_trial import Trial, try_library  # noqa: E402
-from oryx_scene.model.quant_linear import Int4Linear  # noqa: E402
-from oryx_scene.model.quantise import dequantise_int4, quantise_int4  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint import nf4_trial, quant_choice  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.checkpoint.memory import linear_bytes, loaded_bytes  # noqa: E402
+from oryx_scene.model.checkpoint.nf4_linear import Nf4Linear, block_of  # noqa: E402
+from oryx_scene.model.checkpoint.nf4_trial import Trial, try_library  # noqa: E402
+from oryx_scene.model.checkpoint.quant_linear import Int4Linear  # noqa: E402
+from oryx_scene.model.checkpoint.quantise import dequantise_int4, quantise_int4  # noqa: E402
 
 PROMPT = Prompt("You are a helpful assistant.", ("A room.\n",), "What is here?")
 

@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from oryx_scene.model import quant_linear, quantise  # noqa: E402
-from oryx_scene.model.int4_tiles import TileOrder  # noqa: E402
-from oryx_scene.model.quant_linear import Int4Linear, Int8Linear  # noqa: E402
-from oryx_scene.model.quantise import (  # noqa: E402
+from oryx_scene.model.checkpoint import quant_linear, quantise  # noqa: E402
+from oryx_scene.model.checkpoint.int4_tiles import TileOrder  # noqa: E402
+from oryx_scene.model.checkpoint.quant_linear import Int4Linear, Int8Linear  # noqa: E402
+from oryx_scene.model.checkpoint.quantise import (  # noqa: E402
     dequantise_int4,
     dequantise_int8,
     from_nibbles,

@@ -7,13 +7,13 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from oryx_scene.answerer import Limits, Prompt, Stride, VisualItem  # noqa: E402
 from oryx_scene.errors import EngineError  # noqa: E402
-from oryx_scene.model.random_model import VISION, random_oryx, tiny_config  # noqa: E402
-from oryx_scene.model.sampling import TokenChooser  # noqa: E402
-from oryx_scene.model.splice import PLACEHOLDER, pad_rows, splice  # noqa: E402
-from oryx_scene.model.tokenizer import CharTokenizer, chat_ids, split_prompt_ids  # noqa: E402
-from oryx_scene.prompt.sizes import image_tokens, video_tokens  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt, Stride, VisualItem  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import VISION, random_oryx, tiny_config  # noqa: E402
+from oryx_scene.model.checkpoint.tokenizer import CharTokenizer, chat_ids, split_prompt_ids  # noqa: E402
+from oryx_scene.model.engine.sampling import TokenChooser  # noqa: E402
+from oryx_scene.model.oryx.splice import PLACEHOLDER, pad_rows, splice  # noqa: E402
+from oryx_scene.model.sizes import image_tokens, video_tokens  # noqa: E402
 
 MODEL = random_oryx(tiny_config(), VISION, 0)
 

@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.answerer import (  # noqa: E402
+from oryx_scene.errors import EngineError  # noqa: E402
+from oryx_scene.model.api import (  # noqa: E402
     Candidate,
     FormCalibration,
     Limits,
@@ -16,13 +17,12 @@ from oryx_scene.answerer import (  # noqa: E402
     Stride,
     VisualItem,
 )
-from oryx_scene.errors import EngineError  # noqa: E402
-from oryx_scene.model.engine_thread import EngineThread  # noqa: E402
-from oryx_scene.model.load import load_answerer  # noqa: E402
-from oryx_scene.model.random_model import write_random_checkpoint  # noqa: E402
-from oryx_scene.model.scoring import plan_scores  # noqa: E402
-from oryx_scene.model.tokenizer import IM_END, split_prompt_ids  # noqa: E402
-from oryx_scene.prompt.calibration import FILE_NAME, calibration_dict  # noqa: E402
+from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import write_random_checkpoint  # noqa: E402
+from oryx_scene.model.checkpoint.sidecar_files import CALIBRATION_FILE, calibration_dict  # noqa: E402
+from oryx_scene.model.checkpoint.tokenizer import IM_END, split_prompt_ids  # noqa: E402
+from oryx_scene.model.engine.scoring import plan_scores  # noqa: E402
+from oryx_scene.model.engine.thread import EngineThread  # noqa: E402
 
 CANDIDATES = (
     Candidate("Yes"),
@@ -50,8 +50,8 @@ def teacher_forced(engine, asked, candidate):
     own = engine.tokenizer.encode_plain(candidate.text)
     language = engine.model.language
     with torch.inference_mode():
-        from oryx_scene.model.pixels import normalise
-        from oryx_scene.model.splice import splice
+        from oryx_scene.model.oryx.pixels import normalise
+        from oryx_scene.model.oryx.splice import splice
 
         item = next(part for part in asked.scene if isinstance(part, VisualItem))
         maps = engine.model.encode([normalise(item.images[0])], [item.stride])
@@ -129,7 +129,7 @@ def test_the_checkpoint_says_how_it_answers(tmp_path):
     config["oryx_scene"]["scratchpad"] = True
     (folder / "config.json").write_text(json.dumps(config))
     forms = {"yes_no": FormCalibration(0.5, 0.1, 100, "test")}
-    (folder / FILE_NAME).write_text(json.dumps(calibration_dict(forms)))
+    (folder / CALIBRATION_FILE).write_text(json.dumps(calibration_dict(forms)))
     engine = load_answerer(str(folder), device="cpu")
     assert engine.card.scratchpad
     assert engine.card.calibration == forms

@@ -26,18 +26,18 @@ from tokenizers import (  # noqa: E402
     trainers,
 )
 
-from oryx_scene.answerer import Limits, Prompt  # noqa: E402
 from oryx_scene.errors import CheckpointError, MissingExtraError  # noqa: E402
-from oryx_scene.model.checkpoint import published_name  # noqa: E402
-from oryx_scene.model.language import language_config  # noqa: E402
-from oryx_scene.model.load import DEFAULT_FOLDER, load_answerer  # noqa: E402
-from oryx_scene.model.random_model import VISION, random_oryx, tiny_config  # noqa: E402
-from oryx_scene.model.tokenizer import (  # noqa: E402
+from oryx_scene.model.api import Limits, Prompt  # noqa: E402
+from oryx_scene.model.checkpoint.checkpoint import published_name  # noqa: E402
+from oryx_scene.model.checkpoint.load import DEFAULT_FOLDER, load_answerer  # noqa: E402
+from oryx_scene.model.checkpoint.random_model import VISION, random_oryx, tiny_config  # noqa: E402
+from oryx_scene.model.checkpoint.tokenizer import (  # noqa: E402
     ANCHORS,
     HubTokenizer,
     control_tokens,
     split_prompt_ids,
 )
+from oryx_scene.model.oryx.language import language_config  # noqa: E402
 
 TEXTS = [
     "what is left of the red box and how far is mark one from mark two",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oryx_scene.bags.writer import BagWriter
-from oryx_scene.frames import Intrinsics
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.writer import BagWriter
 
 K = np.array([[120.0, 0, 79.5], [0, 120.0, 59.5], [0, 0, 1]])
 START_NS = 10**12

@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from oryx_scene.answerer import Generation, ModelCard
 from oryx_scene.errors import EngineError
-from oryx_scene.frames import Question
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.model.api import Generation, ModelCard
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.records import Question
+from oryx_scene.replay.frame_cache import RecentFrames
 from oryx_scene.replay.journal import Journal
 from oryx_scene.replay.questions import AskedQuestion, make_schedule
-from oryx_scene.replay.recent import RecentFrames
 from oryx_scene.replay.run import Replay
 from oryx_scene.sources.registry import open_source
 

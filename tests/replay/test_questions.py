@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oryx_scene.errors import ConfigError
-from oryx_scene.frames import Question
+from oryx_scene.records import Question
 from oryx_scene.replay.questions import AskedQuestion, load_questions, make_schedule
 
 

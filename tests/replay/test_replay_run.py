@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from parrot import QUESTIONS, Parrot, replay_wall
 
 from oryx_scene.errors import OutputError, SourceError
-from oryx_scene.frames import Question
+from oryx_scene.records import Question
 from oryx_scene.replay.journal import ANSWERS, Journal, read_answers, read_manifest
 from oryx_scene.replay.questions import AskedQuestion
-from oryx_scene.replay.story import ReplayStory
+from oryx_scene.replay.steps import ReplayStory
 
 KEYS = [f"{10**12 + s * 10**9}/{name}" for s in range(7) for name in ("near", "far")]
 

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "view"))
 from chromium import find_chromium, open_page
 from parrot import Parrot, replay_wall
 
-from oryx_scene.frames import Question
+from oryx_scene.records import Question
 from oryx_scene.replay.questions import AskedQuestion
-from oryx_scene.replay.story import ReplayStory
+from oryx_scene.replay.steps import ReplayStory
 
 pytest.importorskip("plotly", reason="the extra 'view' is not installed")
 

@@ -7,9 +7,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from oryx_scene.answerer import Generation, Limits, ModelCard, Prompt, VisualItem
 from oryx_scene.errors import EngineError
-from oryx_scene.pipeline import prompt_hash
+from oryx_scene.model.api import Generation, Limits, ModelCard, Prompt, VisualItem
+from oryx_scene.qa.pipeline import prompt_hash
 
 CARD = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
 

@@ -16,9 +16,9 @@ from geometry_msgs.msg import TransformStamped
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import Ask
-from oryx_scene_ros.asking import SERVICE_QOS
 from oryx_scene_ros.base import spin
 from oryx_scene_ros.node import SceneNode
+from oryx_scene_ros.queries.questions import SERVICE_QOS
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter

@@ -20,8 +20,8 @@ from harness import (
     wait_until,
 )
 from oryx_scene_msgs.msg import Status
-from oryx_scene_ros.codes import Code
-from oryx_scene_ros.desk import Stage
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.queries.query_handler import Stage
 from sensor_msgs.msg import CompressedImage, Image
 
 MS = 10**6

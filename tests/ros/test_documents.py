@@ -12,7 +12,7 @@ import oryx_scene_msgs.srv
 import pytest
 import yaml
 from harness import wait_until
-from oryx_scene_ros.codes import Code
+from oryx_scene_ros.error_codes import Code
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/ros.md", "docs/ros_interface.md", "docs/dump.md")

@@ -10,7 +10,7 @@ from fakes import FakeAnswerer
 from harness import RELIABLE, image
 from oryx_scene_msgs.srv import Ask
 from oryx_scene_ros import make_node
-from oryx_scene_ros.codes import Code
+from oryx_scene_ros.error_codes import Code
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image

@@ -25,7 +25,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from oryx_scene_msgs.msg import ModelInfo, Scene, Status
 from oryx_scene_msgs.srv import Changed, FreezeScene, GetScene, ReleaseScene, ResetSession
-from oryx_scene_ros.codes import Code
+from oryx_scene_ros.error_codes import Code
 from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image

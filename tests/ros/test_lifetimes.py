@@ -6,8 +6,8 @@ import gc
 import pytest
 from harness import time_of, transform
 from oryx_scene_msgs.srv import Changed, DumpQuery, FreezeScene
-from oryx_scene_ros.codes import Code
-from oryx_scene_ros.feed import Kept
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.intake.message_buffer import Kept
 from test_cameras import show_rgbd
 
 TOPIC = "/front/aligned_depth_to_color/image_raw"

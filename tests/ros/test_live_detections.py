@@ -7,17 +7,24 @@ import numpy as np
 import pytest
 from harness import BEST_EFFORT, time_of, wait_until
 from oryx_scene_msgs.srv import FreezeScene
-from oryx_scene_ros import cameras, objects
-from oryx_scene_ros.codes import Code
-from oryx_scene_ros.desk import Stage
-from oryx_scene_ros.feed import DETECTION_BYTES, Bounds, CameraFeed, Feeds, LockedTransforms
-from oryx_scene_ros.schema import all_specs
-from oryx_scene_ros.settings import settings_from
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.intake import cameras
+from oryx_scene_ros.intake.message_buffer import (
+    DETECTION_BYTES,
+    Bounds,
+    CameraFeed,
+    Feeds,
+    LockedTransforms,
+)
+from oryx_scene_ros.output import vision_objects
+from oryx_scene_ros.parameters.schema import all_specs
+from oryx_scene_ros.parameters.settings import settings_from
+from oryx_scene_ros.queries.query_handler import Stage
 from test_numbers import DEPTH, places, show
 
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
-from oryx_scene.synth.world import make_world
+from oryx_scene.lab.synth.render import render_views
+from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+from oryx_scene.lab.synth.world import make_world
 
 MS = 10**6
 TOPIC = "/front/detections"
@@ -232,7 +239,7 @@ def test_detections_without_a_stamp_are_counted():
 
 
 def test_without_vision_msgs_configure_names_the_package(bench, monkeypatch):
-    monkeypatch.setattr(objects, "vision", None)
+    monkeypatch.setattr(vision_objects, "vision", None)
     monkeypatch.setattr(cameras, "vision", None)
     robot = bench(activate=False, camera__front__detections_topic=TOPIC)
     assert not robot.transition("configure")

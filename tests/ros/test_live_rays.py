@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from harness import camera_info, wait_until
-from oryx_scene_ros.codes import Code
 from oryx_scene_ros.convert import pose_message
-from oryx_scene_ros.evidence import Wanted
-from oryx_scene_ros.feed import Bounds, CameraFeed, Feeds, LockedTransforms
-from oryx_scene_ros.settings import CameraSettings
-from oryx_scene_ros.snapshot import Snapshot
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.intake.frame_requirements import Wanted
+from oryx_scene_ros.intake.message_buffer import Bounds, CameraFeed, Feeds, LockedTransforms
+from oryx_scene_ros.intake.moment import Snapshot
+from oryx_scene_ros.parameters.settings import CameraSettings
 
-from oryx_scene.bags.bag_index import take_transforms
-from oryx_scene.bags.recording import Recording
-from oryx_scene.bags.writer import BagWriter
-from oryx_scene.frames import Intrinsics
 from oryx_scene.geometry.camera import check_intrinsics, normalised_rays
 from oryx_scene.geometry.rig import load_rig
 from oryx_scene.geometry.tf_trees import TransformTrees
+from oryx_scene.lab.synth.render import render_views
+from oryx_scene.lab.synth.rigs import RigConfig, make_poses
+from oryx_scene.lab.synth.world import WorldConfig, make_world
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.index import take_transforms
+from oryx_scene.sources.bags.recording import Recording
+from oryx_scene.sources.bags.writer import BagWriter
 from oryx_scene.sources.registry import open_source
-from oryx_scene.synth.render import render_views
-from oryx_scene.synth.rigs import RigConfig, make_poses
-from oryx_scene.synth.world import WorldConfig, make_world
 
 SECOND = 1_000_000_000
 K = np.array([[60.0, 0, 39.5], [0, 60.0, 29.5], [0, 0, 1]])

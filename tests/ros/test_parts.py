@@ -16,19 +16,19 @@ from harness import image, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oryx_scene_msgs.action import AskScene
-from oryx_scene_ros.codes import MEANINGS, NAMES_OF_FLAGS, Code, failure_of, for_clients
 from oryx_scene_ros.convert import warning_messages
-from oryx_scene_ros.desk import Stage
-from oryx_scene_ros.docs import PAGES
-from oryx_scene_ros.feed import Kept, Ring
-from oryx_scene_ros.feedback import PERIOD_S, Later, MergedFeedback
-from oryx_scene_ros.schema import BY_NAME, SPECS, all_specs, problem_with
-from oryx_scene_ros.settings import settings_from
-from oryx_scene_ros.worker import Job, QueueFull, Worker
+from oryx_scene_ros.error_codes import MEANINGS, NAMES_OF_FLAGS, Code, failure_of, for_clients
+from oryx_scene_ros.intake.message_buffer import Kept, Ring
+from oryx_scene_ros.output.feedback import PERIOD_S, Later, MergedFeedback
+from oryx_scene_ros.parameters.pages import PAGES
+from oryx_scene_ros.parameters.schema import BY_NAME, SPECS, all_specs, problem_with
+from oryx_scene_ros.parameters.settings import settings_from
+from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.worker import Job, QueueFull, Worker
 
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.frames import Frame, Mark, MarkSet, ViewSet
-from oryx_scene.offline import _thin
+from oryx_scene.records import Frame, Mark, MarkSet, ViewSet
+from oryx_scene.scene.frame_selection import _thin
 from oryx_scene.sources.base import FrameStub
 from oryx_scene.warning import KINDS, Warning
 
@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_pages_are_those_of_the_tables(name):
     page = ROOT / "docs" / f"ros_{name}.md"
-    assert page.read_text() == PAGES[name](), f"python -m oryx_scene_ros.docs {name} > {page.name}"
+    assert page.read_text() == PAGES[name](), f"parameters.pages {name} > {page.name}"
 
 
 def test_every_error_code_is_explained_once_and_as_in_the_message():
@@ -267,7 +267,7 @@ def test_one_thread_calls_all_that_is_due_in_its_time():
 
 
 def feeds_of(max_bytes):
-    from oryx_scene_ros.feed import Bounds, CameraFeed, Feeds, LockedTransforms
+    from oryx_scene_ros.intake.message_buffer import Bounds, CameraFeed, Feeds, LockedTransforms
 
     values = {name: spec.default for name, spec in all_specs(["front"]).items()}
     camera = settings_from(values).cameras[0]
@@ -314,8 +314,8 @@ def test_a_broken_picture_is_counted_and_forgotten_alone():
 
 def test_the_age_of_an_answer_is_that_of_its_oldest_frame():
     from oryx_scene_ros.convert import answer_message
-    from oryx_scene_ros.desk import Reply
-    from oryx_scene_ros.scenes import KeptScene
+    from oryx_scene_ros.queries.query_handler import Reply
+    from oryx_scene_ros.queries.scene_store import KeptScene
 
     picture = np.zeros((2, 2, 3), np.uint8)
     frames = tuple(Frame("front", second * 10**9, "", picture, "") for second in (1, 3))
@@ -337,7 +337,7 @@ def test_the_age_of_an_answer_is_that_of_its_oldest_frame():
 
 def test_figures_are_read_while_answers_come_in():
     from oryx_scene_msgs.msg import Answer
-    from oryx_scene_ros.diagnostics import AnswerLog
+    from oryx_scene_ros.output.diagnostics import AnswerLog
 
     figures, stop, answer = AnswerLog(), threading.Event(), Answer()
 

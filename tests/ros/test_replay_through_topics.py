@@ -10,16 +10,16 @@ from harness import wait_until
 from oryx_scene_msgs.srv import DumpQuery
 from oryx_scene_ros.playback import Player, Recording
 
-from oryx_scene.answerer import Limits
-from oryx_scene.bags.writer import write_source
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig, ViewsConfig
 from oryx_scene.dump.folder import read_dump
 from oryx_scene.dump.repeat import repeat_dump
 from oryx_scene.errors import SourceError
-from oryx_scene.frames import Question
-from oryx_scene.offline import frames_at, newest_stamp
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.model.api import Limits
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.records import Question
+from oryx_scene.scene.frame_selection import frames_at, newest_stamp
+from oryx_scene.sources.bags.writer import write_source
 from oryx_scene.sources.registry import open_source
 
 QUESTION = "How far is mark 1 from mark 2?"
@@ -38,7 +38,7 @@ def bag(tmp_path_factory, office_folder):
 @pytest.fixture(scope="module")
 def answerer():
     pytest.importorskip("torch", reason="the extra 'model' is not installed")
-    from oryx_scene.model.load import load_answerer
+    from oryx_scene.model.checkpoint.load import load_answerer
 
     return load_answerer("random", device="cpu")
 

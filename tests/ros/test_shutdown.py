@@ -25,8 +25,8 @@ from harness import (
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from oryx_scene_msgs.action import AskScene
-from oryx_scene_ros.codes import Code
-from oryx_scene_ros.desk import Stage
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.queries.query_handler import Stage
 from rclpy.action import ActionClient
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage

@@ -8,8 +8,8 @@ from action_msgs.msg import GoalStatus
 from harness import Bench, wait_until
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import FreezeScene, ReleaseScene
-from oryx_scene_ros.codes import Code
-from oryx_scene_ros.loading import load_default
+from oryx_scene_ros.error_codes import Code
+from oryx_scene_ros.queries.model_loading import load_default
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 

@@ -13,7 +13,7 @@ from oryx_scene.cli.check import SCREEN_LINES, screen
 from oryx_scene.cli.check import WIDTH as COLUMNS
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ImageDecodeError
-from oryx_scene.frames import Frame, Intrinsics
+from oryx_scene.records import Frame, Intrinsics
 from oryx_scene.sources.base import BaseSource, FrameStub
 from oryx_scene.sources.check import check_source
 from oryx_scene.warning import KINDS, Warning

@@ -13,9 +13,9 @@ from rosbags.typesys import Stores, get_typestore
 from oryx_scene.cli.main import main
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import ImageDecodeError, SourceError
-from oryx_scene.offline import candidates_at, frames_at, newest_stamp
+from oryx_scene.replay.frame_cache import RecentFrames
 from oryx_scene.replay.questions import load_questions, make_schedule
-from oryx_scene.replay.recent import RecentFrames
+from oryx_scene.scene.frame_selection import candidates_at, frames_at, newest_stamp
 from oryx_scene.sources.registry import open_source
 
 S = 1_000_000_000

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.bags.writer import BagWriter, write_source
-from oryx_scene.frames import Intrinsics
 from oryx_scene.geometry.rig import load_rig, with_turns
+from oryx_scene.records import Intrinsics
+from oryx_scene.sources.bags.writer import BagWriter, write_source
 from oryx_scene.sources.registry import open_source
 
 SECOND = 1_000_000_000

@@ -7,7 +7,7 @@ from folder_layouts import HEIGHT, WIDTH, K, codes, pose
 
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import SourceError
-from oryx_scene.offline import frames_at, newest_stamp
+from oryx_scene.scene.frame_selection import frames_at, newest_stamp
 from oryx_scene.sources.registry import open_source
 
 RATE_HZ = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from oryx_scene.frames import Frame, Intrinsics, Mark, MarkObservation
+from oryx_scene.records import Frame, Intrinsics, Mark, MarkObservation
 
 # Camera looks along +x of a z-up map (REP-103): optical z is map x, optical x is map -y.
 R_MAP_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from oryx_scene.errors import MissingExtraError, OutputError
-from oryx_scene.frames import Mark
+from oryx_scene.records import Mark
+from oryx_scene.view.captions import Caption
 from oryx_scene.view.rerun_log import write_rerun
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.step import Step
-from oryx_scene.view.words import Caption
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.bags.writer import BagWriter
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig
+from oryx_scene.sources.bags.writer import BagWriter
 from oryx_scene.sources.registry import open_source
-from oryx_scene.view.dumped import DumpStory, dump_folders
-from oryx_scene.view.kept import KeptStory
+from oryx_scene.view.dump_folders import DumpStory, dump_folders
 from oryx_scene.view.overlay import project
 from oryx_scene.view.recording import RecordingStory
+from oryx_scene.view.result_folders import KeptStory
 from oryx_scene.view.shapes import BOX_COLOR, LAYERS, camera_color
 from oryx_scene.view.splat import BACKGROUND
 from oryx_scene.view.viewpoint import make_viewpoint

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from oryx_scene.errors import ConfigError
-from oryx_scene.frames import Mark
+from oryx_scene.records import Mark
+from oryx_scene.view.captions import Caption, add_caption
 from oryx_scene.view.headless import animation_bytes, render_pictures
 from oryx_scene.view.overlay import disc_radius_px, draw_labels, project
 from oryx_scene.view.shapes import BOX_COLOR, LAYERS, SceneGeometry, build_geometry, camera_color
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.splat import BACKGROUND, render_splat
 from oryx_scene.view.viewpoint import Viewpoint, make_viewpoint, orbit
-from oryx_scene.view.words import Caption, add_caption
 
 SIZE = (360, 480)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oryx_scene.frames import Mark, Predicate, Relation
+from oryx_scene.records import Mark, Predicate, Relation
 from oryx_scene.view.shapes import LAYERS, box_corners, build_geometry, frustum_corners, up_axis
 from oryx_scene.view.snapshot import in_view, take_snapshot
 

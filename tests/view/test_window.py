@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from oryx_scene.answer_json import to_plain
+from oryx_scene.atomic_io import write_json
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.files import write_json
+from oryx_scene.qa.answer_json import to_plain
 from oryx_scene.view.controls import KEYS, Look, help_lines, press
-from oryx_scene.view.kept import MARKS, SNAPSHOT, KeptStory
 from oryx_scene.view.overlay import project
+from oryx_scene.view.result_folders import MARKS, SNAPSHOT, KeptStory
 from oryx_scene.view.shapes import BOX_COLOR, LAYERS
 from oryx_scene.view.snapshot import take_snapshot
 from oryx_scene.view.snapshot_file import save_snapshot

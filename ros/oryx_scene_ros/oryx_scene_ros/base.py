@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Answer
@@ -25,24 +25,20 @@ from rclpy.executors import (
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
-from oryx_scene.frames import SceneAnswer
-from oryx_scene.pipeline import ScenePipeline
+from oryx_scene.qa.pipeline import ScenePipeline
+from oryx_scene.records import SceneAnswer
 from oryx_scene.warning import Warning
-from oryx_scene_ros.cameras import Intake
-from oryx_scene_ros.codes import Code, NodeError
-from oryx_scene_ros.desk import Desk, Reply
-from oryx_scene_ros.feed import Feeds
-from oryx_scene_ros.outputs import Outputs
-from oryx_scene_ros.params import Parameters
-from oryx_scene_ros.records import QueryRecord, Records
-from oryx_scene_ros.requests import Request
-from oryx_scene_ros.scenes import KeptScene, SceneStore
-from oryx_scene_ros.worker import Job, Worker, WorkerClosed
-
-if TYPE_CHECKING:
-    from oryx_scene_ros.asking import Asking
-    from oryx_scene_ros.reports import Reports
-
+from oryx_scene_ros.error_codes import Code, NodeError
+from oryx_scene_ros.intake.cameras import Intake
+from oryx_scene_ros.intake.message_buffer import Feeds
+from oryx_scene_ros.output.diagnostics import AnswerLog
+from oryx_scene_ros.output.publishers import Outputs
+from oryx_scene_ros.parameters.node_parameters import Parameters
+from oryx_scene_ros.queries.query_handler import Desk, Reply
+from oryx_scene_ros.queries.query_log import QueryRecord, Records
+from oryx_scene_ros.queries.requests import Request
+from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
+from oryx_scene_ros.queries.worker import Job, Worker, WorkerClosed
 
 # How often an executor that waits for a model looks whether it is there, or the node is to end.
 LOOK_S = 0.05
@@ -96,8 +92,6 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     """
 
     parameters: Parameters
-    reports: Reports
-    asking: Asking
 
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)
@@ -119,6 +113,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.outputs: Outputs | None = None
         self.loading = False
         self.load_s = float("nan")
+        self.answers = AnswerLog()
         self.store = SceneStore(on_gone=self.scene_gone)
         self.records = Records()
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -187,7 +182,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
 
     def publish_answer(self, answer: Answer) -> None:
         """Count an answer, and publish it where the node is configured."""
-        self.reports.answers.add(answer)
+        self.answers.add(answer)
         if self.outputs is not None:
             self.outputs.publish_answer(answer)
 

@@ -30,14 +30,14 @@ from std_msgs.msg import Header
 from unique_identifier_msgs.msg import UUID
 
 from oryx_scene import __version__
-from oryx_scene.answerer import ModelCard
-from oryx_scene.frames import Evidence, FloatArray, Mark, Relation, SceneAnswer
 from oryx_scene.geometry.transforms import rotation_to_quaternion
-from oryx_scene.marks.changed import SceneChanges
+from oryx_scene.marks.change.changed import SceneChanges
+from oryx_scene.model.api import ModelCard
+from oryx_scene.records import Evidence, FloatArray, Mark, Relation, SceneAnswer
 from oryx_scene.warning import Warning
-from oryx_scene_ros.codes import Code, Failure, for_clients
-from oryx_scene_ros.desk import Reply
-from oryx_scene_ros.scenes import KeptScene
+from oryx_scene_ros.error_codes import Code, Failure, for_clients
+from oryx_scene_ros.queries.query_handler import Reply
+from oryx_scene_ros.queries.scene_store import KeptScene
 
 _VERDICTS = {"": 0, "yes": 1, "no": 2, "unsure": 3}
 _FINISH = {

@@ -22,8 +22,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from oryx_scene_ros.base import spin
-from oryx_scene_ros.loading import LoadAnswerer, load_default
 from oryx_scene_ros.node import SceneNode
+from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 # All of it stays below the five seconds after which a launch system escalates: this long for the

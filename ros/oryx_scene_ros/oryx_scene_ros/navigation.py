@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from oryx_scene.errors import OryxSceneError
-from oryx_scene_ros.asking import SERVICE_QOS
+from oryx_scene_ros.queries.questions import SERVICE_QOS
 
 # A thing straight below or above the camera gives no direction to look in.
 LEAST_GROUND_M = 0.05

@@ -17,26 +17,26 @@ from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from oryx_scene.answerer import Answerer
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig, load_rig, with_turns
-from oryx_scene_ros.asking import Asking
+from oryx_scene.model.api import Answerer
 from oryx_scene_ros.base import NodeBase
-from oryx_scene_ros.cameras import Intake, TFMessage, make_feed
-from oryx_scene_ros.codes import Code, NodeError, for_clients
 from oryx_scene_ros.convert import model_message
-from oryx_scene_ros.desk import Desk
-from oryx_scene_ros.feed import Bounds, Feeds, LockedTransforms
-from oryx_scene_ros.loading import LoadAnswerer, load_default, load_on
-from oryx_scene_ros.memory import give_back
-from oryx_scene_ros.numbers import MapFeeder
-from oryx_scene_ros.objects import MISSING, require_vision, vision
-from oryx_scene_ros.outputs import Outputs
-from oryx_scene_ros.params import Parameters
-from oryx_scene_ros.reports import Reports
-from oryx_scene_ros.services import Services
-from oryx_scene_ros.settings import NodeSettings
-from oryx_scene_ros.worker import Worker
+from oryx_scene_ros.error_codes import Code, NodeError, for_clients
+from oryx_scene_ros.intake.cameras import Intake, TFMessage, make_feed
+from oryx_scene_ros.intake.map_updater import MapFeeder
+from oryx_scene_ros.intake.message_buffer import Bounds, Feeds, LockedTransforms
+from oryx_scene_ros.output.publishers import Outputs
+from oryx_scene_ros.output.status import Reports
+from oryx_scene_ros.output.vision_objects import MISSING, require_vision, vision
+from oryx_scene_ros.parameters.node_parameters import Parameters
+from oryx_scene_ros.parameters.settings import NodeSettings
+from oryx_scene_ros.queries.memory_release import give_back
+from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default, load_on
+from oryx_scene_ros.queries.query_handler import Desk
+from oryx_scene_ros.queries.questions import Asking
+from oryx_scene_ros.queries.services import Services
+from oryx_scene_ros.queries.worker import Worker
 
 log = logging.getLogger("oryx_scene_ros")
 

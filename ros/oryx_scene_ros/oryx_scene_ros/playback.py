@@ -21,11 +21,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 
-from oryx_scene.bags.data_file import Channel
-from oryx_scene.bags.recording import Recording as BagRecording
-from oryx_scene.bags.recording_files import is_recording
-from oryx_scene.bags.writer import write_source
 from oryx_scene.errors import SourceError
+from oryx_scene.sources.bags.data_file import Channel
+from oryx_scene.sources.bags.recording import Recording as BagRecording
+from oryx_scene.sources.bags.recording_files import is_recording
+from oryx_scene.sources.bags.writer import write_source
 from oryx_scene.sources.registry import open_source
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from oryx_scene_ros.parameter_file import render
-from oryx_scene_ros.schema import all_specs, problem_with
+from oryx_scene_ros.parameters.parameter_file import render
+from oryx_scene_ros.parameters.schema import all_specs, problem_with
 
 PACKAGE = Path(__file__).parents[1]
 

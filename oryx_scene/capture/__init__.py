@@ -1,1 +1,0 @@
-"""Synchronising cameras and choosing views: numpy only, never reads a clock."""

@@ -1,5 +1,0 @@
-"""The second generator of worlds: furnished rooms of triangle meshes, for evaluation only.
-
-Shares nothing with `oryx_scene.synth` but the records that come out: other shapes, textures, light,
-rooms and cameras. No threshold is tuned and no model is trained on it.
-"""

@@ -1,0 +1,1 @@
+"""The laboratory: synthetic worlds, training, evaluation and measurements; no robot needs it."""

@@ -1,0 +1,1 @@
+"""What changed between two scenes, or while one was taken."""

@@ -1,0 +1,1 @@
+"""Marks of views with depth and pose: segments, votes, instances."""

@@ -1,0 +1,1 @@
+"""Marks of what a detector found: records, segments, joined over views."""

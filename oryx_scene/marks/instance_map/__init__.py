@@ -1,0 +1,1 @@
+"""A bounded map of instances that keeps their numbers while the robot moves."""

@@ -1,0 +1,1 @@
+"""Marks of views without depth: regions, tracks, viewing rays."""

@@ -1,0 +1,1 @@
+"""Checkpoint folders: strict loading, tokenizers, quantisation, memory need."""

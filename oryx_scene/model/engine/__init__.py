@@ -1,0 +1,1 @@
+"""The engine: cached scenes, prefill, decode, scoring, sampling, JSON."""

@@ -1,0 +1,96 @@
+"""Prefilled scenes: one slab of keys and values each, shared by every question about the scene.
+
+Memory is bounded; the least recently used scene goes first and is recomputed when it is asked about
+again. A scene that begins like a kept one takes over the tokens they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oryx_scene.model.engine.feature_cache import CacheCounters
+from oryx_scene.model.engine.kv import Slab
+from oryx_scene.model.oryx.prompt_units import Unit, common_units
+
+
+@dataclass(frozen=True, eq=False)
+class PrefilledScene:
+    """One scene in the language model.
+
+    Attributes:
+        units: what it is made of.
+        slab: keys and values, exactly as long as the scene.
+    """
+
+    units: tuple[Unit, ...]
+    slab: Slab
+
+    @property
+    def length(self) -> int:
+        """Tokens of the scene."""
+        return self.slab.length
+
+
+class SceneCache:
+    """Prefilled scenes, last used last.
+
+    Args:
+        capacity_bytes: most bytes of keys and values kept; 0 keeps none.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.counters = CacheCounters()
+        self._scenes: list[PrefilledScene] = []
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of keys and values kept now."""
+        return sum(scene.slab.bytes for scene in self._scenes)
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def get(self, units: Sequence[Unit]) -> PrefilledScene | None:
+        """The scene made of exactly these units, None if absent."""
+        for scene in self._scenes:
+            same = len(scene.units) == len(units) == common_units(scene.units, units)
+            if same and scene.length == sum(unit.tokens for unit in units):
+                self._scenes.remove(scene)
+                self._scenes.append(scene)
+                self.counters.hits += 1
+                return scene
+        self.counters.misses += 1
+        return None
+
+    def longest_prefix(self, units: Sequence[Unit]) -> tuple[PrefilledScene | None, int]:
+        """The kept scene that shares most first units with ``units``, and how many."""
+        best, most = None, 0
+        for scene in self._scenes:
+            count = common_units(scene.units, units)
+            if count > most:
+                best, most = scene, count
+        return best, most
+
+    def put(self, scene: PrefilledScene) -> None:
+        """Keep ``scene``; others go where there is no room. Pictures without a key are not kept."""
+        keyed = all(unit.key is not None for unit in scene.units)
+        if not keyed or scene.slab.bytes > self.capacity_bytes:
+            return
+        self._scenes.append(scene)
+        while self.bytes > self.capacity_bytes:
+            self._scenes.pop(0)
+            self.counters.evictions += 1
+
+    def drop(self, units: Sequence[Unit]) -> None:
+        """Give back the scene made of exactly these units, where it is kept."""
+        self._scenes = [
+            scene
+            for scene in self._scenes
+            if not len(scene.units) == len(units) == common_units(scene.units, units)
+        ]
+
+    def clear(self) -> None:
+        """Drop all scenes."""
+        self._scenes.clear()

@@ -1,0 +1,1 @@
+"""The Oryx architecture: vision tower, compressor, projector, language model, prompt layout."""

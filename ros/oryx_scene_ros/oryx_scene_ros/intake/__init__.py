@@ -1,0 +1,1 @@
+"""From messages to frames: subscriptions, buffer, detections, the instance map."""

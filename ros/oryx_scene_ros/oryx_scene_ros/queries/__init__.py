@@ -1,0 +1,1 @@
+"""From a request to a reply: queue, engine thread, scenes, services."""
