@@ -25,7 +25,7 @@ from oryx_scene.lab.training.curriculum import Stage
 from oryx_scene.lab.training.dataset import fill_pool
 from oryx_scene.lab.training.distillation import Teacher, load_teacher, train_teacher
 from oryx_scene.lab.training.loader import feed
-from oryx_scene.lab.training.ranks import Crew, choose_crew
+from oryx_scene.lab.training.ranks import Ranks, choose_crew
 from oryx_scene.lab.training.recipe import PRESETS, Recipe
 from oryx_scene.lab.training.run import Start, prepare
 from oryx_scene.lab.training.trainer import Trainer
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def _teach(
-    start: Start, out: Path, recipe: Recipe, steps: int, crew: Crew
+    start: Start, out: Path, recipe: Recipe, steps: int, crew: Ranks
 ) -> tuple[Teacher, dict[str, float]]:
     began = time.perf_counter()
     train_teacher(start.pool, out, steps, 1, print, device=crew.device, workers=crew.workers)
@@ -90,7 +90,7 @@ def _teach(
 
 
 def _measure(
-    start: Start, stage: Stage, teacher: Teacher, out: Path, crew: Crew, seconds: float
+    start: Start, stage: Stage, teacher: Teacher, out: Path, crew: Ranks, seconds: float
 ) -> dict[str, float]:
     long = dataclasses.replace(stage, steps=1_000_000)
     trainer = Trainer(

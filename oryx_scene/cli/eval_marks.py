@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oryx_scene.errors import ConfigError
 
 if TYPE_CHECKING:
-    from oryx_scene.lab.evaluation.mark_worlds import Condition, MarkScene
+    from oryx_scene.lab.evaluation.mark_worlds import MarkCondition, MarkScene
     from oryx_scene.lab.evaluation.marks import ConditionResult
     from oryx_scene.records import RgbImage
 
@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace) -> list[ConditionResult]:
 
 
 def _measured(
-    args: argparse.Namespace, condition: Condition, strips: list[RgbImage]
+    args: argparse.Namespace, condition: MarkCondition, strips: list[RgbImage]
 ) -> ConditionResult:
     from tqdm import tqdm
 
@@ -144,7 +144,7 @@ def _measured(
         )
 
 
-def _conditions(args: argparse.Namespace) -> list[Condition]:
+def _conditions(args: argparse.Namespace) -> list[MarkCondition]:
     from oryx_scene.lab.evaluation.mark_worlds import WORLDS
 
     known, _ = WORLDS[args.worlds]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oryx_scene.lab.evaluation.scene_runs import Done, Piece
+    from oryx_scene.lab.evaluation.scene_runs import Done, WorkUnit
 
 HELP = "Judge answers on unseen synthetic rooms, by type of question, with own marks."
 # Scenes of an evaluation are numbered from here on; demo and tests count from 0.
@@ -153,7 +153,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     return as_report(done, about)
 
 
-def _pieces(args: argparse.Namespace) -> list[Piece]:
+def _pieces(args: argparse.Namespace) -> list[WorkUnit]:
     """What the arguments ask for, all settings in turn."""
     from oryx_scene.cli.common import picture_size
     from oryx_scene.config import MarkingConfig

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from oryx_scene.model.api import Limits, ModelCard
     from oryx_scene.replay.frame_cache import RecentFrames
     from oryx_scene.replay.journal import Journal
-    from oryx_scene.replay.questions import AskedQuestion, Moment
+    from oryx_scene.replay.questions import AskedQuestion, QuestionTime
     from oryx_scene.replay.run import ReplayResult
 
 HELP = "Ask a file of questions over a whole recording; resumable; writes a report and a bag."
@@ -131,7 +131,7 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
 
 def _schedule(
     args: argparse.Namespace, entries: tuple[AskedQuestion, ...], source: RecentFrames
-) -> tuple[Moment, ...]:
+) -> tuple[QuestionTime, ...]:
     from oryx_scene.cli.common import moment_ns
     from oryx_scene.replay.questions import make_schedule
     from oryx_scene.scene.frame_selection import newest_stamp
@@ -152,7 +152,7 @@ def _digest(value: Any) -> str:
 def _asked(
     source: RecentFrames,
     entries: tuple[AskedQuestion, ...],
-    schedule: tuple[Moment, ...],
+    schedule: tuple[QuestionTime, ...],
     config: PipelineConfig,
     limits: Limits,
     card: ModelCard,
@@ -184,7 +184,7 @@ def _recording(args: argparse.Namespace, source: RecentFrames) -> dict[str, Any]
 
 
 def _run_shown(
-    args: argparse.Namespace, replay: Any, schedule: tuple[Moment, ...], journal: Journal
+    args: argparse.Namespace, replay: Any, schedule: tuple[QuestionTime, ...], journal: Journal
 ) -> ReplayResult:
     from tqdm import tqdm
 

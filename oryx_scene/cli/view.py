@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from oryx_scene.records import RgbImage
     from oryx_scene.view.contact_sheet import SheetConfig
-    from oryx_scene.view.step import Step, Story
+    from oryx_scene.view.step import Step, StepSequence
 
 HELP = "Look at a recording or an answer in 3D: in a window, or as pictures without a display."
 ANIMATIONS = (".gif", ".mp4")
@@ -125,7 +125,7 @@ def _sheet_config(args: argparse.Namespace) -> SheetConfig:
     )
 
 
-def _story(args: argparse.Namespace) -> Story:
+def _story(args: argparse.Namespace) -> StepSequence:
     from oryx_scene.replay.journal import is_replay_folder
     from oryx_scene.replay.steps import ReplayStory
     from oryx_scene.view.dump_folders import DumpStory, dump_folders
@@ -142,7 +142,7 @@ def _story(args: argparse.Namespace) -> Story:
     return _recording(args)
 
 
-def _recording(args: argparse.Namespace) -> Story:
+def _recording(args: argparse.Namespace) -> StepSequence:
     from oryx_scene.cli.common import (
         config_from_args,
         every_ns,
@@ -177,7 +177,7 @@ def _named(path: Path, *parts: str) -> Path:
 
 
 def _write_pictures(
-    args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
+    args: argparse.Namespace, story: StepSequence, steps: range, config: SheetConfig
 ) -> None:
     from oryx_scene.cli.common import print_warnings
     from oryx_scene.view.contact_sheet import draw_sheets
@@ -195,7 +195,7 @@ def _write_pictures(
 
 
 def _write_orbits(
-    args: argparse.Namespace, story: Story, steps: range, config: SheetConfig
+    args: argparse.Namespace, story: StepSequence, steps: range, config: SheetConfig
 ) -> None:
     from oryx_scene.atomic_io import write_bytes
     from oryx_scene.cli.common import print_warnings
@@ -236,7 +236,7 @@ def _display_problem() -> str:
     return ""
 
 
-def _window(args: argparse.Namespace, story: Story, first: int, config: SheetConfig) -> int:
+def _window(args: argparse.Namespace, story: StepSequence, first: int, config: SheetConfig) -> int:
     from oryx_scene.cli.output import printable
     from oryx_scene.errors import EngineError
     from oryx_scene.view.controls import Look

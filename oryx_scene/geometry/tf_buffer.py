@@ -28,7 +28,7 @@ class _Gap(NamedTuple):
 
 
 @dataclass
-class _Link:
+class _Edge:
     """What is known of one frame's place in its parents.
 
     Attributes:
@@ -72,7 +72,7 @@ class _Link:
         self.statics.append((since_ns, parent, T))
         self.statics.sort(key=lambda item: item[0])
 
-    def same(self, other: _Link) -> bool:
+    def same(self, other: _Edge) -> bool:
         """Whether both say the same; a few samples of long links are compared."""
         if self.parents != other.parents or len(self.statics) != len(other.statics):
             return False
@@ -157,7 +157,7 @@ class TransformBuffer:
 
     def __init__(self, history_s: float | None = None) -> None:
         self._history_ns = None if history_s is None else int(history_s * 1e9)
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, _Edge] = {}
 
     def add(self, parent: str, child: str, stamp_ns: int, T_parent_child: FloatArray) -> None:
         """Store one dynamic transform.
@@ -201,13 +201,13 @@ class TransformBuffer:
         parent, link = self._link(parent, child, 0)
         link.pinned = parent, T
 
-    def _link(self, parent: str, child: str, stamp_ns: int) -> tuple[str, _Link]:
+    def _link(self, parent: str, child: str, stamp_ns: int) -> tuple[str, _Edge]:
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child:
             raise TransformError(parent, child, stamp_ns, "a frame without a name was given.")
         if child == parent or child in self._chain(parent):
             raise TransformError(parent, child, stamp_ns, "the frames would form a loop.")
-        link = self._links.setdefault(child, _Link())
+        link = self._links.setdefault(child, _Edge())
         link.name(parent)
         return parent, link
 
@@ -357,7 +357,7 @@ class TransformBuffer:
         links, self._links = self._links, {}
         for child, link in links.items():
             if link.statics or link.pinned:
-                kept = _Link(statics=link.statics, pinned=link.pinned)
+                kept = _Edge(statics=link.statics, pinned=link.pinned)
                 for parent in (*(item[1] for item in link.statics), *(link.pinned or ())[:1]):
                     kept.name(str(parent))
                 self._links[child] = kept

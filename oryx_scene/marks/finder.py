@@ -14,7 +14,7 @@ from typing import Protocol
 
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.linking import Link
-from oryx_scene.marks.depth.reprojection_votes import Ballot, CutView
+from oryx_scene.marks.depth.reprojection_votes import CutView, ReprojectionVotes
 from oryx_scene.marks.depth.route import DepthObjects, cut_view, find_objects
 from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.mark_selection import FoundObject, choose_marks, disc_radii, reasons_by_view
@@ -24,13 +24,13 @@ from oryx_scene.records import Frame, Mark, MarkSet, ViewSet
 from oryx_scene.warning import Warning
 
 
-class Memory(Protocol):
+class FinderMemory(Protocol):
     """What a finder may be told from earlier views; used for one call, in this order."""
 
     def cut(self, frame: Frame, config: MarksConfig) -> CutView:
         """A view cut into patches; called once per usable view."""
 
-    def links(self, ballot: Ballot) -> Sequence[Link]:
+    def links(self, ballot: ReprojectionVotes) -> Sequence[Link]:
         """Further evidence that patches are one object."""
 
     def number(self, objects: DepthObjects) -> Sequence[FoundObject]:
@@ -58,7 +58,7 @@ class NoMemory:
         """Cut the view."""
         return cut_view(frame, config)
 
-    def links(self, ballot: Ballot) -> Sequence[Link]:
+    def links(self, ballot: ReprojectionVotes) -> Sequence[Link]:
         """None."""
         return ()
 
@@ -88,7 +88,7 @@ def find_marks(
     config: MarksConfig | None = None,
     *,
     question: str = "",
-    memory: Memory | None = None,
+    memory: FinderMemory | None = None,
 ) -> MarkSet:
     """Number the objects of a view set.
 
@@ -127,7 +127,7 @@ def _identity(frame: Frame) -> tuple[int, str, str]:
 
 
 def _find_ordered(
-    frames: list[Frame], config: MarksConfig, order: list[int], question: str, memory: Memory
+    frames: list[Frame], config: MarksConfig, order: list[int], question: str, memory: FinderMemory
 ) -> MarkSet:
     names = [index for index, frame in enumerate(frames) if usable(frame)]
     cuts = [memory.cut(frames[index], config) for index in names]

@@ -122,7 +122,8 @@ def choose_marks(
     """
     ranked = sorted(found, key=lambda item: rank(item, frames, question))
     rooms = [
-        _Room(view, frame, found, radii, lattices, most_hidden) for view, frame in enumerate(frames)
+        _Limits(view, frame, found, radii, lattices, most_hidden)
+        for view, frame in enumerate(frames)
     ]
     left_out: Counter[str] = Counter()
     by_view: Counter[tuple[int, str]] = Counter()
@@ -172,7 +173,7 @@ def rank(item: FoundObject, frames: Sequence[Frame], question: str) -> tuple[flo
     return (named, -len(item.views), -round(share, 9), *where)
 
 
-class _Room:
+class _Limits:
     """What one view has room for: discs on things, beside them, and nothing over their centres.
 
     Args:

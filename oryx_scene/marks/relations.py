@@ -34,7 +34,7 @@ ON_STD_M = 0.12
 
 
 @dataclass(frozen=True, eq=False)
-class Viewpoint:
+class ReferenceView:
     """For whom directions are stated.
 
     Attributes:
@@ -61,17 +61,17 @@ class Viewpoint:
         return np.asarray(rotation.T @ covariance @ rotation)
 
 
-def newest_viewpoint(frames: Sequence[Frame]) -> Viewpoint | None:
+def newest_viewpoint(frames: Sequence[Frame]) -> ReferenceView | None:
     """The newest view with a pose, None without."""
     posed = [frame for frame in frames if frame.T_fixed_camera is not None]
     newest = max(posed, key=lambda frame: (frame.stamp_ns, frame.camera), default=None)
     if newest is None or newest.T_fixed_camera is None:
         return None
-    return Viewpoint(newest.camera, newest.T_fixed_camera)
+    return ReferenceView(newest.camera, newest.T_fixed_camera)
 
 
 def measure_relations(
-    marks: Sequence[Mark], frames: Sequence[Frame], viewpoint: Viewpoint | None = None
+    marks: Sequence[Mark], frames: Sequence[Frame], viewpoint: ReferenceView | None = None
 ) -> tuple[Relation, ...]:
     """All relations that can be measured.
 
@@ -98,7 +98,7 @@ def measure_relations(
     return tuple(relations)
 
 
-def relations_from(marks: Sequence[Mark], viewpoint: Viewpoint) -> tuple[Relation, ...]:
+def relations_from(marks: Sequence[Mark], viewpoint: ReferenceView) -> tuple[Relation, ...]:
     """Range, bearing, left, right, in front and behind as seen from one viewpoint."""
     placed = [mark for mark in marks if mark.position is not None]
     relations: list[Relation] = []
@@ -117,7 +117,7 @@ def _size(mark: Mark) -> list[Relation]:
     return [Relation(mark.number, Predicate.SIZE, None, mark.frame_id, max(mark.size), "m", std)]
 
 
-def _towards(mark: Mark, viewpoint: Viewpoint) -> list[Relation]:
+def _towards(mark: Mark, viewpoint: ReferenceView) -> list[Relation]:
     """How far from the camera, and in which sector: positive to the left (REP-103)."""
     x, _, z = point = viewpoint.point(mark)
     away = float(np.linalg.norm(point))
@@ -135,7 +135,7 @@ def _towards(mark: Mark, viewpoint: Viewpoint) -> list[Relation]:
     ]
 
 
-def _seen_bearing(mark: Mark, frames: Sequence[Frame], viewpoint: Viewpoint) -> list[Relation]:
+def _seen_bearing(mark: Mark, frames: Sequence[Frame], viewpoint: ReferenceView) -> list[Relation]:
     """In which sector a mark without a place is, where the viewpoint's own picture shows it."""
     for seen in mark.observations:
         frame = frames[seen.view]
@@ -152,7 +152,7 @@ def _seen_bearing(mark: Mark, frames: Sequence[Frame], viewpoint: Viewpoint) -> 
     return []
 
 
-def _sides(a: Mark, b: Mark, viewpoint: Viewpoint) -> list[Relation]:
+def _sides(a: Mark, b: Mark, viewpoint: ReferenceView) -> list[Relation]:
     pa, pb = viewpoint.point(a), viewpoint.point(b)
     difference = pa - pb
     # A turn of the viewpoint moves a coordinate by what lies across it; a shift moves both alike.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from oryx_scene import __version__
-from oryx_scene.marks.relations import Viewpoint, measure_relations
+from oryx_scene.marks.relations import ReferenceView, measure_relations
 from oryx_scene.model.api import FormCalibration, Generation, Limits, ModelCard, Prompt
 from oryx_scene.qa.batching import Found
 from oryx_scene.qa.claim_check import cross_check
@@ -143,7 +143,7 @@ def relations_for(scene: Scene, question: str) -> tuple[Relation, ...]:
     if frame.T_fixed_camera is None:
         return scene.marks.relations
     name = view_names([item.camera for item in scene.views.frames])[index]
-    viewpoint = Viewpoint(name, frame.T_fixed_camera)
+    viewpoint = ReferenceView(name, frame.T_fixed_camera)
     return measure_relations(scene.marks.marks, scene.views.frames, viewpoint)
 
 

@@ -16,21 +16,21 @@ from oryx_scene.warning import Warning
 
 
 @dataclass(frozen=True)
-class Caution:
+class Disclaimer:
     """A short label beside an answer and what stands among its warnings."""
 
     label: str
     warning: Warning
 
 
-RANDOM = Caution(
+RANDOM = Disclaimer(
     "random model",
     Warning(
         "model_random",
         "the model has random weights: this text shows that the way works and means nothing",
     ),
 )
-OUT_OF_DEPTH = Caution(
+OUT_OF_DEPTH = Disclaimer(
     "trained on synthetic rooms only",
     Warning(
         "model_out_of_domain",
@@ -40,7 +40,7 @@ OUT_OF_DEPTH = Caution(
 )
 
 
-def caution_for(card: ModelCard, *, synthetic: bool) -> Caution | None:
+def caution_for(card: ModelCard, *, synthetic: bool) -> Disclaimer | None:
     """What to say about answers of ``card``'s model; None for nothing.
 
     Args:

@@ -23,7 +23,7 @@ from oryx_scene.model.api import (
 )
 from oryx_scene.qa.batching import Asking, Weigh, Wishing
 from oryx_scene.qa.parse import ParsedAnswer, lead_in, working_of
-from oryx_scene.qa.query_context import Asked
+from oryx_scene.qa.query_context import QueryContext
 from oryx_scene.qa.scoring import (
     Decision,
     Option,
@@ -62,7 +62,7 @@ class _Halted(Exception):  # noqa: N818 - control flow, not a failure
         self.record = record
 
 
-def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
+def ask_in_form(answerer: Answerer, asked: QueryContext) -> Asking:
     """An answer that has not begun; :func:`.batching.run_together` brings it to its end.
 
     Args:
@@ -90,7 +90,7 @@ def ask_in_form(answerer: Answerer, asked: Asked) -> Asking:
     return generation, parsed
 
 
-def _no_such_mark(asked: Asked) -> tuple[Generation, ParsedAnswer]:
+def _no_such_mark(asked: QueryContext) -> tuple[Generation, ParsedAnswer]:
     """The answer to a question about marks that there are not: no verdict on any other mark."""
     *rest, last = map(str, asked.absent)
     which = f"are no marks {', '.join(rest)} and {last}" if rest else f"is no mark {last}"
@@ -108,7 +108,7 @@ def _no_such_mark(asked: Asked) -> tuple[Generation, ParsedAnswer]:
 class _Form:
     """One scored answer."""
 
-    def __init__(self, card: ModelCard, asked: Asked) -> None:
+    def __init__(self, card: ModelCard, asked: QueryContext) -> None:
         self.card = card
         self.asked = asked
         self.form = asked.question.format

@@ -20,7 +20,7 @@ from oryx_scene.qa.batching import Found, run_together
 from oryx_scene.qa.facts import fitting_facts
 from oryx_scene.qa.formats import ask_in_form
 from oryx_scene.qa.parse import named_numbers
-from oryx_scene.qa.query_context import Asked
+from oryx_scene.qa.query_context import QueryContext
 from oryx_scene.qa.view_references import without_counted_views
 from oryx_scene.qa.wording import SYSTEM_TEXT, check_question, question_text
 from oryx_scene.records import Frame, Question, SceneAnswer
@@ -190,7 +190,7 @@ class ScenePipeline:
         answers = [
             ask_in_form(
                 self.answerer,
-                Asked(
+                QueryContext(
                     prompt,
                     question,
                     scene.numbers,

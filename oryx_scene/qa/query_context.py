@@ -14,7 +14,7 @@ from oryx_scene.records import Question
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryContext:
     """A question on its way to the model.
 
     Attributes:
@@ -36,7 +36,7 @@ class Asked:
     on_text: TextSink | None = None
     absent: tuple[int, ...] = ()
 
-    def after(self, text: str) -> Asked:
+    def after(self, text: str) -> QueryContext:
         """The same where the answer has begun with ``text``."""
         begun = self.prompt.answer_prefix + text
         return dataclasses.replace(

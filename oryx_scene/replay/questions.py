@@ -132,7 +132,7 @@ def _period(value: Any, place: str) -> float:
 
 
 @dataclass(frozen=True)
-class Moment:
+class QuestionTime:
     """A moment of the recording and the questions (indices into the file) asked then."""
 
     at_ns: int
@@ -147,7 +147,7 @@ def make_schedule(
     every_s: float | None = None,
     at_ns: Sequence[int] = (),
     to_last: bool = False,
-) -> tuple[Moment, ...]:
+) -> tuple[QuestionTime, ...]:
     """Moments in time order.
 
     An entry's own ``at`` and ``every`` come before ``every_s`` and ``at_ns``; without any of them a
@@ -176,7 +176,7 @@ def make_schedule(
                     f"first frame; the recording is {(last_ns - first_ns) / 1e9:.3f} s long."
                 )
             asked.setdefault(moment, []).append(index)
-    return tuple(Moment(moment, tuple(asked[moment])) for moment in sorted(asked))
+    return tuple(QuestionTime(moment, tuple(asked[moment])) for moment in sorted(asked))
 
 
 def _times(

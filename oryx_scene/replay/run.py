@@ -20,7 +20,7 @@ from oryx_scene.qa.answer_json import answer_to_dict
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.replay.frame_cache import RecentFrames
 from oryx_scene.replay.journal import Journal, answer_key
-from oryx_scene.replay.questions import AskedQuestion, Moment
+from oryx_scene.replay.questions import AskedQuestion, QuestionTime
 from oryx_scene.scene.frame_selection import CameraPath, frames_at
 from oryx_scene.scene.freeze import Scene
 from oryx_scene.view.snapshot import take_snapshot
@@ -118,7 +118,7 @@ class Replay:
         # Frozen together: the marks of a scene may not depend on which of its questions are left.
         self._texts = " ".join(entry.question.text for entry in entries)
 
-    def pending(self, schedule: Sequence[Moment]) -> list[Moment]:
+    def pending(self, schedule: Sequence[QuestionTime]) -> list[QuestionTime]:
         """The part of ``schedule`` that the journal lacks."""
         left = []
         for moment in schedule:
@@ -128,10 +128,12 @@ class Replay:
                 if answer_key(moment.at_ns, self._entries[index].name) not in self._journal.done
             )
             if open_questions:
-                left.append(Moment(moment.at_ns, open_questions))
+                left.append(QuestionTime(moment.at_ns, open_questions))
         return left
 
-    def run(self, schedule: Sequence[Moment], on_record: OnRecord | None = None) -> ReplayResult:
+    def run(
+        self, schedule: Sequence[QuestionTime], on_record: OnRecord | None = None
+    ) -> ReplayResult:
         """Answer what is pending, in time order; ``on_record`` sees every new record.
 
         Raises:
@@ -157,7 +159,7 @@ class Replay:
             frames_read=self._source.frames_read,
         )
 
-    def _span_s(self, schedule: Sequence[Moment], left: Sequence[Moment]) -> float:
+    def _span_s(self, schedule: Sequence[QuestionTime], left: Sequence[QuestionTime]) -> float:
         """From the moment before the first pending one (or the first frame) to the last."""
         if not left:
             return 0.0
@@ -165,7 +167,7 @@ class Replay:
         first = before[-1] if before else self._source.stubs()[0].stamp_ns
         return (left[-1].at_ns - first) / 1e9
 
-    def _moment(self, moment: Moment, saver: Executor) -> Iterator[dict[str, Any]]:
+    def _moment(self, moment: QuestionTime, saver: Executor) -> Iterator[dict[str, Any]]:
         """The records of one moment, each one on disk before it is given out."""
         try:
             scene = self._freeze(moment)
@@ -184,7 +186,7 @@ class Replay:
             self._clock.add("snapshot", since)
             yield self._keep(moment, index, result)
 
-    def _freeze(self, moment: Moment) -> Scene:
+    def _freeze(self, moment: QuestionTime) -> Scene:
         since = time.perf_counter()
         frames, warnings, choice = frames_at(
             self._source, moment.at_ns, self._pipeline.config.views
@@ -212,7 +214,7 @@ class Replay:
             self._clock.add("ask", since)
         return {"scene": scene.scene_id, "answer": answer_to_dict(answer)}
 
-    def _keep(self, moment: Moment, index: int, result: dict[str, Any]) -> dict[str, Any]:
+    def _keep(self, moment: QuestionTime, index: int, result: dict[str, Any]) -> dict[str, Any]:
         since = time.perf_counter()
         entry = self._entries[index]
         record = {

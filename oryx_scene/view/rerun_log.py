@@ -17,7 +17,7 @@ from oryx_scene.view.captions import Caption
 from oryx_scene.view.shapes import BOX_COLOR, SceneGeometry
 from oryx_scene.view.snapshot import ViewCamera
 from oryx_scene.view.snapshot_file import jpeg_bytes
-from oryx_scene.view.step import Step, Story, marked_picture
+from oryx_scene.view.step import Step, StepSequence, marked_picture
 
 
 def load_rerun() -> Any:
@@ -32,7 +32,7 @@ def load_rerun() -> Any:
         raise MissingExtraError("rerun-sdk", "rerun", needed_for="--rrd", cause=str(err)) from err
 
 
-def write_rerun(story: Story, path: Path) -> None:
+def write_rerun(story: StepSequence, path: Path) -> None:
     """Write all steps of ``story`` to ``path``.
 
     Raises:

@@ -47,7 +47,7 @@ class Step:
         return build_geometry(self.snapshot, self.marks, self.relations, named=self.named)
 
 
-class Story(Protocol):
+class StepSequence(Protocol):
     """Steps in order; a step may be computed when it is asked for."""
 
     def __len__(self) -> int:

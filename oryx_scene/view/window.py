@@ -27,7 +27,7 @@ from oryx_scene.view.open3d_backend import (
 )
 from oryx_scene.view.shapes import SceneGeometry
 from oryx_scene.view.snapshot import Snapshot
-from oryx_scene.view.step import Step, Story
+from oryx_scene.view.step import Step, StepSequence
 from oryx_scene.view.viewpoint import Viewpoint, camera_names, free_look, make_viewpoint
 
 _FAR_PLANE_M = 500.0
@@ -53,7 +53,7 @@ class SceneWindow:
     """
 
     def __init__(
-        self, story: Story, *, look: Look, size: tuple[int, int], save: Save, say: Say
+        self, story: StepSequence, *, look: Look, size: tuple[int, int], save: Save, say: Say
     ) -> None:
         self._o3d = load_open3d()
         self._story, self._save, self._say = story, save, say
@@ -184,7 +184,7 @@ class SceneWindow:
         self._hung_at = state
 
 
-def _step_at(story: Story, index: int) -> Step:
+def _step_at(story: StepSequence, index: int) -> Step:
     """A step; one that only says what went wrong where it cannot be computed."""
     try:
         return story[index]

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
 from oryx_scene.cli.main import main
 from oryx_scene.lab.synth.judge import right
-from oryx_scene.lab.synth.marked_scene import MarkedScene, Thing
+from oryx_scene.lab.synth.marked_scene import MarkedObject, MarkedScene
 from oryx_scene.lab.synth.questions import ask
 from oryx_scene.lab.synth.recording import record_room
 from oryx_scene.lab.synth.scenes import SceneSpec
@@ -59,7 +59,7 @@ def asked(room, capsys):
         nearest = min(gaps, key=gaps.get)
         assert gaps[nearest] < NEAR_M
         true = world.truth[nearest]
-        things[number] = Thing(number, true.colour, true.shape, true.position, true.extent)
+        things[number] = MarkedObject(number, true.colour, true.shape, true.position, true.extent)
     source = open_source(bag)
     frames = tuple(source.load(stub) for stub in source.stubs())
     scene = MarkedScene(things, ViewSet(frames), frozenset())

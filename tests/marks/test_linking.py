@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oryx_scene.marks.depth.linking import NOTHING_THERE, doubt, group_patches
-from oryx_scene.marks.depth.reprojection_votes import Ballot, CutView, Samples
+from oryx_scene.marks.depth.reprojection_votes import CutView, ReprojectionVotes, Samples
 from oryx_scene.marks.depth.segments import Patches
 from oryx_scene.marks.depth.thin_parts import attach_limbs, parts
 
@@ -27,7 +27,7 @@ def ballot(views, onto, through=None):
     nothing = np.zeros((total, len(views)), np.int64)
     seen = np.stack([np.array(onto)[:, node_view == v].sum(axis=1) for v in range(len(views))], 1)
     seen = seen if through is None else seen + through
-    return Ballot(
+    return ReprojectionVotes(
         tuple(views), node_view, np.arange(total) - first[node_view], first, np.full(total, 10),
         np.array(onto), seen, nothing, nothing if through is None else np.array(through), {},
     )  # fmt: skip

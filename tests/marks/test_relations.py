@@ -15,7 +15,7 @@ from oryx_scene.marks.relations import (
     SIGMAS,
     VIEW_SHIFT_STD_M,
     VIEW_TURN_STD,
-    Viewpoint,
+    ReferenceView,
     measure_relations,
     relations_from,
 )
@@ -23,7 +23,7 @@ from oryx_scene.records import Mark, Predicate
 
 P = Predicate
 CAMERA = look_at(np.array([-2.0, 0.3, 1.2]), np.array([0.5, 0.0, 0.2]))
-VIEW = Viewpoint("front", CAMERA)
+VIEW = ReferenceView("front", CAMERA)
 
 
 class Upright:
@@ -59,7 +59,7 @@ def drawn(rng):
     T = CAMERA.copy()
     T[:3, :3] = T[:3, :3] @ cv2.Rodrigues(rng.normal(0, VIEW_TURN_STD, 3))[0]
     T[:3, 3] += rng.normal(0, VIEW_SHIFT_STD_M, 3)
-    return measured(moved, Viewpoint("front", T))
+    return measured(moved, ReferenceView("front", T))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_distances_do_not_depend_on_the_fixed_frame(a, b, yaw, shift):
     T[:3, :3], T[:3, 3] = R @ CAMERA[:3, :3], R @ CAMERA[:3, 3] + shift
     before = {key(r): r.value for r in relations_from((mark(1, a), mark(2, b)), VIEW)}
     moved = [mark(n, R @ np.array(p) + shift) for n, p in ((1, a), (2, b))]
-    after = {key(r): r.value for r in relations_from(moved, Viewpoint("front", T))}
+    after = {key(r): r.value for r in relations_from(moved, ReferenceView("front", T))}
     shared = before.keys() & after.keys()
     assert len(shared) >= min(len(before), len(after)) - 2
     for k in shared:
@@ -139,7 +139,7 @@ def test_distances_do_not_depend_on_the_fixed_frame(a, b, yaw, shift):
 def test_the_viewpoint_decides_what_is_left():
     front = {key(r) for r in relations_from(MARKS, VIEW)}
     back = look_at(np.array([4.0, 0.0, 1.2]), np.array([0.5, 0.0, 0.2]))
-    behind = {key(r) for r in relations_from(MARKS, Viewpoint("back", back))}
+    behind = {key(r) for r in relations_from(MARKS, ReferenceView("back", back))}
     assert (1, P.LEFT_OF, 2) in front
     assert (1, P.RIGHT_OF, 2) in behind
 
@@ -175,14 +175,14 @@ def test_a_certain_mark_is_as_far_as_the_viewpoint_is_certain():
 @pytest.mark.parametrize(("y", "sign"), [(0.5, 1), (-0.5, -1)])
 def test_a_bearing_is_positive_to_the_left(y, sign):
     """A camera that looks along x of the map has +y to its left (REP-103)."""
-    ahead = Viewpoint("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
+    ahead = ReferenceView("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
     found = {r.predicate: r for r in relations_from((mark(1, (2.0, y, 1.0)),), ahead)}
     assert found[P.BEARING].value == pytest.approx(sign * math.atan2(0.5, 2.0))
 
 
 def test_each_relation_takes_the_error_of_its_own_direction():
     """A place that is long along the ray: its range is unsure, its side is not."""
-    ahead = Viewpoint("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
+    ahead = ReferenceView("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
     long = as_covariance(np.diag([0.5**2, 0.01**2, 0.01**2]))
     marks = [
         dataclasses.replace(mark(n, (3.0, y, 1.0)), covariance=long)

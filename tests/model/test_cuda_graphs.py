@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="the extra 'model' is not installed"
 from oryx_scene.errors import EngineError  # noqa: E402
 from oryx_scene.model.checkpoint.random_model import VISION, random_oryx, tiny_config  # noqa: E402
 from oryx_scene.model.engine.cuda_graphs import StaticRows  # noqa: E402
-from oryx_scene.model.engine.decode_batch import Rows, prefill  # noqa: E402
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill  # noqa: E402
 from oryx_scene.model.engine.decoder import Decoder  # noqa: E402
 from oryx_scene.model.engine.kv import Slab  # noqa: E402
 from oryx_scene.model.oryx.language import materialise_buffers  # noqa: E402
@@ -32,7 +32,7 @@ def scene_of(decoder, tokens, seed=0):
 
 
 def begun(decoder, scene, lengths, *, shared=True):
-    rows = Rows(decoder, scene, len(lengths), shared=shared)
+    rows = DecodeBatch(decoder, scene, len(lengths), shared=shared)
     rows.read([decoder.embed(torch.arange(n) + n) for n in lengths])
     return rows
 

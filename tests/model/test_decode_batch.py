@@ -11,7 +11,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from oryx_scene.model.checkpoint.cpu_linear import speed_up  # noqa: E402
 from oryx_scene.model.checkpoint.random_model import VISION, random_oryx, tiny_config  # noqa: E402
-from oryx_scene.model.engine.decode_batch import Rows, prefill  # noqa: E402
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill  # noqa: E402
 from oryx_scene.model.engine.decoder import Decoder  # noqa: E402
 from oryx_scene.model.engine.kv import Slab  # noqa: E402
 from oryx_scene.model.engine.shared_attention import (  # noqa: E402
@@ -52,7 +52,7 @@ def test_questions_on_a_prefix_are_what_transformers_says_of_each_alone(language
     scene, texts = embeddings(600), [embeddings(n, n) for n in (40, 3, 57)]
     slab = Slab(decoder.shape, 600)
     prefill(decoder, slab, scene)
-    rows = Rows(decoder, slab, 3, shared=shared)
+    rows = DecodeBatch(decoder, slab, 3, shared=shared)
     assert rows.shared == shared
     for own, text in zip(rows.read(texts), texts, strict=True):
         wanted = theirs(language, torch.cat([scene, text]))[600:]
@@ -72,7 +72,7 @@ def test_rows_leave_and_grow_without_disturbing_the_others(language):
     slab = Slab(decoder.shape, 20)
     prefill(decoder, slab, embeddings(20))
     texts = [embeddings(n, n) for n in (4, 250, 6)]
-    rows = Rows(decoder, slab, 3, shared=True)
+    rows = DecodeBatch(decoder, slab, 3, shared=True)
     rows.read(texts)
     rows.step([1, 2, 3])
     rows.keep([1, 2])
@@ -133,10 +133,10 @@ def test_half_precision_weights_stay_within_their_tolerance(language, shared, ke
     scene, text = embeddings(300).bfloat16(), embeddings(20, 1).bfloat16()
     slab = Slab(decoder.shape, 300)
     prefill(decoder, slab, scene)
-    rows = Rows(decoder, slab, 2, shared=shared)
+    rows = DecodeBatch(decoder, slab, 2, shared=shared)
     found = decoder.logits(rows.read([text, text[:5]])[0])
     whole = Slab(decoder.shape, 320)
-    alone = Rows(decoder, whole, 1, shared=False)
+    alone = DecodeBatch(decoder, whole, 1, shared=False)
     wanted = decoder.logits(alone.read([torch.cat([scene, text])])[0][300:])
     spread = float(wanted.max() - wanted.min())
     assert float((found - wanted).abs().max()) < 0.01 * spread

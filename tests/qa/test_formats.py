@@ -28,7 +28,7 @@ from oryx_scene.model.checkpoint.sidecar_files import (
 from oryx_scene.qa.batching import run_together
 from oryx_scene.qa.formats import ask_in_form
 from oryx_scene.qa.parse import working_of
-from oryx_scene.qa.query_context import Asked
+from oryx_scene.qa.query_context import QueryContext
 from oryx_scene.qa.scoring import (
     Option,
     branch_sums,
@@ -82,7 +82,7 @@ class FakeScorer:
 def ask(scorer, kind, *, choices=(), numbers=(1, 2, 3), limits=None, **config):
     question = Question("?", kind, choices)
     limits = limits or Limits()
-    asked = Asked(PROMPT, question, numbers, limits, AnswersConfig(**config))
+    asked = QueryContext(PROMPT, question, numbers, limits, AnswersConfig(**config))
     return run_together(scorer, [ask_in_form(scorer, asked)])[0]
 
 

@@ -21,7 +21,7 @@ from harness import (
 )
 from oryx_scene_msgs.msg import Status
 from oryx_scene_ros.error_codes import Code
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 from sensor_msgs.msg import CompressedImage, Image
 
 MS = 10**6
@@ -460,9 +460,9 @@ def test_depth_that_comes_after_its_picture_is_waited_for(bench):
     stamp_ns, size = robot.now() + 33 * MS, {"height": 120, "width": 160}
     robot.show(stamp_ns=stamp_ns, **size)
     goal = robot.goal()
-    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait")
+    wait_until(lambda: QueryStage.WAITING_FRAMES in goal.stages, "the wait")
     time.sleep(0.3)
-    assert Stage.MARKING not in goal.stages
+    assert QueryStage.MARKING not in goal.stages
     robot.publish(topic, depth_image(stamp_ns, **size))
     answer = goal.result()[1]
     assert answer.error.code == Code.NONE, answer.error

@@ -7,7 +7,7 @@ import pytest
 from harness import time_of, transform
 from oryx_scene_msgs.srv import Changed, DumpQuery, FreezeScene
 from oryx_scene_ros.error_codes import Code
-from oryx_scene_ros.intake.message_buffer import Kept
+from oryx_scene_ros.intake.message_buffer import BufferedMessage
 from test_cameras import show_rgbd
 
 TOPIC = "/front/aligned_depth_to_color/image_raw"
@@ -53,5 +53,7 @@ def test_messages_and_questions_go_without_the_collector(bench, tmp_path, no_col
         goal.result()
     assert robot.node.desk.feeder.frames > 0
     rings = robot.node.feeds.cameras["front"].rings
-    assert sum(type(item) is Kept for item in gc.get_objects()) == sum(len(r.kept) for r in rings)
+    assert sum(type(item) is BufferedMessage for item in gc.get_objects()) == sum(
+        len(r.kept) for r in rings
+    )
     assert garbage_of_ours() == {}

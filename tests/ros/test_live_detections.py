@@ -13,13 +13,13 @@ from oryx_scene_ros.intake.message_buffer import (
     DETECTION_BYTES,
     Bounds,
     CameraFeed,
-    Feeds,
     LockedTransforms,
+    MessageBuffers,
 )
 from oryx_scene_ros.output import vision_objects
 from oryx_scene_ros.parameters.schema import all_specs
 from oryx_scene_ros.parameters.settings import settings_from
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 from test_numbers import DEPTH, places, show
 
 from oryx_scene.lab.synth.render import render_views
@@ -179,8 +179,8 @@ def test_detections_that_come_after_their_picture_are_waited_for(bench, world, v
     robot = listening(bench, tf_timeout_s=5.0)
     stamp_ns = show(robot, views[0])
     goal = robot.goal()
-    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the question to wait")
-    assert Stage.MARKING not in goal.stages
+    wait_until(lambda: QueryStage.WAITING_FRAMES in goal.stages, "the question to wait")
+    assert QueryStage.MARKING not in goal.stages
     hand(robot, found_in(views[0], world, stamp_ns))
     _, answer = goal.result()
     assert answer.provenance.marks_route == "detections"
@@ -208,7 +208,7 @@ def feeds_with(bounds):
     values = {name: spec.default for name, spec in all_specs(["front"]).items()}
     camera = settings_from(values).cameras[0]
     feed = CameraFeed(camera, camera.topics, TOPIC)
-    return Feeds({"front": feed}, LockedTransforms(1.0), lambda: bounds)
+    return MessageBuffers({"front": feed}, LockedTransforms(1.0), lambda: bounds)
 
 
 def empty(stamp_ns):

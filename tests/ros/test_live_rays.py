@@ -10,8 +10,13 @@ from harness import camera_info, wait_until
 from oryx_scene_ros.convert import pose_message
 from oryx_scene_ros.error_codes import Code
 from oryx_scene_ros.intake.frame_requirements import Wanted
-from oryx_scene_ros.intake.message_buffer import Bounds, CameraFeed, Feeds, LockedTransforms
-from oryx_scene_ros.intake.moment import Snapshot
+from oryx_scene_ros.intake.message_buffer import (
+    Bounds,
+    CameraFeed,
+    LockedTransforms,
+    MessageBuffers,
+)
+from oryx_scene_ros.intake.moment import BufferedMoment
 from oryx_scene_ros.parameters.settings import CameraSettings
 
 from oryx_scene.geometry.camera import check_intrinsics, normalised_rays
@@ -73,7 +78,7 @@ def record(path):
 
 def live(path, topics, rig):
     """Everything of a recording arrives at a node."""
-    feeds = Feeds(
+    feeds = MessageBuffers(
         {
             name: CameraFeed(CameraSettings(name, found, False, False, True), found)
             for name, found in topics.items()
@@ -93,7 +98,7 @@ def live(path, topics, rig):
                 feeds.add_info(name, channel.topic, message)
             elif channel.topic in (found.image, found.depth):
                 feeds.add_image(name, message, depth=channel.topic == found.depth)
-    return Snapshot(feeds, Wanted(tuple(topics), 1e9), "map", rig, 10 * SECOND)
+    return BufferedMoment(feeds, Wanted(tuple(topics), 1e9), "map", rig, 10 * SECOND)
 
 
 def test_live_frames_have_the_rays_and_places_of_the_recording(tmp_path):

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_ros.convert import warning_messages
 from oryx_scene_ros.error_codes import MEANINGS, NAMES_OF_FLAGS, Code, failure_of, for_clients
-from oryx_scene_ros.intake.message_buffer import Kept, Ring
+from oryx_scene_ros.intake.message_buffer import BufferedMessage, Ring
 from oryx_scene_ros.output.feedback import PERIOD_S, Later, MergedFeedback
 from oryx_scene_ros.parameters.pages import PAGES
 from oryx_scene_ros.parameters.schema import BY_NAME, SPECS, all_specs, problem_with
 from oryx_scene_ros.parameters.settings import settings_from
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 from oryx_scene_ros.queries.worker import Job, QueueFull, Worker
 
 from oryx_scene.errors import OryxSceneError
@@ -136,7 +136,7 @@ def test_every_setting_of_the_library_is_a_parameter():
 def test_a_ring_is_ordered_bounded_and_has_the_newest(stamps, recent, gap, history):
     ring = Ring()
     for stamp in stamps:
-        ring.add(Kept(stamp, None, 1), recent, gap, history)
+        ring.add(BufferedMessage(stamp, None, 1), recent, gap, history)
     kept = [item.stamp_ns for item in ring.kept]
     assert kept == sorted(set(kept))
     assert kept[-1] == max(stamps)
@@ -156,7 +156,7 @@ def test_a_ring_has_all_frames_that_a_recording_would_show(stamps, recent, gap, 
     """Whatever was let go of on the way: the same rule over all frames chooses the same ones."""
     ring, newest = Ring(), max(stamps)
     for stamp in sorted(stamps):
-        ring.add(Kept(stamp, None, 1), recent, gap, history)
+        ring.add(BufferedMessage(stamp, None, 1), recent, gap, history)
 
     def considered(found):
         stubs = [FrameStub("front", s, s, "", 0) for s in found if newest - s <= history]
@@ -229,7 +229,7 @@ def test_feedback_is_merged_and_nothing_is_lost_or_late():
     sent = []
     later = Later()
     merged = MergedFeedback(lambda *news: sent.append(news), time.monotonic(), later)
-    merged.stage(Stage.DECODE)
+    merged.stage(QueryStage.DECODE)
     for number in range(50):
         merged.text(f"{number} ")
     wait_until(lambda: "".join(news[1] for news in sent).endswith("49 "), "the held-back rest", 5)
@@ -267,13 +267,18 @@ def test_one_thread_calls_all_that_is_due_in_its_time():
 
 
 def feeds_of(max_bytes):
-    from oryx_scene_ros.intake.message_buffer import Bounds, CameraFeed, Feeds, LockedTransforms
+    from oryx_scene_ros.intake.message_buffer import (
+        Bounds,
+        CameraFeed,
+        LockedTransforms,
+        MessageBuffers,
+    )
 
     values = {name: spec.default for name, spec in all_specs(["front"]).items()}
     camera = settings_from(values).cameras[0]
     bounds = Bounds(10**12, 0, 10**12, max_bytes)
     feed = CameraFeed(camera, camera.topics)
-    return Feeds({"front": feed}, LockedTransforms(1.0), lambda: bounds)
+    return MessageBuffers({"front": feed}, LockedTransforms(1.0), lambda: bounds)
 
 
 def test_memory_is_bounded_over_all_cameras():

@@ -15,7 +15,7 @@ from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_msgs.srv import Changed, DumpQuery, FreezeScene
 from oryx_scene_ros.error_codes import Code
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 from std_msgs.msg import String
 
 from oryx_scene.dump.folder import read_dump
@@ -41,7 +41,7 @@ def test_a_goal_is_answered_with_stages_text_and_evidence(bench):
     stamp_ns = robot.show()
     goal = robot.goal("What is here?", result_at_once=False)
     goal.wait_for_text("It is mark 1.")
-    assert goal.stages == sorted(goal.stages) and Stage.DECODE in goal.stages
+    assert goal.stages == sorted(goal.stages) and QueryStage.DECODE in goal.stages
     status, answer = goal.result()
     assert status == SUCCEEDED
     assert answer.error.code == Code.NONE, answer.error
@@ -237,7 +237,7 @@ def test_cancel_at_each_stage(bench, stage):
     robot = bench()
     if stage == "waiting_frames":
         goal = robot.goal()
-        wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait for frames")
+        wait_until(lambda: QueryStage.WAITING_FRAMES in goal.stages, "the wait for frames")
     else:
         robot.show()
         goal = running = hold(robot, "decode" if stage == "decode" else "prefill")
@@ -353,7 +353,7 @@ def test_a_question_waits_for_the_frame_it_asks_for(bench):
     now = robot.now()
     not_before = Time(sec=now // 10**9, nanosec=now % 10**9)
     goal = robot.goal(not_before=not_before)
-    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait for frames")
+    wait_until(lambda: QueryStage.WAITING_FRAMES in goal.stages, "the wait for frames")
     stamp_ns = robot.show()
     status, answer = goal.result()
     assert status == SUCCEEDED, answer.error

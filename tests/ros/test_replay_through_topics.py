@@ -8,7 +8,7 @@ import pytest
 import rclpy
 from harness import wait_until
 from oryx_scene_msgs.srv import DumpQuery
-from oryx_scene_ros.playback import Player, Recording
+from oryx_scene_ros.playback import Player, RecordedTopics
 
 from oryx_scene.cli.main import main
 from oryx_scene.config import PipelineConfig, ViewsConfig
@@ -49,7 +49,7 @@ def play():
     node = rclpy.create_node("player")
 
     def run(one, path):
-        with Recording(path) as recording:
+        with RecordedTopics(path) as recording:
             player = Player(node, recording.types, clock=True)
             assert player.wait_for_listeners(20.0) == []
             messages = list(recording.messages())
@@ -136,7 +136,7 @@ def test_the_same_answer_as_from_the_bag(
 def test_payloads_are_published_byte_for_byte(bench, play, bag, office_folder):
     player = play(office_bench(bench, None, ""), office_folder)
     # The folder became a bag first: the same bytes as the bag that was made of it before.
-    with Recording(bag) as recording, Recording(office_folder) as again:
+    with RecordedTopics(bag) as recording, RecordedTopics(office_folder) as again:
         messages = list(recording.messages())
         assert messages == list(again.messages())
         assert player.sent == dict.fromkeys(recording.types, 5)
@@ -147,16 +147,16 @@ def test_payloads_are_published_byte_for_byte(bench, play, bag, office_folder):
 
 def test_what_cannot_be_played_is_refused(tmp_path):
     with pytest.raises(SourceError, match="no such file"):
-        Recording(tmp_path / "none")
+        RecordedTopics(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="neither a bag"):
-        Recording(tmp_path / "empty")
+        RecordedTopics(tmp_path / "empty")
 
 
 def test_restamped_messages_keep_their_payload(bag):
     node = rclpy.create_node("restamp")
     try:
-        with Recording(bag) as recording:
+        with RecordedTopics(bag) as recording:
             player = Player(node, recording.types, shift_ns=5_000_000_000)
             got = []
             for publisher in player._publishers.values():

@@ -26,7 +26,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_ros.error_codes import Code
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 from rclpy.action import ActionClient
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
@@ -143,7 +143,7 @@ def test_interrupted_while_it_answers_and_others_wait(start, stage):
         # The node may find this publisher later than the publisher finds the node.
         one.show()
         time.sleep(0.05)
-        return Stage.PREFILL in running.stages
+        return QueryStage.PREFILL in running.stages
 
     wait_until(at_work, "the model at work")
     waiting = [one.goal(), one.goal()]
@@ -158,7 +158,7 @@ def test_interrupted_while_it_waits_for_frames(start):
     one = start()
     one.ready()
     goal = one.goal()
-    wait_until(lambda: Stage.WAITING_FRAMES in goal.stages, "the wait for frames")
+    wait_until(lambda: QueryStage.WAITING_FRAMES in goal.stages, "the wait for frames")
     assert_good_end(one)
     assert goal.result(5)[1].error.code == Code.SHUTTING_DOWN
 

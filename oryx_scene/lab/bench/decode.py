@@ -23,7 +23,7 @@ from oryx_scene.lab.bench.timing import Times, measure
 from oryx_scene.model.checkpoint.cpu_linear import CpuLinear
 from oryx_scene.model.engine.cuda_graphs import StaticRows
 from oryx_scene.model.engine.decode import Stepper
-from oryx_scene.model.engine.decode_batch import Rows, prefill
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.kv import Slab
 from oryx_scene.model.engine.sampling import largest
@@ -131,7 +131,7 @@ def _steps(
     *,
     shared: bool = True,
 ) -> None:
-    rows = Rows(decoder, scene, count, shared=shared)
+    rows = DecodeBatch(decoder, scene, count, shared=shared)
     if static is not None:
         static.take(rows)
     stepper: Stepper = static or rows

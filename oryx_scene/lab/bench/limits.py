@@ -18,7 +18,7 @@ MATMUL_SIDE = {"tiny": 256, "cpu": 1024, "cuda": 8192}
 
 
 @dataclass(frozen=True)
-class Limits:
+class MachineLimits:
     """Measured limits of one device.
 
     Attributes:
@@ -34,7 +34,7 @@ class Limits:
 
 def measure_limits(
     device: torch.device, dtype: torch.dtype, *, tiny: bool = False, rounds: int = 7
-) -> Limits:
+) -> MachineLimits:
     """Measure the device; the fastest round counts, since a limit is what was reached once."""
     kind = "tiny" if tiny else device.type
     side = MATMUL_SIDE[kind]
@@ -53,6 +53,6 @@ def measure_limits(
         device,
     )
     best = {name: min(times.seconds) for name, times in found.items()}
-    return Limits(
+    return MachineLimits(
         2.0 * side**3 / best["matmul"], 4.0 * count / best["read"], 8.0 * count / best["copy"]
     )

@@ -19,7 +19,7 @@ from oryx_scene.lab.evaluation.conformance_compare import Comparer, StageResult
 from oryx_scene.model.api import Limits
 from oryx_scene.model.engine.cuda_graphs import StaticRows
 from oryx_scene.model.engine.decode import Stepper, StopWatch, TokenStream, decode
-from oryx_scene.model.engine.decode_batch import Rows, prefill
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.kv import Slab
 from oryx_scene.model.engine.sampling import TokenChooser
@@ -46,7 +46,7 @@ def last_logits(decoder: Decoder, row: Tensor) -> Tensor:
     """Logits (vocabulary,) after a row whose last token is asked as a question on the rest."""
     scene = Slab(decoder.shape, row.shape[0] - 1)
     prefill(decoder, scene, row[:-1])
-    return decoder.logits(Rows(decoder, scene, 1, shared=True).read([row[-1:]])[0])[0]
+    return decoder.logits(DecodeBatch(decoder, scene, 1, shared=True).read([row[-1:]])[0])[0]
 
 
 class Ways:
@@ -78,7 +78,7 @@ class Ways:
         texts = [question[:1], question, question.flip(0)]
         found = {}
         for way in (SHARED, COPIED, self.static_name):
-            rows = Rows(self.decoder, scene, 3, shared=way != COPIED)
+            rows = DecodeBatch(self.decoder, scene, 3, shared=way != COPIED)
             read = self.decoder.logits(rows.read(texts)[1])
             stepper: Stepper = rows
             if way == self.static_name:
@@ -116,7 +116,7 @@ def say(
     stream = TokenStream(chooser, frozenset([end]), most, StopWatch.start(limits))
     scene = Slab(decoder.shape, row.shape[0] - 1)
     prefill(decoder, scene, row[:-1])
-    rows = Rows(decoder, scene, 1, shared=True)
+    rows = DecodeBatch(decoder, scene, 1, shared=True)
     decode(rows, decoder.logits(rows.read([row[-1:]])[0]), [stream])
     return stream.tokens, chooser.margins
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from oryx_scene.errors import MissingExtraError
 from oryx_scene.lab.evaluation.mark_counts import BASELINES_M, MarkCounts
-from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, ROUGH, Condition, scaled
+from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, ROUGH, MarkCondition, scaled
 from oryx_scene.lab.evaluation.marks import OnScene, run_condition
 from oryx_scene.marks.config import MarksConfig
 
@@ -72,12 +72,12 @@ def _shares(counts: MarkCounts) -> dict[str, float | int]:
     return {name: found[name] for name in kept}
 
 
-def noise_point(world: str, factor: float) -> Condition:
+def noise_point(world: str, factor: float) -> MarkCondition:
     """The condition of one point of the noise curves; ``world`` is a key of ``WORLDS``."""
     return dataclasses.replace(CONDITIONS[WORLDS[world]], noise=scaled(ROUGH, factor))
 
 
-def views_point(frames: str, count: int) -> Condition:
+def views_point(frames: str, count: int) -> MarkCondition:
     """The condition of one point of the curves over views; ``frames`` is a key of ``STILL``."""
     return dataclasses.replace(CONDITIONS[STILL[frames]], views=(count, count))
 
@@ -98,7 +98,7 @@ def measure_curves(
         on_scene: called with each index and scene when it is done, once per point.
     """
 
-    def counted(condition: Condition) -> MarkCounts:
+    def counted(condition: MarkCondition) -> MarkCounts:
         return run_condition(
             condition,
             scenes,

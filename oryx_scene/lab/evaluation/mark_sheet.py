@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from oryx_scene.config import MarkingConfig, PipelineConfig, ViewsConfig
-from oryx_scene.lab.evaluation.mark_surfaces import SurfaceReport, Verdict
+from oryx_scene.lab.evaluation.mark_surfaces import SurfaceReport, SurfaceVerdict
 from oryx_scene.records import Frame, Mark, MarkObservation, MarkSet, RgbImage, ViewSet
 from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
 
@@ -65,10 +65,10 @@ def _tile(frame: Frame, mark: Mark, seen: MarkObservation, report: SurfaceReport
     for item in report.carried:
         if (item.number, item.target) != (mark.number, seen.view):
             continue
-        if item.verdict is Verdict.UNSEEN:
+        if item.verdict is SurfaceVerdict.UNSEEN:
             continue
-        good = item.verdict is Verdict.SAME
-        if item.verdict is Verdict.OTHER:
+        good = item.verdict is SurfaceVerdict.SAME
+        if item.verdict is SurfaceVerdict.OTHER:
             border = RED
         elif good and border == GREY:
             border = GREEN

@@ -40,7 +40,7 @@ GRID = 9
 BOX_RIM_PX = 4.0
 
 
-class Verdict(StrEnum):
+class SurfaceVerdict(StrEnum):
     """What one view says about a disc of another one."""
 
     SAME = "same surface"
@@ -64,7 +64,7 @@ class Carried:
     number: int
     source: int
     target: int
-    verdict: Verdict
+    verdict: SurfaceVerdict
     uv: FloatArray
 
 
@@ -84,26 +84,26 @@ class SurfaceReport:
         a disc's surface, those that number it.
         """
         by_verdict = Counter(item.verdict for item in self.carried)
-        same, other = by_verdict[Verdict.SAME], by_verdict[Verdict.OTHER]
-        judged: dict[int, set[Verdict]] = {}
+        same, other = by_verdict[SurfaceVerdict.SAME], by_verdict[SurfaceVerdict.OTHER]
+        judged: dict[int, set[SurfaceVerdict]] = {}
         for item in self.carried:
-            if item.verdict in (Verdict.SAME, Verdict.OTHER):
+            if item.verdict in (SurfaceVerdict.SAME, SurfaceVerdict.OTHER):
                 judged.setdefault(item.number, set()).add(item.verdict)
-        held = sum(Verdict.OTHER not in verdicts for verdicts in judged.values())
-        missing = by_verdict[Verdict.UNNUMBERED]
+        held = sum(SurfaceVerdict.OTHER not in verdicts for verdicts in judged.values())
+        missing = by_verdict[SurfaceVerdict.UNNUMBERED]
         return {
             "marks": len({item.number for item in self.carried}),
             "discs_judged": same + other,
             "same_share": _share(same, same + other),
-            "depth_share": _share(same + other, same + other + by_verdict[Verdict.THROUGH]),
+            "depth_share": _share(same + other, same + other + by_verdict[SurfaceVerdict.THROUGH]),
             "marks_judged": len(judged),
             "marks_held": held,
             "numbered_share": _share(same, same + missing),
-            "by_verdict": {str(key): by_verdict[key] for key in Verdict},
+            "by_verdict": {str(key): by_verdict[key] for key in SurfaceVerdict},
             "other_surface": [
                 {"number": item.number, "from": item.source, "to": item.target}
                 for item in self.carried
-                if item.verdict is Verdict.OTHER
+                if item.verdict is SurfaceVerdict.OTHER
             ],
         }
 
@@ -173,21 +173,21 @@ def _carry(
     tolerance = np.maximum(TOLERANCE_M, TOLERANCE_SHARE * expected)
     seen = np.isfinite(measured) & (measured > expected - tolerance)
     if int(seen.sum()) < max(LEAST_JUDGED, LEAST_JUDGED_SHARE * len(points)):
-        return Carried(mark.number, source, target, Verdict.UNSEEN, uv[index])
+        return Carried(mark.number, source, target, SurfaceVerdict.UNSEEN, uv[index])
     deep = seen & (measured < expected + tolerance)
     here = next((item for item in mark.observations if item.view == target), None)
     there = frame.rgb[v, u][deep]
     if here is None:
         same = deep.sum() > 0.5 * seen.sum() and _alike(rgb, there.mean(axis=0))
-        verdict = Verdict.UNNUMBERED if same else Verdict.UNSEEN
+        verdict = SurfaceVerdict.UNNUMBERED if same else SurfaceVerdict.UNSEEN
         return Carried(mark.number, source, target, verdict, uv[index])
     if deep.sum() <= 0.5 * seen.sum():
-        return Carried(mark.number, source, target, Verdict.THROUGH, uv[index])
+        return Carried(mark.number, source, target, SurfaceVerdict.THROUGH, uv[index])
     # On the object that has the number there: in its box, of the colour under both discs.
     own = _under_disc(here, frame)
     on = float(_in_box(uv[index][deep], here.bbox).mean()) > 0.5
     on &= _alike(rgb, there.mean(axis=0)) and (own is None or _alike(rgb, own[1]))
-    verdict = Verdict.SAME if on else Verdict.OTHER
+    verdict = SurfaceVerdict.SAME if on else SurfaceVerdict.OTHER
     return Carried(mark.number, source, target, verdict, uv[index])
 
 

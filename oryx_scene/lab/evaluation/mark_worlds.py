@@ -43,7 +43,7 @@ class Goals:
 
 
 @dataclass(frozen=True)
-class Condition:
+class MarkCondition:
     """What scenes look like.
 
     Attributes:
@@ -71,13 +71,15 @@ class Condition:
 CONDITIONS = {
     item.name: item
     for item in (
-        Condition("clean", SEPARATED, goals=Goals(0.99, 0.93, 0.995)),
-        Condition("noisy", SEPARATED, ROUGH, Goals(0.97, 0.85)),
-        Condition("touching", CLUTTER, goals=Goals(0.95)),
-        Condition("touching_noisy", CLUTTER, ROUGH),
-        Condition("rgb", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False),
-        Condition("rgb_noisy", SEPARATED, ROUGH, Goals(0.9), rigs=HAND, depth=False),
-        Condition("rgb_no_poses", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False, poses=False),
+        MarkCondition("clean", SEPARATED, goals=Goals(0.99, 0.93, 0.995)),
+        MarkCondition("noisy", SEPARATED, ROUGH, Goals(0.97, 0.85)),
+        MarkCondition("touching", CLUTTER, goals=Goals(0.95)),
+        MarkCondition("touching_noisy", CLUTTER, ROUGH),
+        MarkCondition("rgb", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False),
+        MarkCondition("rgb_noisy", SEPARATED, ROUGH, Goals(0.9), rigs=HAND, depth=False),
+        MarkCondition(
+            "rgb_no_poses", SEPARATED, goals=Goals(0.9), rigs=HAND, depth=False, poses=False
+        ),
     )
 }
 
@@ -87,11 +89,11 @@ CROWDED = MeshRoomConfig(objects=(5, 8), touching=0.6, stacked=0.2)
 MESH_CONDITIONS = {
     item.name: dataclasses.replace(item, views=(8, 8), visible_share=0.0015)
     for item in (
-        Condition("clean", APART, goals=Goals(0.99, 0.93), rigs=PATHS),
-        Condition("noisy", APART, ROUGH, Goals(0.97, 0.88), rigs=PATHS),
-        Condition("touching", CROWDED, goals=Goals(0.97, 0.88), rigs=PATHS),
-        Condition("rgb", APART, goals=Goals(0.95, 0.85), rigs=("walk",), depth=False),
-        Condition(
+        MarkCondition("clean", APART, goals=Goals(0.99, 0.93), rigs=PATHS),
+        MarkCondition("noisy", APART, ROUGH, Goals(0.97, 0.88), rigs=PATHS),
+        MarkCondition("touching", CROWDED, goals=Goals(0.97, 0.88), rigs=PATHS),
+        MarkCondition("rgb", APART, goals=Goals(0.95, 0.85), rigs=("walk",), depth=False),
+        MarkCondition(
             *("rgb_no_poses", APART),
             goals=Goals(0.95, 0.6),
             rigs=("walk",),
@@ -145,7 +147,9 @@ class MarkScene:
         return self.world.fittings if isinstance(self.world, MeshRoom) else frozenset()
 
 
-def make_scene(condition: Condition, index: int, size: tuple[int, int] = (240, 320)) -> MarkScene:
+def make_scene(
+    condition: MarkCondition, index: int, size: tuple[int, int] = (240, 320)
+) -> MarkScene:
     """Scene ``index`` of a condition.
 
     Args:
@@ -187,7 +191,7 @@ def _rendered(
     return world, render_views(world, poses)
 
 
-def _given(frame: Frame, condition: Condition) -> Frame:
+def _given(frame: Frame, condition: MarkCondition) -> Frame:
     """The frame without what the condition keeps back."""
     if not condition.depth:
         frame = dataclasses.replace(frame, depth=None, depth_sha256="")

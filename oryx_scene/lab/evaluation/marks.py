@@ -9,7 +9,7 @@ from typing import Any
 
 from oryx_scene.lab.evaluation.mark_counts import MarkCounts
 from oryx_scene.lab.evaluation.mark_scores import score_marks
-from oryx_scene.lab.evaluation.mark_worlds import Condition, MarkScene, make_scene
+from oryx_scene.lab.evaluation.mark_worlds import MarkCondition, MarkScene, make_scene
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.records import MarkSet, ViewSet
@@ -33,7 +33,7 @@ class ConditionResult:
         seconds: of the finder alone, all scenes.
     """
 
-    condition: Condition
+    condition: MarkCondition
     counts: MarkCounts = field(default_factory=MarkCounts)
     by_views: dict[int, MarkCounts] = field(default_factory=dict)
     by_rig: dict[str, MarkCounts] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def find_alone(views: ViewSet, config: MarksConfig) -> MarkSet:
 
 
 def run_condition(
-    condition: Condition,
+    condition: MarkCondition,
     scenes: Sequence[int],
     *,
     max_marks: int = MarksConfig.max_marks,

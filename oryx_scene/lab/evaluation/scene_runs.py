@@ -16,7 +16,7 @@ import torch
 
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.lab.evaluation.scene_scores import Scores, add_scores
-from oryx_scene.lab.evaluation.scene_settings import Condition
+from oryx_scene.lab.evaluation.scene_settings import SceneCondition
 from oryx_scene.lab.evaluation.scenes import judge_scene
 from oryx_scene.lab.process_guard import end_with_parent
 from oryx_scene.lab.synth.questions import KINDS
@@ -31,7 +31,7 @@ ENGINE = EngineConfig(feature_cache_bytes=64 * 2**20, scene_cache_bytes=64 * 2**
 
 
 @dataclass(frozen=True)
-class Piece:
+class WorkUnit:
     """Some scenes under some conditions.
 
     Attributes:
@@ -43,7 +43,7 @@ class Piece:
 
     name: str
     specs: tuple[SceneSpec, ...]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[SceneCondition, ...]
     kinds: tuple[str, ...] = KINDS
 
 
@@ -63,7 +63,7 @@ class Done:
     seconds: float = 0.0
     card: ModelCard | None = None
 
-    def add(self, piece: Piece, card: ModelCard, scores: Scores) -> None:
+    def add(self, piece: WorkUnit, card: ModelCard, scores: Scores) -> None:
         """Count a finished piece."""
         self.card = card
         add_scores(self.scores, scores)
@@ -74,17 +74,17 @@ class Done:
 def cut(
     name: str,
     specs: Sequence[SceneSpec],
-    conditions: Sequence[Condition],
+    conditions: Sequence[SceneCondition],
     kinds: Sequence[str] = KINDS,
-) -> list[Piece]:
+) -> list[WorkUnit]:
     """The scenes of one setting in pieces."""
     return [
-        Piece(name, tuple(specs[start : start + PIECE]), tuple(conditions), tuple(kinds))
+        WorkUnit(name, tuple(specs[start : start + PIECE]), tuple(conditions), tuple(kinds))
         for start in range(0, len(specs), PIECE)
     ]
 
 
-def in_turn(groups: Sequence[Sequence[Piece]]) -> list[Piece]:
+def in_turn(groups: Sequence[Sequence[WorkUnit]]) -> list[WorkUnit]:
     """Pieces of all groups, each group spread evenly over the whole."""
     placed = [
         ((index + 0.5) / len(group), order, piece)
@@ -94,7 +94,7 @@ def in_turn(groups: Sequence[Sequence[Piece]]) -> list[Piece]:
     return [piece for _, _, piece in sorted(placed, key=lambda item: item[:2])]
 
 
-def judge_piece(answerer: Answerer, piece: Piece) -> Scores:
+def judge_piece(answerer: Answerer, piece: WorkUnit) -> Scores:
     """Ask everything about the scenes of one piece."""
     found: Scores = {}
     for spec in piece.specs:
@@ -106,7 +106,7 @@ def judge_piece(answerer: Answerer, piece: Piece) -> Scores:
 
 def run_pieces(
     model: str,
-    pieces: Sequence[Piece],
+    pieces: Sequence[WorkUnit],
     *,
     workers: int = 1,
     device: str | None = None,
@@ -143,8 +143,8 @@ Judged = tuple[ModelCard, Scores]
 
 
 def _here(
-    model: str, device: str | None, pieces: Sequence[Piece], until: float
-) -> Iterator[tuple[Piece, Judged]]:
+    model: str, device: str | None, pieces: Sequence[WorkUnit], until: float
+) -> Iterator[tuple[WorkUnit, Judged]]:
     engine = load_answerer(model, device=device, config=ENGINE)
     for piece in pieces:
         if time.perf_counter() >= until:
@@ -153,11 +153,11 @@ def _here(
 
 
 def _beside(
-    model: str, device: str | None, pieces: Sequence[Piece], until: float, workers: int
-) -> Iterator[tuple[Piece, Judged]]:
+    model: str, device: str | None, pieces: Sequence[WorkUnit], until: float, workers: int
+) -> Iterator[tuple[WorkUnit, Judged]]:
     """Finished pieces as they come; few are begun ahead, so that the clock can stop them."""
     waiting = iter(pieces)
-    running: dict[Future[Judged], Piece] = {}
+    running: dict[Future[Judged], WorkUnit] = {}
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawning, end_with_parent) as pool:
         try:
@@ -178,7 +178,7 @@ def _beside(
 _LOADED: dict[tuple[str, str | None], Engine] = {}
 
 
-def _judge(model: str, device: str | None, piece: Piece) -> Judged:
+def _judge(model: str, device: str | None, piece: WorkUnit) -> Judged:
     """In a process of its own: load the model once, compute on one thread."""
     try:
         if (model, device) not in _LOADED:

@@ -12,7 +12,7 @@ import numpy as np
 
 from oryx_scene.lab.evaluation.calibrate import expected_error, fit
 from oryx_scene.lab.synth.judge import METRES, error_m, right, said
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 
 # Types whose answer is a number or a place in metres.
 IN_METRES = (*METRES, "position", "size")
@@ -52,20 +52,20 @@ class KindScore:
         """95 % confidence interval of the accuracy (Wilson 1927)."""
         return wilson(self.right, self.asked)
 
-    def count(self, asked: Asked, text: str) -> None:
+    def count(self, asked: SceneQuestion, text: str) -> None:
         """Judge the text of one answer."""
         self._note(asked, right(asked, text))
         if asked.kind in IN_METRES and said(asked.kind, text):
             self.errors_m.append(error_m(asked, text))
 
-    def count_scored(self, asked: Asked, scores: dict[str, float]) -> None:
+    def count_scored(self, asked: SceneQuestion, scores: dict[str, float]) -> None:
         """Judge one yes/no answer by its scores: the likelier of the two is the answer."""
         yes = scores.get("yes", 0.5)
         truth = asked.key == "yes"
         self._note(asked, (yes >= 0.5) == truth)
         self.sure.append((yes, truth))
 
-    def _note(self, asked: Asked, good: bool) -> None:
+    def _note(self, asked: SceneQuestion, good: bool) -> None:
         self.asked += 1
         self.right += good
         self.keys[asked.key if asked.options else "-"] += 1

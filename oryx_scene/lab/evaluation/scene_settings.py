@@ -19,7 +19,7 @@ MIXED = ("ring", "surround", "handheld", "stereo")
 
 
 @dataclass(frozen=True)
-class Condition:
+class SceneCondition:
     """What is changed against the plain run on the same frames.
 
     Attributes:
@@ -45,14 +45,20 @@ class Condition:
         return dataclasses.replace(plain, marks=marks, pictures=self.pictures)
 
 
-PLAIN = Condition()
+PLAIN = SceneCondition()
 BESIDE = {
     item.name: item
     for item in (
-        Condition("no_pictures", "the same questions, grey instead of every picture", False),
-        Condition("no_marks", "the same questions, no marks found, drawn or named", marks=False),
-        Condition("no_facts", "the same questions, no measured facts in the prompt", facts="none"),
-        Condition("scored", "the same yes/no questions, scored after the scratchpad", scored=True),
+        SceneCondition("no_pictures", "the same questions, grey instead of every picture", False),
+        SceneCondition(
+            "no_marks", "the same questions, no marks found, drawn or named", marks=False
+        ),
+        SceneCondition(
+            "no_facts", "the same questions, no measured facts in the prompt", facts="none"
+        ),
+        SceneCondition(
+            "scored", "the same yes/no questions, scored after the scratchpad", scored=True
+        ),
     )
 }
 

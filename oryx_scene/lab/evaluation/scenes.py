@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from oryx_scene.lab.evaluation.scene_scores import KindScore, Scores, add_scores
-from oryx_scene.lab.evaluation.scene_settings import PLAIN, Condition
+from oryx_scene.lab.evaluation.scene_settings import PLAIN, SceneCondition
 from oryx_scene.lab.synth.judge import YES_NO
-from oryx_scene.lab.synth.marked_scene import MarkedScene, Thing, true_scene
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.marked_scene import MarkedObject, MarkedScene, true_scene
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.questions import KINDS, ask
 from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.lab.synth.true_marks import objects_under
@@ -36,7 +36,7 @@ MOST_TOKENS = 128
 
 def questions_of(
     scene: Scene, world: World, kinds: Sequence[str] = KINDS, seed: int = 0
-) -> list[Asked]:
+) -> list[SceneQuestion]:
     """One question of each kind about the marks of ``scene``, whose frames carry true ids."""
     objects = objects_under(scene.views, scene.marks)
     marked = true_scene(scene.marks, objects, world.truth, scene.views, world)
@@ -46,7 +46,7 @@ def questions_of(
     return [_in_form(asked, "text") for asked in found if asked is not None]
 
 
-def _in_form(asked: Asked, form: str) -> Asked:
+def _in_form(asked: SceneQuestion, form: str) -> SceneQuestion:
     return dataclasses.replace(asked, question=Question(asked.question.text, form))
 
 
@@ -61,14 +61,16 @@ def _with_unmarked(
         ]
         if thing.object_id not in known and max(shares, default=0.0) >= least:
             number = 100 + thing.object_id
-            things[number] = Thing(number, thing.colour, thing.shape, thing.position, thing.extent)
+            things[number] = MarkedObject(
+                number, thing.colour, thing.shape, thing.position, thing.extent
+            )
     return dataclasses.replace(marked, things=things)
 
 
 def judge_scene(
     answerer: Answerer,
     spec: SceneSpec,
-    conditions: Sequence[Condition] = (PLAIN,),
+    conditions: Sequence[SceneCondition] = (PLAIN,),
     kinds: Sequence[str] = KINDS,
 ) -> Scores:
     """Render one scene once and ask the same questions about it under every condition."""
@@ -93,7 +95,7 @@ def judge_scene(
 
 
 def _judge(
-    pipeline: ScenePipeline, scene: Scene, asked: Sequence[Asked], condition: Condition
+    pipeline: ScenePipeline, scene: Scene, asked: Sequence[SceneQuestion], condition: SceneCondition
 ) -> dict[str, KindScore]:
     if condition.scored:
         asked = [_in_form(item, "yes_no") for item in asked if item.kind in YES_NO]
@@ -113,7 +115,7 @@ def _judge(
 def evaluate(
     answerer: Answerer,
     specs: Sequence[SceneSpec],
-    conditions: Sequence[Condition] = (PLAIN,),
+    conditions: Sequence[SceneCondition] = (PLAIN,),
     kinds: Sequence[str] = KINDS,
     said_to: Callable[[str], None] | None = None,
 ) -> Scores:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from oryx_scene.lab.synth.marked_scene import Thing
-from oryx_scene.lab.synth.question_types import Asked, Draw, metres, verdict, yes_no
+from oryx_scene.lab.synth.marked_scene import MarkedObject
+from oryx_scene.lab.synth.question_types import Draw, SceneQuestion, metres, verdict, yes_no
 from oryx_scene.records import Question
 
 # Differences below these are close calls (the facts are rounded to 0.1 m).
@@ -17,16 +17,16 @@ LEAST_SIDE_M = 0.15
 LEAST_DISTANCE_M = 0.15
 
 
-def total(d: Draw) -> Asked:
+def total(d: Draw) -> SceneQuestion:
     """How many marks."""
     text = d.pick(
         ["How many objects are there?", "How many marks are there?", "Count the objects."]
     )
     count = len(d.numbers)
-    return Asked("total", Question(text), "", f"There are {count}.", str(count), 8)
+    return SceneQuestion("total", Question(text), "", f"There are {count}.", str(count), 8)
 
 
-def side(d: Draw) -> Asked | None:
+def side(d: Draw) -> SceneQuestion | None:
     """Left or right, from a named view."""
     a, b = d.marks(2)
     view, asked = d.view(), d.pick(["left", "right"])
@@ -45,7 +45,7 @@ def side(d: Draw) -> Asked | None:
     return _relation(d, "left_right", text, pad, f"{real} of", (a, b), real == asked)
 
 
-def front(d: Draw) -> Asked | None:
+def front(d: Draw) -> SceneQuestion | None:
     """In front of or behind, from a named view."""
     a, b = d.marks(2)
     view, asked = d.view(), d.pick(["in front of", "behind"])
@@ -73,7 +73,7 @@ def front(d: Draw) -> Asked | None:
     )
 
 
-def above(d: Draw) -> Asked | None:
+def above(d: Draw) -> SceneQuestion | None:
     """Above or below."""
     a, b = d.marks(2)
     asked = d.pick(["above", "below"])
@@ -92,14 +92,20 @@ def above(d: Draw) -> Asked | None:
 
 
 def _relation(
-    d: Draw, kind: str, text: str, pad: str, real: str, pair: tuple[Thing, Thing], holds: bool
-) -> Asked:
+    d: Draw,
+    kind: str,
+    text: str,
+    pad: str,
+    real: str,
+    pair: tuple[MarkedObject, MarkedObject],
+    holds: bool,
+) -> SceneQuestion:
     yes = "Yes" if holds else "No"
     answer = f"{yes}, mark {pair[0].number} is {real} mark {pair[1].number}."
-    return Asked(kind, yes_no(d, text), pad, answer, yes.lower(), 2)
+    return SceneQuestion(kind, yes_no(d, text), pad, answer, yes.lower(), 2)
 
 
-def on(d: Draw) -> Asked | None:
+def on(d: Draw) -> SceneQuestion | None:
     """Whether one stands on another."""
     a, b = d.marks(2)
     if d.scene.on and d.rng.random() < 0.6:
@@ -120,10 +126,10 @@ def on(d: Draw) -> Asked | None:
     said = "on" if holds else "not on"
     answer = f"{'Yes' if holds else 'No'}, mark {a.number} is {said} mark {b.number}."
     pad = f"{a.number} on {below}"
-    return Asked("on", yes_no(d, text), pad, answer, "yes" if holds else "no", 2)
+    return SceneQuestion("on", yes_no(d, text), pad, answer, "yes" if holds else "no", 2)
 
 
-def nearest(d: Draw) -> Asked | None:
+def nearest(d: Draw) -> SceneQuestion | None:
     """The nearest mark to a mark."""
     if len(d.numbers) < 3:
         return None
@@ -142,10 +148,10 @@ def nearest(d: Draw) -> Asked | None:
     )
     pad = f"{n} to {other} {metres(value)}"
     answer = f"Mark {other} is nearest to mark {n}."
-    return Asked("nearest", Question(text), pad, answer, str(other), len(d.numbers) - 1)
+    return SceneQuestion("nearest", Question(text), pad, answer, str(other), len(d.numbers) - 1)
 
 
-def nearer(d: Draw) -> Asked | None:
+def nearer(d: Draw) -> SceneQuestion | None:
     """Which of two marks is nearer to a third."""
     if len(d.numbers) < 3:
         return None
@@ -162,7 +168,7 @@ def nearer(d: Draw) -> Asked | None:
     return _compared(d, "nearer", text, f"mark {c.number}", (a, b), (da, db))
 
 
-def nearer_camera(d: Draw) -> Asked | None:
+def nearer_camera(d: Draw) -> SceneQuestion | None:
     """Which of two marks is nearer to a view."""
     a, b = d.marks(2)
     view = d.view()
@@ -179,15 +185,20 @@ def nearer_camera(d: Draw) -> Asked | None:
 
 
 def _compared(
-    d: Draw, kind: str, text: str, to: str, pair: tuple[Thing, Thing], away: tuple[float, float]
-) -> Asked:
+    d: Draw,
+    kind: str,
+    text: str,
+    to: str,
+    pair: tuple[MarkedObject, MarkedObject],
+    away: tuple[float, float],
+) -> SceneQuestion:
     nearer = pair[0] if away[0] < away[1] else pair[1]
     pad = verdict("away", (pair[0].number, pair[1].number), away)
     answer = f"Mark {nearer.number} is nearer to {to}."
-    return Asked(kind, Question(text), pad, answer, str(nearer.number), 2)
+    return SceneQuestion(kind, Question(text), pad, answer, str(nearer.number), 2)
 
 
-def distance(d: Draw) -> Asked:
+def distance(d: Draw) -> SceneQuestion:
     """Metres between two marks."""
     a, b = (thing.number for thing in d.marks(2))
     text = d.pick(
@@ -199,10 +210,10 @@ def distance(d: Draw) -> Asked:
     )
     value = d.scene.distance(a, b)
     answer = f"Mark {a} is {metres(value)} m from mark {b}."
-    return Asked("distance", Question(text), "", answer, f"{value:.3f}", 0)
+    return SceneQuestion("distance", Question(text), "", answer, f"{value:.3f}", 0)
 
 
-def away(d: Draw) -> Asked:
+def away(d: Draw) -> SceneQuestion:
     """Metres from a view to a mark."""
     (thing,) = d.marks(1)
     n, view = thing.number, d.view()
@@ -211,20 +222,20 @@ def away(d: Draw) -> Asked:
     )
     value = float(np.linalg.norm(d.scene.seen(n, text)))
     answer = f"Mark {n} is {metres(value)} m away."
-    return Asked("range", Question(text), "", answer, f"{value:.3f}", 0)
+    return SceneQuestion("range", Question(text), "", answer, f"{value:.3f}", 0)
 
 
-def position(d: Draw) -> Asked:
+def position(d: Draw) -> SceneQuestion:
     """Where a mark is in the fixed frame."""
     (thing,) = d.marks(1)
     n = thing.number
     text = d.pick([f"Where is mark {n}?", f"What is the position of mark {n}?"])
     x, y, z = d.scene.place(n)
     answer = f"Mark {n} is at x {metres(x)} y {metres(y)} z {metres(z)}."
-    return Asked("position", Question(text), "", answer, f"{x:.3f} {y:.3f} {z:.3f}", 0)
+    return SceneQuestion("position", Question(text), "", answer, f"{x:.3f} {y:.3f} {z:.3f}", 0)
 
 
-def size(d: Draw) -> Asked | None:
+def size(d: Draw) -> SceneQuestion | None:
     """How large a mark is along the axes of the fixed frame."""
     (thing,) = d.marks(1)
     if thing.size is None:
@@ -233,4 +244,4 @@ def size(d: Draw) -> Asked | None:
     text = d.pick([f"How large is mark {n}?", f"How big is mark {n}?", f"What size is mark {n}?"])
     said = " by ".join(map(metres, thing.size))
     key = " ".join(f"{value:.3f}" for value in thing.size)
-    return Asked("size", Question(text), "", f"Mark {n} is {said} m.", key, 0)
+    return SceneQuestion("size", Question(text), "", f"Mark {n} is {said} m.", key, 0)

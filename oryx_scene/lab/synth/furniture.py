@@ -90,7 +90,7 @@ PIECES: dict[str, tuple[Part, ...]] = {
 
 
 @dataclass(frozen=True)
-class _Spot:
+class _StandingPlace:
     """Where a piece goes: x, y, height of its foot, turn in degrees."""
 
     piece: str
@@ -101,18 +101,18 @@ class _Spot:
 
 
 LAYOUT = (
-    _Spot("desk", -0.9, 0.9),
-    _Spot("screen", -1.0, 1.0, 0.741),
-    _Spot("lamp", -0.45, 1.05, 0.741),
-    _Spot("mug", -1.35, 0.8, 0.741),
-    _Spot("chair", -0.85, 0.1, 0.0, 165),
-    _Spot("cabinet", 0.1, 1.0),
-    _Spot("carton", 0.1, 1.0, 0.601, 20),
-    _Spot("shelf", 1.05, 1.1),
-    _Spot("books", 1.15, 1.08, 0.833),
-    _Spot("ball", 0.85, 1.08, 0.453),
-    _Spot("sofa", 1.5, -0.3, 0.0, -75),
-    _Spot("bin", -1.75, 0.5),
+    _StandingPlace("desk", -0.9, 0.9),
+    _StandingPlace("screen", -1.0, 1.0, 0.741),
+    _StandingPlace("lamp", -0.45, 1.05, 0.741),
+    _StandingPlace("mug", -1.35, 0.8, 0.741),
+    _StandingPlace("chair", -0.85, 0.1, 0.0, 165),
+    _StandingPlace("cabinet", 0.1, 1.0),
+    _StandingPlace("carton", 0.1, 1.0, 0.601, 20),
+    _StandingPlace("shelf", 1.05, 1.1),
+    _StandingPlace("books", 1.15, 1.08, 0.833),
+    _StandingPlace("ball", 0.85, 1.08, 0.453),
+    _StandingPlace("sofa", 1.5, -0.3, 0.0, -75),
+    _StandingPlace("bin", -1.75, 0.5),
 )
 # True colours, most of them muted; words for people, not for questions of the small checkpoint.
 _WOODS = {

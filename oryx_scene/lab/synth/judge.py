@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from oryx_scene.lab.synth.marked_scene import NOTHING
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.sequences import NONE
 from oryx_scene.lab.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.qa.parse import read_verdict, split_scratchpad
@@ -79,7 +79,7 @@ def _one(text: str, words: tuple[str, ...]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def error_m(asked: Asked, raw: str) -> float:
+def error_m(asked: SceneQuestion, raw: str) -> float:
     """Distance in metres between the stated and the true number or place; inf where none is."""
     numbers = [float(value) for value in said(asked.kind, raw).split()]
     true = [float(value) for value in asked.key.split()]
@@ -88,7 +88,7 @@ def error_m(asked: Asked, raw: str) -> float:
     return float(sum((a - b) ** 2 for a, b in zip(numbers, true, strict=True)) ** 0.5)
 
 
-def right(asked: Asked, raw: str, tolerance_m: float = TOLERANCE_M) -> bool:
+def right(asked: SceneQuestion, raw: str, tolerance_m: float = TOLERANCE_M) -> bool:
     """Whether ``raw`` answers ``asked``."""
     if asked.kind in (*METRES, "position", "size"):
         return error_m(asked, raw) <= tolerance_m

@@ -20,7 +20,7 @@ NOTHING = ("grey", "wall")
 
 
 @dataclass(frozen=True)
-class Thing:
+class MarkedObject:
     """One mark.
 
     Attributes:
@@ -53,7 +53,7 @@ class MarkedScene:
         changes: what came and went between the views, None where nothing can be said.
     """
 
-    things: dict[int, Thing]
+    things: dict[int, MarkedObject]
     views: ViewSet
     on: frozenset[tuple[int, int]]
     seen_in: Mapping[int, frozenset[int]] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def measured_scene(
     for mark in marks.marks:
         true = truth.get(objects.get(mark.number, 0))
         colour, shape = (true.colour, true.shape) if true else NOTHING
-        things[mark.number] = Thing(mark.number, colour, shape, mark.position, mark.size)
+        things[mark.number] = MarkedObject(mark.number, colour, shape, mark.position, mark.size)
     on = [r for r in marks.relations if r.predicate is Predicate.ON and r.object is not None]
     pairs = frozenset((r.subject, r.object or 0) for r in on)
     seen_in = {m.number: frozenset(seen.view for seen in m.observations) for m in marks.marks}
@@ -116,7 +116,7 @@ def true_scene(
         world: that the views show; without it nothing is known about changes.
     """
     things = {
-        mark.number: Thing(mark.number, true.colour, true.shape, true.position, true.extent)
+        mark.number: MarkedObject(mark.number, true.colour, true.shape, true.position, true.extent)
         for mark in marks.marks
         if (true := truth.get(objects.get(mark.number, 0))) is not None
     }
@@ -131,7 +131,7 @@ def true_scene(
     return MarkedScene(things, views, frozenset(on), true_sightings(marks, views), changes)
 
 
-def _stands_on(a: Thing, b: Thing) -> bool:
+def _stands_on(a: MarkedObject, b: MarkedObject) -> bool:
     if a.position is None or b.position is None or a.size is None or b.size is None:
         return False
     gap = (a.position[2] - a.size[2] / 2) - (b.position[2] + b.size[2] / 2)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oryx_scene.lab.synth.marked_scene import Thing
-from oryx_scene.lab.synth.question_types import Asked, Draw, article, yes_no
+from oryx_scene.lab.synth.marked_scene import MarkedObject
+from oryx_scene.lab.synth.question_types import Draw, SceneQuestion, article, yes_no
 from oryx_scene.lab.synth.words import COLOURS, SHAPES
 from oryx_scene.records import Question
 
 
-def colour(d: Draw) -> Asked:
+def colour(d: Draw) -> SceneQuestion:
     """The colour of a mark."""
     (thing,) = d.marks(1)
     n = thing.number
@@ -26,12 +26,12 @@ def colour(d: Draw) -> Asked:
         ]
     )
     answer = f"Mark {n} is {thing.colour}."
-    return Asked(
+    return SceneQuestion(
         "colour", Question(text), f"{n} {thing.colour}", answer, thing.colour, len(COLOURS)
     )
 
 
-def shape(d: Draw) -> Asked:
+def shape(d: Draw) -> SceneQuestion:
     """The shape of a mark."""
     (thing,) = d.marks(1)
     n = thing.number
@@ -43,22 +43,24 @@ def shape(d: Draw) -> Asked:
         ]
     )
     answer = f"Mark {n} is {article(thing.shape)}."
-    return Asked(
+    return SceneQuestion(
         "shape", Question(text), f"{n} {thing.shape}", answer, thing.shape, len(SHAPES) + 1
     )
 
 
-def what(d: Draw) -> Asked:
+def what(d: Draw) -> SceneQuestion:
     """Colour and shape of a mark."""
     (thing,) = d.marks(1)
     n = thing.number
     text = d.pick([f"What is mark {n}?", f"What object is mark {n}?", f"Describe mark {n}."])
     answer = f"Mark {n} is {article(thing.name)}."
     pad = attributes_of(thing)
-    return Asked("what", Question(text), pad, answer, thing.name, len(COLOURS) * len(SHAPES))
+    return SceneQuestion(
+        "what", Question(text), pad, answer, thing.name, len(COLOURS) * len(SHAPES)
+    )
 
 
-def attributes_of(thing: Thing) -> str:
+def attributes_of(thing: MarkedObject) -> str:
     """Colour and shape, each right behind the number: two words on, a shape is often mistaken."""
     return f"{thing.number} {thing.colour}; {thing.number} {thing.shape}"
 
@@ -79,10 +81,10 @@ class _Sought:
         words = self.words
         return words + ("es" if words.endswith("x") else "s")
 
-    def fits(self, thing: Thing) -> bool:
+    def fits(self, thing: MarkedObject) -> bool:
         return self.colour in ("", thing.colour) and self.shape in ("", thing.shape)
 
-    def judged(self, thing: Thing) -> str:
+    def judged(self, thing: MarkedObject) -> str:
         """Each asked attribute after the number, its verdict right behind it, until one fails."""
         said = []
         for sought, real in ((self.colour, thing.colour), (self.shape, thing.shape)):
@@ -108,7 +110,7 @@ def _sought(d: Draw, present: bool) -> _Sought | None:
     return None
 
 
-def _search(d: Draw, sought: _Sought) -> tuple[str, Thing | None]:
+def _search(d: Draw, sought: _Sought) -> tuple[str, MarkedObject | None]:
     """Marks one after the other until the first that fits."""
     said = []
     for thing in d.things:
@@ -118,7 +120,7 @@ def _search(d: Draw, sought: _Sought) -> tuple[str, Thing | None]:
     return "; ".join(said), None
 
 
-def which(d: Draw) -> Asked | None:
+def which(d: Draw) -> SceneQuestion | None:
     """Which mark has a colour, a shape or both."""
     sought = _sought(d, present=True)
     if sought is None or sum(map(sought.fits, d.things)) != 1:
@@ -132,12 +134,12 @@ def which(d: Draw) -> Asked | None:
             f"Find the {sought.words}.",
         ]
     )
-    return Asked(
+    return SceneQuestion(
         "which", Question(text), pad, f"Mark {thing.number}.", str(thing.number), len(d.numbers)
     )
 
 
-def exists(d: Draw) -> Asked | None:
+def exists(d: Draw) -> SceneQuestion | None:
     """Whether any mark has."""
     sought = _sought(d, present=bool(d.rng.random() < 0.5))
     if sought is None:
@@ -146,10 +148,10 @@ def exists(d: Draw) -> Asked | None:
     words = article(sought.words)
     text = d.pick([f"Is there {words}?", f"Do you see {words}?", f"Is {words} in the scene?"])
     answer = f"Yes, mark {thing.number}." if thing else "No."
-    return Asked("exists", yes_no(d, text), pad, answer, "yes" if thing else "no", 2)
+    return SceneQuestion("exists", yes_no(d, text), pad, answer, "yes" if thing else "no", 2)
 
 
-def count(d: Draw) -> Asked | None:
+def count(d: Draw) -> SceneQuestion | None:
     """How many marks have."""
     sought = _sought(d, present=bool(d.rng.random() < 0.85))
     if sought is None:
@@ -165,13 +167,15 @@ def count(d: Draw) -> Asked | None:
             f"How many {sought.plural} do you see?",
         ]
     )
-    return Asked("count", Question(text), "; ".join(said), f"There are {total}.", str(total), 9)
+    return SceneQuestion(
+        "count", Question(text), "; ".join(said), f"There are {total}.", str(total), 9
+    )
 
 
-def describe(d: Draw) -> Asked:
+def describe(d: Draw) -> SceneQuestion:
     """What every mark is."""
     text = d.pick(["Describe the scene.", "What do you see?", "What is in the scene?"])
     answer = " ".join(f"Mark {t.number} is {article(t.name)}." for t in d.things)
     pad = "; ".join(map(attributes_of, d.things))
     key = "; ".join(f"{t.number} {t.name}" for t in d.things)
-    return Asked("describe", Question(text), pad, answer, key, 0)
+    return SceneQuestion("describe", Question(text), pad, answer, key, 0)

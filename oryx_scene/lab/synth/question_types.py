@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from oryx_scene.lab.synth.marked_scene import MarkedScene, Thing
+from oryx_scene.lab.synth.marked_scene import MarkedObject, MarkedScene
 from oryx_scene.records import Question
 
 
 @dataclass(frozen=True)
-class Asked:
+class SceneQuestion:
     """One question and its known answer.
 
     Attributes:
@@ -49,7 +49,7 @@ class Draw:
         """One of ``options``, drawn."""
         return options[int(self.rng.integers(len(options)))]
 
-    def marks(self, count: int) -> list[Thing]:
+    def marks(self, count: int) -> list[MarkedObject]:
         """``count`` different marks, drawn; fewer where there are not so many."""
         found = self.rng.permutation(self.numbers)[:count]
         return [self.scene.things[int(number)] for number in found]
@@ -59,7 +59,7 @@ class Draw:
         return self.pick(self.scene.names)
 
     @property
-    def things(self) -> list[Thing]:
+    def things(self) -> list[MarkedObject]:
         """All marks by number."""
         return [self.scene.things[number] for number in self.numbers]
 

@@ -12,26 +12,26 @@ import numpy as np
 from oryx_scene.lab.synth import fact_questions as facts
 from oryx_scene.lab.synth import picture_questions as pictures
 from oryx_scene.lab.synth.marked_scene import MarkedScene
-from oryx_scene.lab.synth.question_types import Asked, Draw
+from oryx_scene.lab.synth.question_types import Draw, SceneQuestion
 from oryx_scene.lab.synth.sequences import Posed, changed, differs, needle
 from oryx_scene.records import Question
 
 
 def _posed(
     kind: str, make: Callable[[MarkedScene, np.random.Generator], Posed | None]
-) -> tuple[int, Callable[[Draw], Asked | None]]:
+) -> tuple[int, Callable[[Draw], SceneQuestion | None]]:
     """The maker of a question of `sequences`."""
 
-    def maker(d: Draw) -> Asked | None:
+    def maker(d: Draw) -> SceneQuestion | None:
         found = make(d.scene, d.rng)
         if found is None:
             return None
-        return Asked(kind, Question(found.text), "", found.answer, found.key, found.options)
+        return SceneQuestion(kind, Question(found.text), "", found.answer, found.key, found.options)
 
     return 1, maker
 
 
-_MAKERS: dict[str, tuple[int, Callable[[Draw], Asked | None]]] = {
+_MAKERS: dict[str, tuple[int, Callable[[Draw], SceneQuestion | None]]] = {
     # kind: (fewest marks, maker)
     "colour": (1, pictures.colour),
     "shape": (1, pictures.shape),
@@ -62,7 +62,9 @@ PICTURE_KINDS = ("colour", "shape", "what", "which", "exists", "count", "describ
 FACT_KINDS = tuple(kind for kind in KINDS if kind not in PICTURE_KINDS)
 
 
-def ask(scene: MarkedScene, kind: str, rng: np.random.Generator, tries: int = 8) -> Asked | None:
+def ask(
+    scene: MarkedScene, kind: str, rng: np.random.Generator, tries: int = 8
+) -> SceneQuestion | None:
     """One question of ``kind``; None where the scene has none that is no close call."""
     fewest, maker = _MAKERS[kind]
     numbers = tuple(sorted(scene.things))

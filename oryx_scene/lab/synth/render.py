@@ -76,7 +76,7 @@ def render_views(
 
 
 @dataclass(eq=False)
-class _Canvas:
+class _RenderBuffers:
     """What is known of every pixel, shape (H, W, ...)."""
 
     directions: Float32
@@ -120,7 +120,7 @@ def _rays(pose: CameraPose) -> Float32:
     return np.asarray(across[None, :, :] + down[:, None, :])
 
 
-def _draw_room(world: World, pose: CameraPose) -> _Canvas:
+def _draw_room(world: World, pose: CameraPose) -> _RenderBuffers:
     room = world.room
     height, width = pose.intrinsics.height, pose.intrinsics.width
     directions = _rays(pose)
@@ -138,7 +138,7 @@ def _draw_room(world: World, pose: CameraPose) -> _Canvas:
     along[surface[walls] < 2, 0] = 0.0
     along[surface[walls] >= 2, 1] = 0.0
     colours[walls] *= brightness(room.walls, along)[:, None]
-    return _Canvas(
+    return _RenderBuffers(
         directions,
         depth.reshape(height, width),
         np.zeros((height, width), np.int32),
@@ -168,7 +168,7 @@ def rectangle(points: FloatArray, pose: CameraPose) -> tuple[slice, slice] | Non
     return slice(top, bottom), slice(left, right)
 
 
-def _draw_solid(canvas: _Canvas, solid: Solid, pose: CameraPose) -> None:
+def _draw_solid(canvas: _RenderBuffers, solid: Solid, pose: CameraPose) -> None:
     window = rectangle(solid.corners(), pose)
     if window is None:
         return
@@ -185,7 +185,7 @@ def _draw_solid(canvas: _Canvas, solid: Solid, pose: CameraPose) -> None:
     canvas.colours[at] = solid.rgb.astype(np.float32) * level[:, None]
 
 
-def _draw_blobs(world: World, canvas: _Canvas, pose: CameraPose) -> None:
+def _draw_blobs(world: World, canvas: _RenderBuffers, pose: CameraPose) -> None:
     """Darken the level surface that each thing stands on, around it."""
     origin = pose.T_map_camera[:3, 3].astype(np.float32)
     for body in world.bodies:

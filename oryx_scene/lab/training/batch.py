@@ -16,7 +16,7 @@ from torch import Tensor
 
 from oryx_scene.lab.training.dense import PATCH, DenseTargets, dense_targets, pooled_targets
 from oryx_scene.lab.training.examples import Lesson, Turn
-from oryx_scene.lab.training.instance_heads import Things, things_in
+from oryx_scene.lab.training.instance_heads import InstancePatches, things_in
 from oryx_scene.model.api import Stride
 from oryx_scene.model.oryx.resample import resize
 
@@ -34,7 +34,7 @@ def up(count: int, multiple: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PaddedQuestions:
     """Questions of about one length, filled up to one shape.
 
     Attributes:
@@ -62,13 +62,13 @@ class Sights:
     """
 
     patches: DenseTargets
-    things: Things
+    things: InstancePatches
     token_index: Tensor
     tokens: DenseTargets | None
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
+class LessonTensors:
     """One lesson.
 
     Attributes:
@@ -85,12 +85,12 @@ class Ready:
     pictures: Tensor
     low: Tensor | None
     scene_ids: list[int]
-    rows: tuple[Rows, ...]
+    rows: tuple[PaddedQuestions, ...]
     sights: Sights | None
     lessons: int = 1
 
 
-def ready(lesson: Lesson, parts: int = 3, sights: bool = True) -> Ready:
+def ready(lesson: Lesson, parts: int = 3, sights: bool = True) -> LessonTensors:
     """The tensors of a lesson, on the CPU.
 
     Args:
@@ -104,7 +104,7 @@ def ready(lesson: Lesson, parts: int = 3, sights: bool = True) -> Ready:
     if shown and sample.stride is Stride.IMAGE:
         assert sample.low_size is not None
         low = torch.from_numpy(np.stack([resize(one, sample.low_size) for one in shown]))
-    return Ready(
+    return LessonTensors(
         sample.stride,
         torch.from_numpy(pictures),
         low,
@@ -132,7 +132,7 @@ def _groups(turns: Sequence[Turn], parts: int) -> list[list[Turn]]:
     return [ordered[first : first + size] for first in range(0, len(ordered), size)]
 
 
-def _rows(turns: Sequence[Turn]) -> Rows:
+def _rows(turns: Sequence[Turn]) -> PaddedQuestions:
     rows = [[*turn.prompt, *turn.target[:-1]] for turn in turns]
     longest = up(max(map(len, rows)), ROW_MULTIPLE)
     ids = torch.zeros(up(len(rows), 4), longest, dtype=torch.long)
@@ -146,7 +146,7 @@ def _rows(turns: Sequence[Turn]) -> Rows:
     count = len(wanted)
     fill = up(count, WORD_MULTIPLE) - count
     at, target = torch.tensor(where + [0] * fill), torch.tensor(wanted + [IGNORED] * fill)
-    return Rows(ids, at.long(), target.long(), count)
+    return PaddedQuestions(ids, at.long(), target.long(), count)
 
 
 def moved(value: T, device: torch.device) -> T:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from oryx_scene.lab.synth.marked_scene import measured_scene
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.questions import KINDS, ask
 from oryx_scene.lab.synth.rigs import camera_names
 from oryx_scene.lab.synth.words import COLOURS, FURNITURE, SHAPES
@@ -46,7 +46,7 @@ def questions_of(pool: Path) -> list[str]:
     return found
 
 
-def _lessons(pool: Path) -> Iterator[tuple[Sample, Asked]]:
+def _lessons(pool: Path) -> Iterator[tuple[Sample, SceneQuestion]]:
     """One question of each kind about some of the pool's scenes."""
     rng = np.random.default_rng(0)
     for path in pool_files(pool)[:250]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oryx_scene.lab.training.batch import Ready, ready
+from oryx_scene.lab.training.batch import LessonTensors, ready
 from oryx_scene.lab.training.collage import make_collages
 from oryx_scene.lab.training.drills import Drill, make_drill
 from oryx_scene.lab.training.examples import Lesson, make_lesson, make_sight
@@ -94,7 +94,7 @@ class Course:
         unseen = rng.random() < self.stage.readings
         return [make_lesson(sample, self.tokenizer, kinds, questions, rng, not unseen)]
 
-    def ready(self, step: int, index: int) -> list[Ready]:
+    def ready(self, step: int, index: int) -> list[LessonTensors]:
         """The same as tensors."""
         sights = self.stage.dense > 0
         return [ready(one, 1 if self.wide else 3, sights) for one in self.lessons(step, index)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.lab.synth.marked_scene import measured_scene
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.questions import ask
 from oryx_scene.lab.synth.words import COLOURS, FURNITURE, SHAPES
 from oryx_scene.lab.training.augmentation import rename_cameras
@@ -39,7 +39,7 @@ class Turn:
         given: positions in ``target`` that only a picture tells and that are not asked for.
     """
 
-    asked: Asked
+    asked: SceneQuestion
     prompt: list[int]
     target: list[int]
     given: frozenset[int] = frozenset()
@@ -133,7 +133,7 @@ def make_turns(
     return turns
 
 
-def make_turn(sample: Sample, asked: Asked, tokenizer: TextTokenizer) -> Turn:
+def make_turn(sample: Sample, asked: SceneQuestion, tokenizer: TextTokenizer) -> Turn:
     """Ids of one question and its answer."""
     prompt = closing_ids(tokenizer, prompt_text(sample, asked.question))
     target = [*tokenizer.encode_plain(asked.target), tokenizer.special_id(IM_END)]

@@ -24,7 +24,7 @@ WINDOW = 2 * REACH
 
 
 @dataclass(frozen=True, eq=False)
-class Things:
+class InstancePatches:
     """Patches of things in one scene, flattened over (views, rows, columns).
 
     Attributes:
@@ -40,7 +40,7 @@ class Things:
     around: Tensor
 
 
-def things_in(sample: Sample) -> Things:
+def things_in(sample: Sample) -> InstancePatches:
     """The patches of things of a scene."""
     ids = torch.from_numpy(
         sample.labels[:, PATCH // 2 :: PATCH, PATCH // 2 :: PATCH].astype("int64")
@@ -51,7 +51,9 @@ def things_in(sample: Sample) -> Things:
     shapes = torch.zeros(256, dtype=torch.long)
     for object_id, one in sample.truth.items():
         shapes[object_id] = SHAPE_INDEX[one.shape]
-    return Things(patch, thing, shapes[keys % 256], _around(sample, ids.flatten()[patch], patch))
+    return InstancePatches(
+        patch, thing, shapes[keys % 256], _around(sample, ids.flatten()[patch], patch)
+    )
 
 
 def _around(sample: Sample, ids: Tensor, patch: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ class ThingHeads(nn.Module):
         self.around = nn.Linear(width, WINDOW * WINDOW)
 
     def forward(
-        self, middle: Tensor, features: Tensor, things: Things
+        self, middle: Tensor, features: Tensor, things: InstancePatches
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss and what it found.
 

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from oryx_scene.lab.training.batch import IGNORED, Ready, Rows, moved, ready
+from oryx_scene.lab.training.batch import IGNORED, LessonTensors, PaddedQuestions, moved, ready
 from oryx_scene.lab.training.dense import DenseHeads, DenseTargets, dense_loss
 from oryx_scene.lab.training.distillation import Teacher
 from oryx_scene.lab.training.distillation_targets import HintHeads, ask_teacher
 from oryx_scene.lab.training.drills import Drill
 from oryx_scene.lab.training.examples import Lesson
 from oryx_scene.lab.training.instance_heads import ThingHeads
-from oryx_scene.lab.training.packed_forward import Kept, PackedLanguage
+from oryx_scene.lab.training.packed_forward import LayerPrefix, PackedLanguage
 from oryx_scene.model.api import Stride
 from oryx_scene.model.oryx.oryx import Oryx
 from oryx_scene.model.oryx.pixels import normalise_batch
@@ -49,7 +49,7 @@ class Weights:
 
 
 @dataclass(eq=False)
-class Seen:
+class LessonCounts:
     """Numbers of one lesson.
 
     Attributes:
@@ -91,11 +91,11 @@ class Learner(nn.Module):
         """Of weights and activations."""
         return self.model.device
 
-    def features(self, lesson: Ready) -> Tensor:
+    def features(self, lesson: LessonTensors) -> Tensor:
         """(views, rows, columns, width) of the tower, before pooling."""
         return self._look(lesson)[-1]
 
-    def _look(self, lesson: Ready) -> tuple[Tensor, Tensor]:
+    def _look(self, lesson: LessonTensors) -> tuple[Tensor, Tensor]:
         """Features half-way up the tower, (patches, width), and at its end."""
         vision = self.model.vision
         x, grids = vision.embed(list(normalise_batch(lesson.pictures).to(self.dtype)))
@@ -114,7 +114,7 @@ class Learner(nn.Module):
         pooled: Tensor = self.model.compressor(features, int(stride))
         return pooled
 
-    def slots(self, lesson: Ready, pooled: Tensor) -> list[Tensor]:
+    def slots(self, lesson: LessonTensors, pooled: Tensor) -> list[Tensor]:
         """Visual tokens of every slot of the prompt."""
         if lesson.low is None:
             return [self.model.project_video(list(pooled), lesson.stride)]
@@ -122,14 +122,14 @@ class Learner(nn.Module):
         lows = self.model.encode(low, [Stride.IMAGE] * len(low))
         return [self.model.project_image(one, high) for one, high in zip(lows, pooled, strict=True)]
 
-    def scene_embeds(self, lesson: Ready, pooled: Tensor) -> Tensor:
+    def scene_embeds(self, lesson: LessonTensors, pooled: Tensor) -> Tensor:
         """(tokens, hidden_size) of the scene part of the prompt."""
         return splice(lesson.scene_ids, self.slots(lesson, pooled), self.packed.embed)
 
-    def forward(self, lesson: Ready | Lesson, weights: Weights) -> Seen:
+    def forward(self, lesson: LessonTensors | Lesson, weights: Weights) -> LessonCounts:
         """Losses of one lesson; one without pictures is read, not looked at."""
         one = moved(ready(lesson) if isinstance(lesson, Lesson) else lesson, self.device)
-        seen = Seen(torch.zeros((), device=self.device))
+        seen = LessonCounts(torch.zeros((), device=self.device))
         if not len(one.pictures):
             if one.rows:
                 scene = self.packed.embed(torch.tensor(one.scene_ids))
@@ -143,22 +143,22 @@ class Learner(nn.Module):
             self._answers(one.rows, self.scene_embeds(one, pooled), weights.answers, seen)
         return seen
 
-    def drill(self, drill: Drill) -> Seen:
+    def drill(self, drill: Drill) -> LessonCounts:
         """Loss of comparisons without a scene."""
         drill = moved(drill, self.device)
         hidden, _ = self.packed.questions(self.packed.embed(drill.ids), self.packed.nothing(), 0)
         logits = self.packed.logits(hidden.flatten(0, 1)[drill.where]).float()
         loss = F.cross_entropy(logits, drill.wanted)
         hits = (logits.argmax(-1) == drill.wanted).float().mean()
-        return Seen(loss, {"drill": float(loss.detach()), "drill_hits": float(hits)})
+        return LessonCounts(loss, {"drill": float(loss.detach()), "drill_hits": float(hits)})
 
     def _dense(
         self,
-        lesson: Ready,
+        lesson: LessonTensors,
         looked: tuple[Tensor, Tensor],
         pooled: Tensor,
         weights: Weights,
-        seen: Seen,
+        seen: LessonCounts,
     ) -> None:
         sights = lesson.sights
         assert sights is not None
@@ -186,13 +186,15 @@ class Learner(nn.Module):
         seen.logged["dense"] = float(loss.detach())
 
     def _token_loss(
-        self, features: Tensor, targets: DenseTargets, shapes: float, seen: Seen
+        self, features: Tensor, targets: DenseTargets, shapes: float, seen: LessonCounts
     ) -> Tensor:
         loss, accuracy = dense_loss(self.token_heads, features, targets, shapes)
         seen.logged.update({f"token_{name}": value for name, value in accuracy.items()})
         return loss
 
-    def _answers(self, rows: Sequence[Rows], embeds: Tensor, weight: float, seen: Seen) -> None:
+    def _answers(
+        self, rows: Sequence[PaddedQuestions], embeds: Tensor, weight: float, seen: LessonCounts
+    ) -> None:
         _, kept = self.packed.scene(embeds, SCENE_MULTIPLE)
         found = [self._rows(one, kept, embeds.shape[0]) for one in rows]
         tokens = max(1, sum(one.count for one in rows))
@@ -201,7 +203,9 @@ class Learner(nn.Module):
         seen.logged["answers"] = float(total.detach()) / tokens
         seen.logged["token_hits"] = int(torch.stack([hits for _, hits in found]).sum()) / tokens
 
-    def _rows(self, rows: Rows, kept: list[Kept], start: int) -> tuple[Tensor, Tensor]:
+    def _rows(
+        self, rows: PaddedQuestions, kept: list[LayerPrefix], start: int
+    ) -> tuple[Tensor, Tensor]:
         """Loss of some questions, summed over their words, and how many words were right."""
         hidden, _ = self.packed.questions(self.packed.embed(rows.ids), kept, start)
         logits = self.packed.logits(hidden.flatten(0, 1)[rows.where])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from oryx_scene.lab.training.batch import Ready
+from oryx_scene.lab.training.batch import LessonTensors
 from oryx_scene.lab.training.collate import join
 from oryx_scene.lab.training.curriculum import Course
 from oryx_scene.lab.training.drills import Drill
 from oryx_scene.lab.training.worker_pool import in_order
 
-Fed = tuple[list[Ready], Drill | None]
+Fed = tuple[list[LessonTensors], Drill | None]
 
 
 def feed(

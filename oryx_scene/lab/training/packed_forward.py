@@ -18,7 +18,7 @@ NEVER = -1e9
 
 
 @dataclass(eq=False)
-class Kept:
+class LayerPrefix:
     """Keys and values of one layer, (rows, heads, tokens, head_dim).
 
     Attributes:
@@ -61,7 +61,7 @@ class PackedLanguage:
         out: Tensor = self.language.lm_head(hidden)
         return out
 
-    def scene(self, embeds: Tensor, multiple: int = 1) -> tuple[Tensor, list[Kept]]:
+    def scene(self, embeds: Tensor, multiple: int = 1) -> tuple[Tensor, list[LayerPrefix]]:
         """The shared part: (tokens, hidden_size) -> last hidden states, and what is kept of it.
 
         Args:
@@ -79,16 +79,18 @@ class PackedLanguage:
             scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
             weights = (scores + mask).softmax(-1)
             hidden = self._finish(layer, hidden, weights @ v)
-            kept.append(Kept(k, v, used))
+            kept.append(LayerPrefix(k, v, used))
         return self.language.model.norm(hidden)[0, :used], kept
 
-    def nothing(self) -> list[Kept]:
+    def nothing(self) -> list[LayerPrefix]:
         """What is kept of no scene at all."""
         weight = self.language.model.layers[0].self_attn.k_proj.weight
         empty = weight.new_zeros(1, self.heads, 1, weight.shape[0] // self.heads)
-        return [Kept(empty, empty, 0) for _ in self.language.model.layers]
+        return [LayerPrefix(empty, empty, 0) for _ in self.language.model.layers]
 
-    def questions(self, embeds: Tensor, scene: list[Kept], start: int) -> tuple[Tensor, list[Kept]]:
+    def questions(
+        self, embeds: Tensor, scene: list[LayerPrefix], start: int
+    ) -> tuple[Tensor, list[LayerPrefix]]:
         """All questions of one scene.
 
         Args:
@@ -103,7 +105,7 @@ class PackedLanguage:
         for layer, shared in zip(self.language.model.layers, scene, strict=True):
             q, k, v = self._qkv(layer, hidden, positions)
             hidden = self._finish(layer, hidden, _attend(q, k, v, shared, mask))
-            kept.append(Kept(k, v))
+            kept.append(LayerPrefix(k, v))
         out: Tensor = self.language.model.norm(hidden)
         return out, kept
 
@@ -128,7 +130,7 @@ class PackedLanguage:
     def answers(
         self,
         ids: list[list[int]],
-        scene: list[Kept],
+        scene: list[LayerPrefix],
         start: int,
         stops: frozenset[int],
         most: int,
@@ -157,7 +159,9 @@ class PackedLanguage:
             last = self._step(tokens, scene, grown, start)
         return found
 
-    def _step(self, tokens: Tensor, scene: list[Kept], grown: _Growing, start: int) -> Tensor:
+    def _step(
+        self, tokens: Tensor, scene: list[LayerPrefix], grown: _Growing, start: int
+    ) -> Tensor:
         positions = (start + grown.lengths)[:, None]
         hidden = self.embed(tokens)[:, None]
         grown.extend()
@@ -173,11 +177,11 @@ class PackedLanguage:
 class _Growing:
     """Keys and values of questions of unequal length that grow by one token per step."""
 
-    def __init__(self, kept: list[Kept], lengths: Tensor, most: int) -> None:
+    def __init__(self, kept: list[LayerPrefix], lengths: Tensor, most: int) -> None:
         self.lengths = lengths.clone()
         rows, _, longest, _ = kept[0].keys.shape
         self._layers = [
-            Kept(F.pad(one.keys, (0, 0, 0, most)), F.pad(one.values, (0, 0, 0, most)))
+            LayerPrefix(F.pad(one.keys, (0, 0, 0, most)), F.pad(one.values, (0, 0, 0, most)))
             for one in kept
         ]
         place = lengths.device
@@ -191,7 +195,7 @@ class _Growing:
         self._seen[self._rows, self._at] = True
         self.lengths += 1
 
-    def put(self, layer: int, keys: Tensor, values: Tensor) -> Kept:
+    def put(self, layer: int, keys: Tensor, values: Tensor) -> LayerPrefix:
         """Keep the new token of one layer; returns all of it."""
         kept = self._layers[layer]
         kept.keys[self._rows, :, self._at] = keys[:, :, 0]
@@ -204,7 +208,7 @@ class _Growing:
         return torch.where(self._seen, 0.0, NEVER)[:, None, None].to(self._layers[0].keys.dtype)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, shared: Kept, mask: Tensor) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, shared: LayerPrefix, mask: Tensor) -> Tensor:
     """Rows attend to the shared tokens and, under ``mask``, to their own."""
     rows, heads, length, width = q.shape
     q = q * width**-0.5

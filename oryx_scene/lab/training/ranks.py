@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Crew:
+class Ranks:
     """Who does the work.
 
     Attributes:
@@ -39,10 +39,10 @@ class Crew:
         return f"{self.device} ({name}), {shared}{ahead}"
 
 
-ONE_CORE = Crew()
+ONE_CORE = Ranks()
 
 
-def choose_crew(device: str = "auto", workers: int | None = None, group: Group = ALONE) -> Crew:
+def choose_crew(device: str = "auto", workers: int | None = None, group: Group = ALONE) -> Ranks:
     """The crew for this machine.
 
     Args:
@@ -59,4 +59,4 @@ def choose_crew(device: str = "auto", workers: int | None = None, group: Group =
         workers = max(1, cores // group.size - 1) if place.type == "cuda" else 0
     if workers < 0:
         raise ConfigError(f"--workers is {workers}, expected at least 0.")
-    return Crew(group, place, workers)
+    return Ranks(group, place, workers)

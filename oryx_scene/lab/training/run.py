@@ -26,7 +26,7 @@ from oryx_scene.lab.training.distillation import load_teacher, train_teacher
 from oryx_scene.lab.training.examples import Lesson, make_lesson
 from oryx_scene.lab.training.free_running import probe
 from oryx_scene.lab.training.learner import Learner
-from oryx_scene.lab.training.ranks import ONE_CORE, Crew
+from oryx_scene.lab.training.ranks import ONE_CORE, Ranks
 from oryx_scene.lab.training.recipe import Recipe
 from oryx_scene.lab.training.samples import LEARNT, load_sample
 from oryx_scene.lab.training.small_model import (
@@ -61,7 +61,7 @@ def prepare(
     out: Path,
     said: Callable[[str], None],
     begin: Path | None = None,
-    crew: Crew = ONE_CORE,
+    crew: Ranks = ONE_CORE,
 ) -> Start:
     """Scenes, vocabulary and first weights; what is there already is taken as it is.
 
@@ -127,7 +127,7 @@ def train(
     until: float = float("inf"),
     only: str = "",
     begin: Path | None = None,
-    crew: Crew = ONE_CORE,
+    crew: Ranks = ONE_CORE,
 ) -> Path:
     """Run a recipe in ``out``; returns the checkpoint folder.
 
@@ -172,7 +172,7 @@ def _run_stage(
     recipe: Recipe,
     said: Callable[[str], None],
     until: float,
-    crew: Crew,
+    crew: Ranks,
 ) -> None:
     group, teacher = crew.group, out.parent / "teacher"
     if stage.hints and group.first:

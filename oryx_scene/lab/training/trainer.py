@@ -22,7 +22,7 @@ from oryx_scene.lab.training.attention_init import keep_reserved, reserve_head
 from oryx_scene.lab.training.curriculum import Course, Stage
 from oryx_scene.lab.training.dataset import pool_files
 from oryx_scene.lab.training.distributed import ALONE, Group, share_of_drill
-from oryx_scene.lab.training.learner import Learner, Seen, Weights
+from oryx_scene.lab.training.learner import Learner, LessonCounts, Weights
 from oryx_scene.lab.training.loader import Fed, feed
 from oryx_scene.lab.training.optimisers import Optimisers
 from oryx_scene.lab.training.precision import ComputeCopy
@@ -164,7 +164,7 @@ class Trainer:
         found = {n: _mean(values) for n, values in self.group.gather(logged).items()}
         return {**found, "gradient": float(norm)}
 
-    def _learn(self, seen: Seen, weight: float, logged: dict[str, list[float]]) -> None:
+    def _learn(self, seen: LessonCounts, weight: float, logged: dict[str, list[float]]) -> None:
         if seen.loss.requires_grad:  # else nothing could be asked about this scene
             (seen.loss * weight).backward()
             self.compute.collect()

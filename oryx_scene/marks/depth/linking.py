@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.marks.depth.reprojection_votes import SAME_TIME_NS, Ballot
+from oryx_scene.marks.depth.reprojection_votes import SAME_TIME_NS, ReprojectionVotes
 from oryx_scene.marks.surface_colour import LEAST_RATIO, SAME_COLOUR, compare_colours
 from oryx_scene.records import FloatArray
 
@@ -36,7 +36,7 @@ class Link:
     weight: float
 
 
-def group_patches(ballot: Ballot, more: Sequence[Link] = ()) -> NDArray[np.int64]:
+def group_patches(ballot: ReprojectionVotes, more: Sequence[Link] = ()) -> NDArray[np.int64]:
     """(n,) group of every node: the least of its nodes.
 
     Args:
@@ -50,7 +50,7 @@ def group_patches(ballot: Ballot, more: Sequence[Link] = ()) -> NDArray[np.int64
     return groups.of
 
 
-def find_links(ballot: Ballot) -> list[Link]:
+def find_links(ballot: ReprojectionVotes) -> list[Link]:
     """Links that follow from the votes."""
     seen = ballot.seen[:, ballot.node_view]
     share = ballot.onto / np.maximum(seen, 1)
@@ -67,7 +67,7 @@ def find_links(ballot: Ballot) -> list[Link]:
 class _Groups:
     """Patches in groups; joins two groups unless they hold different objects of one view."""
 
-    def __init__(self, ballot: Ballot) -> None:
+    def __init__(self, ballot: ReprojectionVotes) -> None:
         self._ballot = ballot
         empty = np.zeros((0, 3), np.float32)
         self._rgb = np.concatenate([empty, *(view.patches.rgb for view in ballot.views)])
@@ -115,7 +115,7 @@ class _Groups:
         return together > apart
 
 
-def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
+def doubt(ballot: ReprojectionVotes, nodes: NDArray[np.int64]) -> str:
     """Why a group is not trusted, "" where it is."""
     seen = int(ballot.seen[nodes].sum())
     if seen < LEAST_VOTES:
@@ -134,14 +134,14 @@ def doubt(ballot: Ballot, nodes: NDArray[np.int64]) -> str:
     return ""
 
 
-def _showing(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _showing(ballot: ReprojectionVotes, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Views that show a group, where several do: what they look through, wrong poses shifted."""
     shown = np.zeros(len(ballot.views), dtype=bool)
     shown[ballot.node_view[nodes]] = True
     return shown if int(shown.sum()) > 1 else np.zeros_like(shown)
 
 
-def _other_times(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _other_times(ballot: ReprojectionVotes, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Views before or after all that show a group: it may have come or gone.
 
     What one view alone shows is not believed against views of other times.
@@ -153,7 +153,7 @@ def _other_times(ballot: Ballot, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray((stamps < shown.min() - SAME_TIME_NS) | (stamps > shown.max() + SAME_TIME_NS))
 
 
-def visible_shares(ballot: Ballot, nodes: NDArray[np.int64]) -> FloatArray:
+def visible_shares(ballot: ReprojectionVotes, nodes: NDArray[np.int64]) -> FloatArray:
     """Per node of a group, the share of the group's sampled points that its view shows."""
     within = ballot.onto[np.ix_(nodes, nodes)].sum(axis=0)
     shares: FloatArray = (ballot.own[nodes] + within) / max(1, int(ballot.own[nodes].sum()))

@@ -107,7 +107,7 @@ def sample_patches(frame: Frame, grid: ViewGrid, patches: Patches) -> CutView:
 
 
 @dataclass(frozen=True, eq=False)
-class Votes:
+class ViewVotes:
     """How sampled points look from a view.
 
     Attributes:
@@ -128,7 +128,7 @@ class Votes:
     gone: NDArray[np.int64]
 
 
-def carry(samples: Samples, view: CutView) -> Votes:
+def carry(samples: Samples, view: CutView) -> ViewVotes:
     """Votes of sampled points for the patches of ``view``."""
     grid, owners, patches = view.grid, samples.count, view.patches.count
     camera = transform_points(invert(view.T_fixed_camera), samples.points)
@@ -157,11 +157,11 @@ def carry(samples: Samples, view: CutView) -> Votes:
     gone = np.bincount(owner[through], minlength=owners)
     seen = onto.sum(axis=1) + back + gone
     cells = row[hit] * width + column[hit]
-    return Votes(seen, onto, back, gone, cells, owner[hit], inside[through])
+    return ViewVotes(seen, onto, back, gone, cells, owner[hit], inside[through])
 
 
 @dataclass(frozen=True, eq=False)
-class Ballot:
+class ReprojectionVotes:
     """All votes of a set of views; a node is one patch of one view.
 
     Attributes:
@@ -170,7 +170,7 @@ class Ballot:
         first: (views + 1,) first node of each view.
         own: (n,) points of each node.
         onto: (n, n) votes of a node's points for another node.
-        seen, backdrop, through: (n, views) as in :class:`Votes`.
+        seen, backdrop, through: (n, views) as in :class:`ViewVotes`.
         hits: (giver, taker) -> (k, 2) cell and node of every vote between two views.
     """
 
@@ -190,7 +190,7 @@ class Ballot:
         return slice(int(self.first[view]), int(self.first[view + 1]))
 
 
-def cast_votes(views: Sequence[CutView]) -> Ballot:
+def cast_votes(views: Sequence[CutView]) -> ReprojectionVotes:
     """Carry the points of every view into every other one."""
     counts = np.array([view.patches.count for view in views], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -212,6 +212,6 @@ def cast_votes(views: Sequence[CutView]) -> Ballot:
             through[rows, j] = votes.through
             hits[i, j] = np.column_stack([votes.cell, votes.owner + first[i]])
     node_patch = np.arange(total) - first[node_view] if total else node_view
-    return Ballot(
+    return ReprojectionVotes(
         tuple(views), node_view, node_patch, first, own, onto, seen, backdrop, through, hits
     )

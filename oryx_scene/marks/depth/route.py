@@ -19,8 +19,8 @@ from oryx_scene.marks.depth.linking import Link, doubt, group_patches, visible_s
 from oryx_scene.marks.depth.reprojection_votes import (
     TOLERANCE_M,
     TOLERANCE_SHARE,
-    Ballot,
     CutView,
+    ReprojectionVotes,
     cast_votes,
     sample_patches,
 )
@@ -61,7 +61,7 @@ class DepthObjects:
 
     kept: tuple[FoundObject, ...]
     nodes: tuple[IntArray, ...]
-    ballot: Ballot
+    ballot: ReprojectionVotes
     left_out: Counter[str]
     by_view: Counter[tuple[int, str]]
 
@@ -76,7 +76,7 @@ def find_objects(
     cuts: Sequence[CutView],
     names: Sequence[int],
     config: MarksConfig,
-    more_links: Callable[[Ballot], Sequence[Link]] = lambda _: (),
+    more_links: Callable[[ReprojectionVotes], Sequence[Link]] = lambda _: (),
 ) -> DepthObjects:
     """Objects of cut views.
 
@@ -121,7 +121,7 @@ def find_objects(
 
 
 def _examine(
-    ballot: Ballot,
+    ballot: ReprojectionVotes,
     nodes: IntArray,
     masks: dict[int, Mask],
     unseen: Sequence[float],
@@ -198,7 +198,7 @@ def _unseen_outlines(cut: CutView, picture: Labels) -> FloatArray:
     return np.asarray(np.bincount(names, hidden, minlength=count) / np.maximum(outline, 1))
 
 
-def _confirmed(ballot: Ballot, nodes: IntArray, view: int) -> bool:
+def _confirmed(ballot: ReprojectionVotes, nodes: IntArray, view: int) -> bool:
     """Whether what other views show of a group lies on its own patches in ``view``.
 
     A small part cut off another group's patch is not sure to a cell: it is not confirmed.
@@ -230,7 +230,7 @@ def _area_share(cut: CutView, mask: Mask) -> float:
     return int(mask.sum()) * cut.grid.step**2 / (cut.height * cut.width)
 
 
-def _points(ballot: Ballot, node: int) -> FloatArray:
+def _points(ballot: ReprojectionVotes, node: int) -> FloatArray:
     cut = ballot.views[ballot.node_view[node]]
     own: FloatArray = cut.samples.points[cut.samples.owner == ballot.node_patch[node]]
     return own

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.marks.depth.linking import LEAST_SHARE, LEAST_VOTES
-from oryx_scene.marks.depth.reprojection_votes import Ballot
+from oryx_scene.marks.depth.reprojection_votes import ReprojectionVotes
 from oryx_scene.marks.depth.view_grid import Labels
 
 IntArray = NDArray[np.int64]
@@ -22,7 +22,7 @@ IntArray = NDArray[np.int64]
 LEAST_CLAIMS = 2
 
 
-def paint_groups(ballot: Ballot, group: IntArray) -> list[Labels]:
+def paint_groups(ballot: ReprojectionVotes, group: IntArray) -> list[Labels]:
     """Per view, the group of every cell, -1 none; contested patches are cut apart."""
     pictures = []
     seen_in: dict[int, set[int]] = defaultdict(set)
@@ -42,7 +42,9 @@ def paint_groups(ballot: Ballot, group: IntArray) -> list[Labels]:
     return pictures
 
 
-def _rivals(ballot: Ballot, group: IntArray, seen_in: dict[int, set[int]], node: int) -> list[int]:
+def _rivals(
+    ballot: ReprojectionVotes, group: IntArray, seen_in: dict[int, set[int]], node: int
+) -> list[int]:
     """Groups that the view of ``node`` does not show, but whose points fall on ``node``.
 
     Only groups that some view shows beside the node's own are known to be another object.
@@ -65,7 +67,7 @@ def _rivals(ballot: Ballot, group: IntArray, seen_in: dict[int, set[int]], node:
 
 
 def _cut(
-    ballot: Ballot,
+    ballot: ReprojectionVotes,
     group: IntArray,
     node: int,
     names: list[int],

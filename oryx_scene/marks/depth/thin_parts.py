@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from oryx_scene.marks.depth.reprojection_votes import Ballot
+from oryx_scene.marks.depth.reprojection_votes import ReprojectionVotes
 from oryx_scene.marks.surface_colour import LEAST_RATIO, compare_colours
 from oryx_scene.records import FloatArray
 
@@ -28,7 +28,7 @@ MOST_CREASED = 0.3
 PART_VIEWS = 0.25
 
 
-def attach_limbs(ballot: Ballot, group: IntArray) -> IntArray:
+def attach_limbs(ballot: ReprojectionVotes, group: IntArray) -> IntArray:
     """Groups with limbs joined to what they belong to."""
     out = group.copy()
     names = np.unique(group)
@@ -47,7 +47,7 @@ def attach_limbs(ballot: Ballot, group: IntArray) -> IntArray:
     return out
 
 
-def parts(ballot: Ballot, objects: Sequence[IntArray]) -> set[int]:
+def parts(ballot: ReprojectionVotes, objects: Sequence[IntArray]) -> set[int]:
     """Which objects (their nodes) are parts of others: something hid the rest in the few views.
 
     An object that no more than a quarter of the views of another one show, and that touches it in
@@ -69,7 +69,7 @@ def parts(ballot: Ballot, objects: Sequence[IntArray]) -> set[int]:
     return found
 
 
-def _points(ballot: Ballot, nodes: IntArray) -> FloatArray:
+def _points(ballot: ReprojectionVotes, nodes: IntArray) -> FloatArray:
     parts = []
     for node in nodes:
         cut = ballot.views[ballot.node_view[node]]
@@ -85,7 +85,7 @@ def _is_limb(points: FloatArray) -> bool:
     return bool(spread[1] < LIMB_M and spread[2] > 2.0 * spread[1])
 
 
-def _may_join(ballot: Ballot, group: IntArray, limb: int, other: int) -> bool:
+def _may_join(ballot: ReprojectionVotes, group: IntArray, limb: int, other: int) -> bool:
     """Same colour, and hardly ever a crease between."""
     a, b = np.flatnonzero(group == limb), np.flatnonzero(group == other)
     angle, ratio = compare_colours(_colour(ballot, a)[None], _colour(ballot, b)[None])
@@ -101,7 +101,7 @@ def _may_join(ballot: Ballot, group: IntArray, limb: int, other: int) -> bool:
     return beside > 0 and creased <= MOST_CREASED * beside
 
 
-def _colour(ballot: Ballot, nodes: IntArray) -> NDArray[np.float32]:
+def _colour(ballot: ReprojectionVotes, nodes: IntArray) -> NDArray[np.float32]:
     """Mean colour of a group over its cells."""
     cells, total = 0.0, np.zeros(3)
     for node in nodes:

@@ -23,7 +23,7 @@ from oryx_scene.marks.colour_invariance import paint_image
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.detections.records import Detection
-from oryx_scene.marks.detections.segments import STEP, Piece, find_pieces
+from oryx_scene.marks.detections.segments import STEP, DetectionSegment, find_pieces
 from oryx_scene.marks.instance_map.known_places import NumberMemory
 from oryx_scene.marks.label_placement import Cutout
 from oryx_scene.marks.mark_selection import (
@@ -147,7 +147,7 @@ def _warnings(frames: Sequence[Frame], with_depth: bool, any_marks: bool) -> tup
 
 
 def _joined_by_depth(
-    pieces: list[Piece], frames: Sequence[Frame], config: MarksConfig
+    pieces: list[DetectionSegment], frames: Sequence[Frame], config: MarksConfig
 ) -> list[FoundObject]:
     """Objects whose points lie on each other, surest pairs first, one piece of each view."""
     pairs = []
@@ -175,7 +175,7 @@ def _may_be_one(a: str, b: str) -> bool:
     return not a or not b or a.lower() == b.lower()
 
 
-def _support(a: Piece, b: Piece, frame: Frame) -> float:
+def _support(a: DetectionSegment, b: DetectionSegment, frame: Frame) -> float:
     """Share of a's points that b's view sees in b, of those that it can judge.
 
     A point in front of which b's view sees something else is not judged. Where too few are (the two
@@ -218,7 +218,7 @@ def _box_overlap(a: FloatArray, b: FloatArray) -> float:
 
 
 def _object(
-    pieces: list[Piece], frames: Sequence[Frame], noise: Sequence[PoseNoise]
+    pieces: list[DetectionSegment], frames: Sequence[Frame], noise: Sequence[PoseNoise]
 ) -> FoundObject:
     showing = [frames[piece.view].T_fixed_camera for piece in pieces]
     place = measured_place(
@@ -243,7 +243,7 @@ def _object(
     )
 
 
-def _maps(pieces: list[Piece], frames: Sequence[Frame]) -> list[RegionMap]:
+def _maps(pieces: list[DetectionSegment], frames: Sequence[Frame]) -> list[RegionMap]:
     """Detections as pieces of pictures; smaller ones lie over larger ones."""
     maps = []
     for view, frame in enumerate(frames):
@@ -264,12 +264,12 @@ def _maps(pieces: list[Piece], frames: Sequence[Frame]) -> list[RegionMap]:
     return maps
 
 
-def _labels_of(pieces: list[Piece]) -> dict[int, Piece]:
+def _labels_of(pieces: list[DetectionSegment]) -> dict[int, DetectionSegment]:
     """Cut-outs by identity: `tracks` hands them through."""
     return {id(piece.seen): piece for piece in pieces}
 
 
-def _labelled(found: FoundObject, pieces: dict[int, Piece]) -> FoundObject:
+def _labelled(found: FoundObject, pieces: dict[int, DetectionSegment]) -> FoundObject:
     own = [pieces[id(part.seen)].detection for part in found.views]
     names = Counter(item.label for item in own if item.label)
     label = max(names, key=lambda name: (names[name], name), default="")

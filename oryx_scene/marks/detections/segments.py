@@ -43,7 +43,7 @@ SMALL = "too small in every view"
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class DetectionSegment:
     """One detection in one view.
 
     Attributes:
@@ -67,7 +67,7 @@ def find_pieces(
     with_depth: bool,
     config: MarksConfig,
     left_out: Counter[str],
-) -> list[Piece]:
+) -> list[DetectionSegment]:
     """Detections of these frames that can be trusted, surest first within a view.
 
     Args:
@@ -150,10 +150,10 @@ def _freed(kept: list[Masked], frame: Frame, config: MarksConfig) -> list[Masked
 
 def _as_piece(
     view: int, frame: Frame, detection: Detection, mask: NDArray[np.bool_], with_depth: bool
-) -> Piece | None:
+) -> DetectionSegment | None:
     if not with_depth:
         seen = _cutout(mask if detection.outlined else _rounded(mask))
-        return Piece(view, detection, seen, np.zeros((0, 3)), None)
+        return DetectionSegment(view, detection, seen, np.zeros((0, 3)), None)
     assert frame.depth is not None and frame.intrinsics is not None
     assert frame.T_fixed_camera is not None
     z = frame.depth[::STEP, ::STEP].astype(np.float64)
@@ -173,7 +173,7 @@ def _as_piece(
     row, column = seen.v0 // STEP, seen.u0 // STEP
     height, width = seen.mask.shape
     depth = z[row : row + height, column : column + width]
-    return Piece(view, detection, seen, points, depth)
+    return DetectionSegment(view, detection, seen, points, depth)
 
 
 def _in_front(mask: NDArray[np.bool_], z: FloatArray, outlined: bool) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ _BITS = 20
 
 
 @dataclass(eq=False)
-class Thing:
+class Instance:
     """One thing.
 
     Attributes:
@@ -74,7 +74,7 @@ class Thing:
         self.times += 1
 
 
-class Things:
+class InstanceStore:
     """All things that are known.
 
     Args:
@@ -84,7 +84,7 @@ class Things:
 
     def __init__(self, most: int, forget_ns: int) -> None:
         self._most, self._forget_ns = most, forget_ns
-        self._known: dict[int, Thing] = {}
+        self._known: dict[int, Instance] = {}
         self._next = 0
         self._together: Counter[tuple[int, int]] = Counter()
         self._became: dict[int, int] = {}
@@ -92,7 +92,7 @@ class Things:
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, name: int) -> Thing | None:
+    def get(self, name: int) -> Instance | None:
         """A thing by its name, also by one that it had before it became part of another."""
         return self._known.get(self.now(name))
 
@@ -116,7 +116,7 @@ class Things:
             if given[patch] >= 0:
                 self._known[int(given[patch])].add(points, normals, rgb, stamp_ns)
             elif view.patches.cells[patch] >= LEAST_CELLS:
-                self._known[self._next] = Thing(points, normals, rgb.copy(), stamp_ns)
+                self._known[self._next] = Instance(points, normals, rgb.copy(), stamp_ns)
                 given[patch] = self._next
                 self._next += 1
         self._bound()

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from oryx_scene.errors import ConfigError
 from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.linking import Link
-from oryx_scene.marks.depth.reprojection_votes import Ballot, CutView
+from oryx_scene.marks.depth.reprojection_votes import CutView, ReprojectionVotes
 from oryx_scene.marks.depth.route import DepthObjects, cut_view
 from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.finder import find_marks
-from oryx_scene.marks.instance_map.instances import Things
+from oryx_scene.marks.instance_map.instances import InstanceStore
 from oryx_scene.marks.instance_map.known_places import LARGEST_NUMBER, KnownPlaces, renumbered
 from oryx_scene.marks.mark_selection import FoundObject
 from oryx_scene.records import Frame, Mark, MarkSet, ViewSet
@@ -55,7 +55,7 @@ class MapConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _AssignedView:
     """A cut view and the thing of each of its patches."""
 
     cut: CutView
@@ -81,8 +81,8 @@ class InstanceMap:
     def reset(self) -> None:
         """Forget everything, numbers included: a new scene's life begins."""
         with self._lock:
-            self._things = Things(self.config.max_things, round(self.config.forget_s * 1e9))
-            self._seen: OrderedDict[tuple[str, int, str], _Seen] = OrderedDict()
+            self._things = InstanceStore(self.config.max_things, round(self.config.forget_s * 1e9))
+            self._seen: OrderedDict[tuple[str, int, str], _AssignedView] = OrderedDict()
             self._places = KnownPlaces(self.config.max_things, round(self.config.forget_s * 1e9))
             self._largest = 0
 
@@ -109,7 +109,7 @@ class InstanceMap:
             begun_anew = self._largest + config.max_marks > LARGEST_NUMBER
             if begun_anew:
                 self._renumber()
-            found = find_marks(views, config, question=question, memory=_Memory(self))
+            found = find_marks(views, config, question=question, memory=_MapFinderMemory(self))
             self._largest = max([self._largest, *(mark.number for mark in found.marks)])
         return renumbered(found) if begun_anew else found
 
@@ -121,20 +121,20 @@ class InstanceMap:
         self._places.clear()
         self._largest = 0
 
-    def _observe(self, frame: Frame) -> _Seen:
+    def _observe(self, frame: Frame) -> _AssignedView:
         key = (frame.camera, frame.stamp_ns, frame.sha256)
         if key in self._seen:
             self._seen.move_to_end(key)
             return self._seen[key]
         cut = cut_view(frame, self._marks)
-        seen = _Seen(cut, self._things.observe(cut, frame.stamp_ns))
+        seen = _AssignedView(cut, self._things.observe(cut, frame.stamp_ns))
         self._seen[key] = seen
         while len(self._seen) > self.config.max_views:
             self._seen.popitem(last=False)
         return seen
 
 
-class _Memory:
+class _MapFinderMemory:
     """What the finder asks of the map during one freeze."""
 
     def __init__(self, owner: InstanceMap) -> None:
@@ -147,7 +147,7 @@ class _Memory:
         self._things_of.append(seen.things)
         return seen.cut
 
-    def links(self, ballot: Ballot) -> list[Link]:
+    def links(self, ballot: ReprojectionVotes) -> list[Link]:
         """Patches of one thing whose views do not see each other's part of it."""
         things = self._names()
         seen = ballot.seen[:, ballot.node_view] + ballot.seen[:, ballot.node_view].T
@@ -180,7 +180,7 @@ class _Memory:
             for index, item in enumerate(objects.kept)
         ]
 
-    def _numbers(self, ballot: Ballot, nodes: IntArray) -> Counter[int]:
+    def _numbers(self, ballot: ReprojectionVotes, nodes: IntArray) -> Counter[int]:
         """Number -> cells of the nodes whose thing has it."""
         things, cells = self._names(), Counter[int]()
         for node in nodes:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.engine.decode_batch import Rows, prefill
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.kv import Slab
 from oryx_scene.model.engine.shared_attention import product
@@ -63,7 +63,7 @@ class StaticRows:
 
     # -- what decode sees -------------------------------------------------------------------------
 
-    def fits(self, rows: Rows, new_tokens: int) -> bool:
+    def fits(self, rows: DecodeBatch, new_tokens: int) -> bool:
         """Whether ``rows`` can go on for ``new_tokens`` here."""
         added = max(rows.lengths) - rows.prefix.length + new_tokens
         return (
@@ -72,7 +72,7 @@ class StaticRows:
             and rows.prefix.length <= self.scene_tokens
         )
 
-    def take(self, rows: Rows) -> None:
+    def take(self, rows: DecodeBatch) -> None:
         """Go on where ``rows`` has come to."""
         scene = rows.prefix
         if self._scene is None or self._scene() is not scene:
@@ -199,7 +199,7 @@ class StaticRows:
         """
         scene = Slab(self.decoder.shape, min(300, self.scene_tokens))
         prefill(self.decoder, scene, self.decoder.embed(torch.arange(scene.capacity) % 200))
-        plain = Rows(self.decoder, scene, min(3, self.rows), shared=False)
+        plain = DecodeBatch(self.decoder, scene, min(3, self.rows), shared=False)
         texts = [self.decoder.embed(torch.arange(row + 2)) for row in range(plain.count)]
         plain.read(texts)
         self.take(plain)

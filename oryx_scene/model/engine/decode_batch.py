@@ -103,7 +103,7 @@ def _ranges(
     return owners, torch.cat([torch.arange(start, end) for _, start, end in spans])
 
 
-class Rows:
+class DecodeBatch:
     """Sequences that go on from one prefix.
 
     Args:

@@ -11,7 +11,7 @@ from oryx_scene.errors import EngineError
 from oryx_scene.model.engine.config import EngineConfig, Work
 from oryx_scene.model.engine.cuda_graphs import StaticRows
 from oryx_scene.model.engine.decode import decode
-from oryx_scene.model.engine.decode_batch import Rows
+from oryx_scene.model.engine.decode_batch import DecodeBatch
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.sequence_state import Answering
 
@@ -57,7 +57,9 @@ class Stepping:
             self.static = None
             self.note = "decode runs without captured graphs, slower: their memory was needed"
 
-    def run(self, rows: Rows, logits: Tensor, answers: Sequence[Answering], work: Work) -> None:
+    def run(
+        self, rows: DecodeBatch, logits: Tensor, answers: Sequence[Answering], work: Work
+    ) -> None:
         """Decode ``answers`` to their end.
 
         Args:

@@ -16,7 +16,7 @@ from torch import Tensor
 from oryx_scene.errors import EngineError
 from oryx_scene.model.engine.config import EngineConfig, Work
 from oryx_scene.model.engine.decode import check_all
-from oryx_scene.model.engine.decode_batch import Rows, prefill
+from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.feature_cache import FeatureCache
 from oryx_scene.model.engine.kv import Slab
@@ -60,7 +60,7 @@ class SceneReader:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
 
-    def read_questions(self, answers: Sequence[Answering]) -> tuple[Rows, list[Tensor]]:
+    def read_questions(self, answers: Sequence[Answering]) -> tuple[DecodeBatch, list[Tensor]]:
         """All questions in one packed pass: their rows, and hidden states (ids, hidden) of each.
 
         Raises:
@@ -70,7 +70,7 @@ class SceneReader:
         scene = self.open(answers)
         lengths = [len(answer.question_ids) for answer in answers]
         shared = self.config.share_prefix and scene.length >= self.config.share_from
-        rows = Rows(self.decoder, scene.slab, len(answers), shared=shared)
+        rows = DecodeBatch(self.decoder, scene.slab, len(answers), shared=shared)
         ids = [token for answer in answers for token in answer.question_ids]
         embeds = self.decoder.embed(torch.tensor(ids)).split(lengths)
         self.work.suffix_tokens += len(ids)

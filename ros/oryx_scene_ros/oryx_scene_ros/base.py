@@ -30,12 +30,12 @@ from oryx_scene.records import SceneAnswer
 from oryx_scene.warning import Warning
 from oryx_scene_ros.error_codes import Code, NodeError
 from oryx_scene_ros.intake.cameras import Intake
-from oryx_scene_ros.intake.message_buffer import Feeds
+from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.output.diagnostics import AnswerLog
 from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.parameters.node_parameters import Parameters
-from oryx_scene_ros.queries.query_handler import Desk, Reply
-from oryx_scene_ros.queries.query_log import QueryRecord, Records
+from oryx_scene_ros.queries.query_handler import QueryHandler, Reply
+from oryx_scene_ros.queries.query_log import QueryLog, QueryRecord
 from oryx_scene_ros.queries.requests import Request
 from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
 from oryx_scene_ros.queries.worker import Job, Worker, WorkerClosed
@@ -107,15 +107,15 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.accepting = False
         self.worker: Worker | None = None
         self.helper: Worker | None = None
-        self.desk: Desk | None = None
-        self.feeds: Feeds | None = None
+        self.desk: QueryHandler | None = None
+        self.feeds: MessageBuffers | None = None
         self.intake: Intake | None = None
         self.outputs: Outputs | None = None
         self.loading = False
         self.load_s = float("nan")
         self.answers = AnswerLog()
         self.store = SceneStore(on_gone=self.scene_gone)
-        self.records = Records()
+        self.records = QueryLog()
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
 
     def now_ns(self) -> int:

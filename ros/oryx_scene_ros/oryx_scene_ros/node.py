@@ -25,7 +25,7 @@ from oryx_scene_ros.convert import model_message
 from oryx_scene_ros.error_codes import Code, NodeError, for_clients
 from oryx_scene_ros.intake.cameras import Intake, TFMessage, make_feed
 from oryx_scene_ros.intake.map_updater import MapFeeder
-from oryx_scene_ros.intake.message_buffer import Bounds, Feeds, LockedTransforms
+from oryx_scene_ros.intake.message_buffer import Bounds, LockedTransforms, MessageBuffers
 from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.output.status import Reports
 from oryx_scene_ros.output.vision_objects import MISSING, require_vision, vision
@@ -33,8 +33,8 @@ from oryx_scene_ros.parameters.node_parameters import Parameters
 from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.memory_release import give_back
 from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default, load_on
-from oryx_scene_ros.queries.query_handler import Desk
-from oryx_scene_ros.queries.questions import Asking
+from oryx_scene_ros.queries.query_handler import QueryHandler
+from oryx_scene_ros.queries.questions import Questions
 from oryx_scene_ros.queries.services import Services
 from oryx_scene_ros.queries.worker import Worker
 
@@ -63,7 +63,7 @@ class SceneNode(NodeBase):
         self._load = load
         self.parameters = Parameters(self, self._parameters_changed)
         self.reports = Reports(self)
-        self.asking = Asking(self)
+        self.asking = Questions(self)
         self.services_of_scenes = Services(self)
         self._jump = self.get_clock().create_jump_callback(
             # Every step forward of a simulated clock is a "jump": only large ones count.
@@ -148,7 +148,7 @@ class SceneNode(NodeBase):
         self.helper = Worker(name="oryx_scene helper")
         self._apply(settings)
         answerer = self._load_model(settings)
-        self.desk = Desk(answerer, feeds, self.store, rig, self.now_ns)
+        self.desk = QueryHandler(answerer, feeds, self.store, rig, self.now_ns)
         self._say_what_is_missing()
         self._enter(State.PRIMARY_STATE_INACTIVE)
 
@@ -241,10 +241,10 @@ class SceneNode(NodeBase):
         self.outputs.model_info.publish(model_message(answerer.card, views, self.load_s))
         return answerer
 
-    def _new_feeds(self, settings: NodeSettings, rig: Rig | None) -> Feeds:
+    def _new_feeds(self, settings: NodeSettings, rig: Rig | None) -> MessageBuffers:
         transforms = LockedTransforms(settings.number("tf_history_s"))
         cameras = {item.name: make_feed(self, item) for item in settings.cameras}
-        return Feeds(cameras, transforms, self._bounds, rig)
+        return MessageBuffers(cameras, transforms, self._bounds, rig)
 
     def _bounds(self) -> Bounds:
         settings = self.parameters.settings()

@@ -21,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from oryx_scene.errors import ConfigError, OryxSceneError
-from oryx_scene_ros.playback import CLOCK_STEP_NS, Player, Recording
+from oryx_scene_ros.playback import CLOCK_STEP_NS, Player, RecordedTopics
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, stopped: threading.Event) -> None:
     node = rclpy.create_node("play")
     log = node.get_logger()
     try:
-        with Recording(args.source) as recording:
+        with RecordedTopics(args.source) as recording:
             for topic, msgtype in recording.left_out.items():
                 log.warning(f"not played: {topic} ({msgtype})")
             player = Player(node, recording.types, clock=args.clock)

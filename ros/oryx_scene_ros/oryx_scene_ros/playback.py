@@ -52,7 +52,7 @@ class RecordedMessage:
     data: bytes
 
 
-class Recording:
+class RecordedTopics:
     """A ROS 2 bag opened for playing; use as a context manager.
 
     Args:
@@ -77,7 +77,7 @@ class Recording:
             self.close()
             raise SourceError(path, "it holds no picture to play.", hint="see `oryx-scene check`")
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> RecordedTopics:
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ import pytest
 
 from oryx_scene.cli.main import main
 from oryx_scene.lab.evaluation.mark_sheet import contact_sheet
-from oryx_scene.lab.evaluation.mark_surfaces import Verdict, judge_surfaces
+from oryx_scene.lab.evaluation.mark_surfaces import SurfaceVerdict, judge_surfaces
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.records import MarkSet, ViewSet
@@ -46,9 +46,13 @@ def test_a_number_on_two_things_is_found_out(views, marks):
     ]
     judged = judge_surfaces(views, MarkSet(tuple(swapped)))
     wrong = [item for item in judged.carried if 1 in (item.source, item.target)]
-    told = [item for item in wrong if item.verdict not in (Verdict.UNSEEN, Verdict.UNNUMBERED)]
+    told = [
+        item
+        for item in wrong
+        if item.verdict not in (SurfaceVerdict.UNSEEN, SurfaceVerdict.UNNUMBERED)
+    ]
     assert len(told) >= 4
-    found_out = sum(item.verdict in (Verdict.OTHER, Verdict.THROUGH) for item in told)
+    found_out = sum(item.verdict in (SurfaceVerdict.OTHER, SurfaceVerdict.THROUGH) for item in told)
     # Both are purple and stand behind one another in one view: not every disc can tell.
     assert found_out >= 0.8 * len(told)
     assert judged.as_dict()["other_surface"]

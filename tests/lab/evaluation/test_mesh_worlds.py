@@ -13,7 +13,7 @@ from oryx_scene.errors import ConfigError, MissingExtraError
 from oryx_scene.geometry.transforms import transform_points
 from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.lab.evaluation.mark_worlds import MESH_CONDITIONS, make_scene
-from oryx_scene.lab.evaluation.mesh_worlds.arrangement import Placed, share_space
+from oryx_scene.lab.evaluation.mesh_worlds.arrangement import PlacedMesh, share_space
 from oryx_scene.lab.evaluation.mesh_worlds.cameras import PATHS, take_poses
 from oryx_scene.lab.evaluation.mesh_worlds.clutter import SMALL, USUAL
 from oryx_scene.lab.evaluation.mesh_worlds.materials import Material, picture
@@ -94,7 +94,7 @@ def test_a_seed_is_a_room():
 def small_things(room):
     """Those that stand on furniture, by true id."""
     by_id = dict(room.parts)
-    return [Placed.of(t.shape, by_id[t.object_id]) for t in room.objects if t.shape in NAMES]
+    return [PlacedMesh.of(t.shape, by_id[t.object_id]) for t in room.objects if t.shape in NAMES]
 
 
 NAMES = {make.__name__ for make in (*SMALL, *USUAL)}

@@ -6,17 +6,16 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
 
-from oryx_scene.model.checkpoint.sidecar_files import load_calibration
-
 from oryx_scene.cli.main import main
 from oryx_scene.errors import ConfigError
 from oryx_scene.lab.evaluation.model_card import write_calibration, write_card
 from oryx_scene.lab.evaluation.scene_report import as_report
 from oryx_scene.lab.evaluation.scene_runs import Done
 from oryx_scene.lab.evaluation.scene_scores import KindScore, reliability
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.model.checkpoint.load import revision_of
 from oryx_scene.model.checkpoint.random_model import write_random_checkpoint
+from oryx_scene.model.checkpoint.sidecar_files import load_calibration
 from oryx_scene.records import Question
 
 TOLD = {
@@ -39,8 +38,8 @@ def folder(tmp_path):
 
 def report_about(revision):
     colour, exists, sure = KindScore(), KindScore(), KindScore()
-    asked = Asked("colour", Question("What colour is mark 1?"), "", "", "red", 8)
-    there = Asked("exists", Question("Is there a box?"), "", "", "yes", 2)
+    asked = SceneQuestion("colour", Question("What colour is mark 1?"), "", "", "red", 8)
+    there = SceneQuestion("exists", Question("Is there a box?"), "", "", "yes", 2)
     for text in ("It is red.", "It is red.", "It is blue.", "It is red."):
         colour.count(asked, text)
         exists.count(there, "Yes.")

@@ -14,7 +14,7 @@ from oryx_scene.lab.evaluation.scene_runs import Done, cut, in_turn, run_pieces
 from oryx_scene.lab.evaluation.scene_scores import KindScore, add_scores, reliability, wilson
 from oryx_scene.lab.evaluation.scene_settings import BESIDE, MIXED, PLAIN, SETTINGS, specs_of
 from oryx_scene.lab.evaluation.scenes import evaluate, judge_scene
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.scenes import SceneSpec
 from oryx_scene.model.api import Generation, ModelCard
 from oryx_scene.records import Question
@@ -106,8 +106,8 @@ def test_mixed_takes_the_trained_rigs_in_turn():
 
 
 def test_counting_apart_and_together_is_the_same():
-    asked = Asked("exists", Question("Is there a box?"), "", "No.", "no", 2)
-    far = Asked("distance", Question("How far?"), "", "", "1.000", 0)
+    asked = SceneQuestion("exists", Question("Is there a box?"), "", "No.", "no", 2)
+    far = SceneQuestion("distance", Question("How far?"), "", "", "1.000", 0)
     one, other = KindScore(), KindScore()
     one.count(asked, "No.")
     other.count(asked, "<think>1 box yes</think>Yes, mark 1.")

@@ -7,7 +7,7 @@ import pytest
 
 from oryx_scene.lab.synth.judge import right, said
 from oryx_scene.lab.synth.marked_scene import measured_scene, true_scene
-from oryx_scene.lab.synth.question_types import Asked
+from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.questions import ask
 from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.lab.synth.true_marks import objects_under, true_marks
@@ -120,7 +120,7 @@ def test_without_a_known_change_nothing_is_asked_about_it(scene):
     ],
 )
 def test_the_order_of_marks_does_not_matter_and_everything_else_does(kind, key, good, bad):
-    asked = Asked(kind, Question("?"), "", "", key, 9)
+    asked = SceneQuestion(kind, Question("?"), "", "", key, 9)
     assert all(right(asked, text) for text in good), [said(kind, text) for text in good]
     assert not any(right(asked, text) for text in bad)
     assert right(dataclasses.replace(asked, key="none"), "None.")

@@ -46,7 +46,7 @@ def separation(a: Hull, b: Hull) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedMesh:
     """One thing where it stands, room axes."""
 
     name: str
@@ -54,12 +54,12 @@ class Placed:
     hull: Hull
 
     @classmethod
-    def of(cls, name: str, mesh: Mesh) -> Placed:
+    def of(cls, name: str, mesh: Mesh) -> PlacedMesh:
         """With its footprint."""
         return cls(name, mesh, footprint(mesh))
 
 
-def share_space(a: Placed, b: Placed, gap: float) -> bool:
+def share_space(a: PlacedMesh, b: PlacedMesh, gap: float) -> bool:
     """Whether two things are nearer than ``gap`` metres seen from above, at a common height."""
     if a.mesh.low[2] >= b.mesh.high[2] - 1e-4 or b.mesh.low[2] >= a.mesh.high[2] - 1e-4:
         return False
@@ -79,12 +79,12 @@ class Arrangement:
     """
 
     rng: np.random.Generator
-    things: list[Placed] = field(default_factory=list)
+    things: list[PlacedMesh] = field(default_factory=list)
     carriers: int = 0
 
     def put(self, name: str, mesh: Mesh, *, gap: float = 0.0) -> bool:
         """Where the mesh is; False where something stands there."""
-        thing = Placed.of(name, mesh)
+        thing = PlacedMesh.of(name, mesh)
         if any(share_space(thing, other, gap) for other in self.things[self.carriers :]):
             return False
         self.things.append(thing)
@@ -104,7 +104,7 @@ class Arrangement:
                 return True
         return False
 
-    def lean(self, name: str, mesh: Mesh, top: Top, anchor: Placed) -> bool:
+    def lean(self, name: str, mesh: Mesh, top: Top, anchor: PlacedMesh) -> bool:
         """In contact with ``anchor``, on the same ``top``."""
         if mesh.high[2] - mesh.low[2] > top.room:
             return False
@@ -119,14 +119,14 @@ class Arrangement:
         return False
 
     def _contact(
-        self, name: str, mesh: Mesh, middle: FloatArray, ahead: FloatArray, anchor: Placed
+        self, name: str, mesh: Mesh, middle: FloatArray, ahead: FloatArray, anchor: PlacedMesh
     ) -> Mesh:
         """The mesh pushed towards ``middle`` until it meets the anchor."""
         near, far = 0.0, 1.5
         for _ in range(14):
             half = (near + far) / 2
             spot = middle + half * ahead
-            there = Placed.of(name, mesh.moved((spot[0], spot[1], 0)))
+            there = PlacedMesh.of(name, mesh.moved((spot[0], spot[1], 0)))
             if share_space(there, anchor, CONTACT_M):
                 near = half
             else:
@@ -134,7 +134,7 @@ class Arrangement:
         spot = middle + far * ahead
         return mesh.moved((spot[0], spot[1], 0))
 
-    def stack(self, name: str, mesh: Mesh, anchor: Placed, room: float) -> bool:
+    def stack(self, name: str, mesh: Mesh, anchor: PlacedMesh, room: float) -> bool:
         """On top of ``anchor``, over its middle."""
         x, y = anchor.hull.mean(axis=0)
         level = anchor.mesh.high[2]

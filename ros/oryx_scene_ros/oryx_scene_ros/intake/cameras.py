@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from oryx_scene.errors import ConfigError
 from oryx_scene.geometry.tf_trees import TransformTrees
 from oryx_scene.sources.bags.index import take_transforms
-from oryx_scene_ros.intake.message_buffer import CameraFeed, Feeds
+from oryx_scene_ros.intake.message_buffer import CameraFeed, MessageBuffers
 from oryx_scene_ros.output.vision_objects import vision
 from oryx_scene_ros.parameters.settings import CameraSettings
 
@@ -91,7 +91,7 @@ class Intake:
     """All subscriptions of an active node; made at "activate", gone at "deactivate"."""
 
     node: Node
-    feeds: Feeds
+    feeds: MessageBuffers
     reliability: str
     watched: list[Watched] = field(default_factory=list)
     tf_failures: int = 0

@@ -19,7 +19,7 @@ from oryx_scene.marks.detections.topic import DetectionTopic, boxes_of
 from oryx_scene.marks.instance_map.known_places import NumberMemory
 from oryx_scene.records import Frame, MarkSet, ViewSet
 from oryx_scene.warning import Warning
-from oryx_scene_ros.intake.message_buffer import CameraFeed, Feeds
+from oryx_scene_ros.intake.message_buffer import CameraFeed, MessageBuffers
 
 
 class LiveDetections:
@@ -30,7 +30,7 @@ class LiveDetections:
         memory: numbers of earlier scenes.
     """
 
-    def __init__(self, feeds: Feeds, memory: NumberMemory) -> None:
+    def __init__(self, feeds: MessageBuffers, memory: NumberMemory) -> None:
         self._feeds, self._memory = feeds, memory
 
     def find(self, views: ViewSet, config: MarksConfig, question: str) -> MarkSet:

@@ -20,8 +20,8 @@ from oryx_scene_ros.intake.frame_requirements import (
     problem_with,
     require_fresh_again,
 )
-from oryx_scene_ros.intake.message_buffer import Feeds
-from oryx_scene_ros.intake.moment import Snapshot
+from oryx_scene_ros.intake.message_buffer import MessageBuffers
+from oryx_scene_ros.intake.moment import BufferedMoment
 
 # A waiting question looks at least this often whether it is still wanted.
 LOOK_S = 0.05
@@ -43,7 +43,7 @@ class Gathered:
 
 
 def gather(
-    feeds: Feeds,
+    feeds: MessageBuffers,
     wanted: Wanted,
     config: PipelineConfig,
     rig: Rig | None,
@@ -85,7 +85,7 @@ def gather(
 
 
 def _wait(
-    feeds: Feeds, timeout_s: float, stopped: Callable[[], bool], ready: Callable[[], bool]
+    feeds: MessageBuffers, timeout_s: float, stopped: Callable[[], bool], ready: Callable[[], bool]
 ) -> None:
     until = time.monotonic() + timeout_s
     with feeds.changed:
@@ -97,7 +97,7 @@ def _wait(
 
 
 def _freeze(
-    feeds: Feeds,
+    feeds: MessageBuffers,
     wanted: Wanted,
     config: PipelineConfig,
     rig: Rig | None,
@@ -109,10 +109,10 @@ def _freeze(
     newest = max(feeds.cameras[name].newest_ns or 0 for name in fresh)
     now_ns = max(now(), newest)
     wanted_now = replace(wanted, cameras=fresh)
-    snapshot = Snapshot(feeds, wanted_now, config.fixed_frame, rig, now_ns)
+    snapshot = BufferedMoment(feeds, wanted_now, config.fixed_frame, rig, now_ns)
     _, moment = candidates_at(snapshot, now_ns, config.views)
     if _wait_for_companions(feeds, moment.stamps, wanted.tf_timeout_s, stopped):
-        snapshot = Snapshot(feeds, wanted_now, config.fixed_frame, rig, now_ns)
+        snapshot = BufferedMoment(feeds, wanted_now, config.fixed_frame, rig, now_ns)
         _, moment = candidates_at(snapshot, now_ns, config.views)
     if wanted.refuse_unsynchronised and not moment.synchronous:
         raise NodeError(
@@ -132,7 +132,7 @@ def _freeze(
 
 
 def _wait_for_companions(
-    feeds: Feeds, stamps: dict[str, int], timeout_s: float, stopped: Callable[[], bool]
+    feeds: MessageBuffers, stamps: dict[str, int], timeout_s: float, stopped: Callable[[], bool]
 ) -> bool:
     """Wait until the newest pictures have their depth and calibration, or time is up.
 
@@ -152,8 +152,8 @@ def _wait_for_companions(
 
 
 def _wait_for_transforms(
-    feeds: Feeds,
-    snapshot: Snapshot,
+    feeds: MessageBuffers,
+    snapshot: BufferedMoment,
     stamps: dict[str, int],
     timeout_s: float,
     stopped: Callable[[], bool],

@@ -13,7 +13,7 @@ from oryx_scene.records import Frame
 from oryx_scene.sources.freshness import FUTURE_LIMIT_S, require_fresh
 from oryx_scene.warning import Warning
 from oryx_scene_ros.error_codes import Code, NodeError
-from oryx_scene_ros.intake.message_buffer import CameraFeed, Feeds
+from oryx_scene_ros.intake.message_buffer import CameraFeed, MessageBuffers
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def problem_with(
-    feeds: Feeds, wanted: Wanted, now_ns: int
+    feeds: MessageBuffers, wanted: Wanted, now_ns: int
 ) -> NoFramesError | StaleFramesError | NodeError | None:
     """Why a question cannot be answered now; None if it can. Optional cameras are no reason."""
     asked = [feeds.cameras[name] for name in wanted.cameras]
@@ -92,7 +92,7 @@ def problem_of(
 
 
 def fresh_cameras(
-    feeds: Feeds, wanted: Wanted, now_ns: int
+    feeds: MessageBuffers, wanted: Wanted, now_ns: int
 ) -> tuple[tuple[str, ...], tuple[Warning, ...]]:
     """The cameras that can be used, and what must be said of the others."""
     fresh, warnings = [], []
@@ -108,7 +108,9 @@ def fresh_cameras(
     return tuple(fresh), tuple(warnings)
 
 
-def require_fresh_again(frames: Sequence[Frame], feeds: Feeds, wanted: Wanted, now_ns: int) -> None:
+def require_fresh_again(
+    frames: Sequence[Frame], feeds: MessageBuffers, wanted: Wanted, now_ns: int
+) -> None:
     """The frames that could be decoded must be fresh, too: a broken newest one is no evidence."""
     newest: dict[str, Frame] = {}
     for frame in frames:

@@ -23,8 +23,8 @@ from oryx_scene.records import Frame, MarkSet, ViewSet
 from oryx_scene.scene.freeze import MarkFinder, find_marks_fresh
 from oryx_scene_ros.intake.detections import LiveDetections
 from oryx_scene_ros.intake.frame_requirements import Wanted
-from oryx_scene_ros.intake.message_buffer import Feeds
-from oryx_scene_ros.intake.moment import Snapshot
+from oryx_scene_ros.intake.message_buffer import MessageBuffers
+from oryx_scene_ros.intake.moment import BufferedMoment
 from oryx_scene_ros.parameters.settings import NodeSettings
 
 log = logging.getLogger("oryx_scene_ros")
@@ -56,7 +56,7 @@ class KeptNumbers:
         found = self.map(views, config, question)
         return dataclasses.replace(found, route="map") if found.route == "depth" else found
 
-    def finder(self, settings: NodeSettings, feeds: Feeds) -> MarkFinder:
+    def finder(self, settings: NodeSettings, feeds: MessageBuffers) -> MarkFinder:
         """The mark finder of one question: the detectors' where there are any."""
         if feeds.detected:
             kept = settings.others["marks.keep_numbers"]
@@ -92,7 +92,7 @@ class MapFeeder:
 
     def __init__(
         self,
-        feeds: Feeds,
+        feeds: MessageBuffers,
         numbers: KeptNumbers,
         settings: Callable[[], NodeSettings],
         rig: Rig | None,
@@ -171,7 +171,7 @@ class MapFeeder:
             return False
         wanted = Wanted((name,), settings.pipeline.views.max_age_s, not_before_ns=last + 1)
         fixed_frame = settings.pipeline.fixed_frame
-        snapshot = Snapshot(self._feeds, wanted, fixed_frame, self._rig, newest)
+        snapshot = BufferedMoment(self._feeds, wanted, fixed_frame, self._rig, newest)
         for stub in reversed(snapshot.stubs()[-TRIES:]):
             if snapshot.has_depth(stub) and snapshot.pose(stub) is not None:
                 self._last[name] = stub.stamp_ns

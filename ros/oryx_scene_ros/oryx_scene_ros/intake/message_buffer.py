@@ -43,7 +43,7 @@ BACKWARDS_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class BufferedMessage:
     """One message and what is known of it without decoding."""
 
     stamp_ns: int
@@ -59,7 +59,7 @@ class Ring:
     """
 
     def __init__(self) -> None:
-        self.kept: list[Kept] = []
+        self.kept: list[BufferedMessage] = []
         self.frame_id = ""
         self.encoding = ""
 
@@ -68,7 +68,7 @@ class Ring:
         """Bytes held."""
         return sum(item.size for item in self.kept)
 
-    def add(self, item: Kept, recent_ns: int, gap_ns: int, history_ns: int) -> None:
+    def add(self, item: BufferedMessage, recent_ns: int, gap_ns: int, history_ns: int) -> None:
         """Keep a message, let go of what has become too old or too dense."""
         kept = self.kept
         if kept and item.stamp_ns < kept[-1].stamp_ns - BACKWARDS_NS:
@@ -82,7 +82,7 @@ class Ring:
 
     def _thin(self, recent_ns: int, gap_ns: int, history_ns: int) -> None:
         newest = self.kept[-1].stamp_ns
-        thinned: list[Kept] = []
+        thinned: list[BufferedMessage] = []
         last: int | None = None
         for item in reversed(self.kept):
             age, span = newest - item.stamp_ns, span_of(item.stamp_ns, gap_ns)
@@ -233,7 +233,7 @@ class Bounds:
     max_bytes: int
 
 
-class Feeds:
+class MessageBuffers:
     """The feeds of all cameras, and the transforms.
 
     Args:
@@ -281,7 +281,7 @@ class Feeds:
             ring.frame_id = frame_id
             ring.encoding = str(getattr(message, "encoding", "") or message.format)
             bounds = self._bounds()
-            item = Kept(stamp_ns, message, len(message.data))
+            item = BufferedMessage(stamp_ns, message, len(message.data))
             ring.add(item, bounds.recent_ns, bounds.gap_ns, bounds.history_ns)
             self._bound(bounds.max_bytes)
             self.changed.notify_all()
@@ -301,12 +301,14 @@ class Feeds:
                 # Several cameras may share the topic: what is of another one pushes out nothing.
                 return
             bounds = self._bounds()
-            item = Kept(stamp_ns, message, DETECTION_BYTES * (1 + len(message.detections)))
+            item = BufferedMessage(
+                stamp_ns, message, DETECTION_BYTES * (1 + len(message.detections))
+            )
             ring.add(item, bounds.recent_ns, bounds.gap_ns, bounds.history_ns)
             self._bound(bounds.max_bytes)
             self.changed.notify_all()
 
-    def detections_of(self, camera: str) -> tuple[Kept, ...]:
+    def detections_of(self, camera: str) -> tuple[BufferedMessage, ...]:
         """What detectors sent of one camera's pictures, in the order of the stamps."""
         feed = self.cameras[camera]
         with self.changed:

@@ -16,17 +16,22 @@ from oryx_scene.sources.bags.depth import DEPTH_SLOP_S
 from oryx_scene.sources.bags.index import BagIndex, ImageTopic
 from oryx_scene.sources.base import FrameStub
 from oryx_scene_ros.intake.frame_requirements import Wanted
-from oryx_scene_ros.intake.message_buffer import CameraFeed, Feeds, Kept
+from oryx_scene_ros.intake.message_buffer import BufferedMessage, CameraFeed, MessageBuffers
 
 
-class Snapshot:
+class BufferedMoment:
     """The messages of one moment as a source of frames (``sources.base.FrameSource``)."""
 
     def __init__(
-        self, feeds: Feeds, wanted: Wanted, fixed_frame: str, rig: Rig | None, until_ns: int
+        self,
+        feeds: MessageBuffers,
+        wanted: Wanted,
+        fixed_frame: str,
+        rig: Rig | None,
+        until_ns: int,
     ) -> None:
         index = BagIndex(transforms=feeds.transforms)
-        self._kept: dict[str, list[Kept]] = {}
+        self._kept: dict[str, list[BufferedMessage]] = {}
         self.topics = {}
         with feeds.changed:
             for name in wanted.cameras:
@@ -48,7 +53,7 @@ class Snapshot:
         self.frame_ids = {name: self._assembler.frame_id_of(name) for name in self.topics}
         self.synthetic = self.stills = self.counted = False
 
-    def _take(self, index: BagIndex, feed: CameraFeed, pictures: list[Kept]) -> None:
+    def _take(self, index: BagIndex, feed: CameraFeed, pictures: list[BufferedMessage]) -> None:
         topics = feed.topics
         rings = [(topics.image, feed.images, pictures)]
         if topics.depth and feed.depths.kept:

@@ -17,9 +17,9 @@ from oryx_scene.sources.bags.assemble import choose_fixed_frame
 from oryx_scene.sources.bags.pairing import rig_camera
 from oryx_scene_ros.error_codes import for_clients
 from oryx_scene_ros.intake.cameras import Intake
-from oryx_scene_ros.intake.message_buffer import DEPTH_GONE_NS, CameraFeed, Feeds
+from oryx_scene_ros.intake.message_buffer import DEPTH_GONE_NS, CameraFeed, MessageBuffers
 from oryx_scene_ros.parameters.settings import NodeSettings
-from oryx_scene_ros.queries.query_handler import Desk
+from oryx_scene_ros.queries.query_handler import QueryHandler
 from oryx_scene_ros.queries.worker import Worker
 
 OK, WARN, ERROR, STALE = (
@@ -149,7 +149,7 @@ def tf_status(intake: Intake | None, fixed_frame: str) -> DiagnosticStatus:
     return status("tf", WARN if misfits else OK, "; ".join(misfits), values)
 
 
-def map_status(desk: Desk) -> DiagnosticStatus:
+def map_status(desk: QueryHandler) -> DiagnosticStatus:
     """The map behind the numbers."""
     values: dict[str, object] = {**desk.numbers.map.size}
     feeder = desk.feeder
@@ -204,7 +204,7 @@ class CameraReport:
         return (received - count) / (now - before) if now > before else 0.0
 
 
-def _calibration(feeds: Feeds, feed: CameraFeed) -> str:
+def _calibration(feeds: MessageBuffers, feed: CameraFeed) -> str:
     if rig_camera(feeds.rig, feed.settings.name).intrinsics is not None:
         return "of the rig file"
     return "yes" if feed.infos.get(feed.topics.info) else "no"
@@ -233,7 +233,9 @@ def _judge(
     )
 
 
-def _judge_places(feeds: Feeds, feed: CameraFeed, settings: NodeSettings) -> tuple[Judged, ...]:
+def _judge_places(
+    feeds: MessageBuffers, feed: CameraFeed, settings: NodeSettings
+) -> tuple[Judged, ...]:
     """What stands against 3D places of what one camera sees, while pictures come."""
     newest = feed.newest_ns
     if newest is None or not settings.pipeline.marks.enabled:
@@ -262,7 +264,9 @@ def _judge_places(feeds: Feeds, feed: CameraFeed, settings: NodeSettings) -> tup
     )
 
 
-def _pose_problem(feeds: Feeds, feed: CameraFeed, settings: NodeSettings, newest: int) -> str:
+def _pose_problem(
+    feeds: MessageBuffers, feed: CameraFeed, settings: NodeSettings, newest: int
+) -> str:
     """Why pictures of a camera have no pose, or an old one; "" where they have."""
     name = feed.settings.name
     frame_id = rig_camera(feeds.rig, name).frame_id or feed.images.frame_id

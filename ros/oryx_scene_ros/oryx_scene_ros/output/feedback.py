@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from oryx_scene_ros.queries.query_handler import Stage
+from oryx_scene_ros.queries.query_handler import QueryStage
 
 log = logging.getLogger("oryx_scene_ros")
 
@@ -72,7 +72,7 @@ class Later:
                     log.exception("a piece of text could not be told")
 
 
-def _unheard(stage: Stage, delta: str, pieces: int, elapsed_s: float) -> None:
+def _unheard(stage: QueryStage, delta: str, pieces: int, elapsed_s: float) -> None:
     """What is said after the end."""
 
 
@@ -87,20 +87,20 @@ class MergedFeedback:
     """
 
     def __init__(
-        self, send: Callable[[Stage, str, int, float], None], accepted: float, later: Later
+        self, send: Callable[[QueryStage, str, int, float], None], accepted: float, later: Later
     ) -> None:
         self._send = send
         self._accepted = accepted
         self._later = later
         self._lock = threading.Lock()
-        self._stage = Stage.QUEUED
+        self._stage = QueryStage.QUEUED
         self._delta = ""
         self._pieces = 0
         self._last = float("-inf")
         self._waiting = False
         self._closed = False
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: QueryStage) -> None:
         """A stage begins: told at once, for stages are few."""
         with self._lock:
             self._stage = stage

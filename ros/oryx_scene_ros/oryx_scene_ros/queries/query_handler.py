@@ -28,7 +28,7 @@ from oryx_scene_ros.error_codes import Code, Failure, NodeError, failure_of, sto
 from oryx_scene_ros.intake.frame_gathering import gather
 from oryx_scene_ros.intake.frame_requirements import Wanted
 from oryx_scene_ros.intake.map_updater import KeptNumbers, MapFeeder
-from oryx_scene_ros.intake.message_buffer import Feeds
+from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.requests import Request
 from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
@@ -41,7 +41,7 @@ log = logging.getLogger("oryx_scene_ros")
 PREFILL_QUESTION = Question("What is here?")
 
 
-class Stage(IntEnum):
+class QueryStage(IntEnum):
     """Stages of the action's feedback."""
 
     QUEUED = 0
@@ -54,7 +54,7 @@ class Stage(IntEnum):
 class Listener(Protocol):
     """Who is told how a question goes on; called on the engine thread."""
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: QueryStage) -> None:
         """A stage begins."""
 
     def text(self, piece: str) -> None:
@@ -93,7 +93,7 @@ class Reply:
 
 
 @dataclass
-class Desk:
+class QueryHandler:
     """Answers questions with one model about what the feeds hold.
 
     Attributes:
@@ -107,7 +107,7 @@ class Desk:
     """
 
     answerer: Answerer
-    feeds: Feeds
+    feeds: MessageBuffers
     store: SceneStore
     rig: Rig | None
     now: Callable[[], int]
@@ -244,7 +244,7 @@ class Desk:
         listener: Listener,
     ) -> KeptScene:
         started = time.monotonic()
-        listener.stage(Stage.WAITING_FRAMES)
+        listener.stage(QueryStage.WAITING_FRAMES)
         found = gather(
             self.feeds,
             wanted,
@@ -255,7 +255,7 @@ class Desk:
         )
         frames_s = time.monotonic() - started
         _go_on(job)
-        listener.stage(Stage.MARKING)
+        listener.stage(QueryStage.MARKING)
         find_marks = self.numbers.finder(settings, self.feeds)
         scene = ScenePipeline(self.answerer, settings.pipeline, find_marks).freeze(
             found.chosen.frames,
@@ -296,14 +296,14 @@ class Desk:
     ) -> Reply:
         assert reply.kept is not None and reply.limits is not None
         _go_on(job)
-        listener.stage(Stage.PREFILL)
+        listener.stage(QueryStage.PREFILL)
         begun = False
 
         def on_visible(piece: str) -> None:
             nonlocal begun
             if not begun:
                 begun = True
-                listener.stage(Stage.DECODE)
+                listener.stage(QueryStage.DECODE)
             listener.text(piece)
 
         visible = VisibleText(on_visible, works=self.answerer.card.scratchpad)
@@ -324,7 +324,7 @@ class Desk:
 class _Silent:
     """A listener for work that nobody watches."""
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: QueryStage) -> None:
         """Nothing."""
 
     def text(self, piece: str) -> None:

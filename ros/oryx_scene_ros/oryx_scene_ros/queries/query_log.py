@@ -34,7 +34,7 @@ class QueryRecord:
     model_name: str
 
 
-class Records:
+class QueryLog:
     """The last records, oldest out first."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.convert import answer_message
 from oryx_scene_ros.error_codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.output.feedback import Later, MergedFeedback
-from oryx_scene_ros.queries.query_handler import Reply, Stage
+from oryx_scene_ros.queries.query_handler import QueryStage, Reply
 from oryx_scene_ros.queries.requests import (
     Request,
     check_cameras,
@@ -45,14 +45,14 @@ RESULT_TIMEOUT_S = 60
 # takes: a client then waits for ever. Clients that send many goals at once need the same.
 SERVICE_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 
-SendFeedback = Callable[[Stage, str, int, float, int], None]
+SendFeedback = Callable[[QueryStage, str, int, float, int], None]
 
 
 class Query:
     """One question on its way: job, listener, and the future of its answer."""
 
     def __init__(
-        self, asking: Asking, query_id: bytes, request: Request, send: SendFeedback | None
+        self, asking: Questions, query_id: bytes, request: Request, send: SendFeedback | None
     ) -> None:
         self.query_id = query_id
         self.request = request
@@ -72,7 +72,7 @@ class Query:
         self._position: int | None = None
         self._merged = MergedFeedback(self._news, self.job.accepted, asking.later)
 
-    def stage(self, stage: Stage) -> None:
+    def stage(self, stage: QueryStage) -> None:
         """A stage begins (``desk.Listener``)."""
         self._merged.stage(stage)
 
@@ -84,20 +84,20 @@ class Query:
         """Tell a waiting caller how many go before it, where that changed."""
         if self._send is not None and position != self._position and self.job.started is None:
             self._position = position
-            self._send(Stage.QUEUED, "", 0, time.monotonic() - self.job.accepted, position)
+            self._send(QueryStage.QUEUED, "", 0, time.monotonic() - self.job.accepted, position)
 
     def close(self) -> None:
         """The last words before the answer."""
         self._merged.close()
 
-    def _news(self, stage: Stage, delta: str, pieces: int, elapsed_s: float) -> None:
+    def _news(self, stage: QueryStage, delta: str, pieces: int, elapsed_s: float) -> None:
         if delta:
             self._partial(delta)
         if self._send is not None:
             self._send(stage, delta, pieces, elapsed_s, 0)
 
 
-class Asking:
+class Questions:
     """Action, service and topic for questions."""
 
     def __init__(self, node: NodeBase) -> None:
@@ -160,7 +160,9 @@ class Asking:
         await self._answer(uuid.uuid4().bytes, lambda: request_from_text(message.data), None)
 
     def _sender(self, handle: Any) -> SendFeedback:
-        def send(stage: Stage, delta: str, pieces: int, elapsed_s: float, position: int) -> None:
+        def send(
+            stage: QueryStage, delta: str, pieces: int, elapsed_s: float, position: int
+        ) -> None:
             feedback = AskScene.Feedback(
                 stage=int(stage),
                 queue_position=min(position, 65535),
