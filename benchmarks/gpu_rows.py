@@ -4,7 +4,7 @@ python benchmarks/gpu_rows.py --out gpu_rows.jsonl          # a GPU, 7B-sized
 python benchmarks/gpu_rows.py --device cpu --size tiny      # a dry run anywhere
 
 Every measurement is a process of its own, so that a failure or a lack of memory in one leaves the
-others. Nothing else may run on the card. See docs/bench.md.
+others. Nothing else may run on the card. See docs/developing/bench.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ python benchmarks/gpu_train.py --device cpu --workers 1 --scenes 6 --seconds 1 -
 
 Renders some scenes, then runs every stage of the preset `gpu` for some seconds on random weights
 (they cost what learnt ones cost). Beside each rate stands that of the lessons alone: where both are
-about the same, the workers are what limits. See docs/training.md.
+about the same, the workers are what limits. See docs/developing/training.md.
 """
 
 from __future__ import annotations

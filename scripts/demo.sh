@@ -16,7 +16,7 @@ model=${MODEL:-default}
 oryx() { "$venv/bin/oryx-scene" "$@"; }
 
 say "A synthetic room, seen by six cameras, as a ROS 2 bag; this is what is true about it  (oryx-scene room)"
-# In 7 of the rooms 1 to 12 every thing is named rightly (docs/measurements.md); this is one of them.
+# In 7 of the rooms 1 to 12 every thing is named rightly (docs/developing/measurements.md); this is one of them.
 oryx room "$out/room" --seed 5
 
 say "What is in the bag?  (oryx-scene check)"

@@ -2,7 +2,7 @@
 
 Muon (K. Jordan et al., 2024; scaled to AdamW's steps as in arXiv 2502.16982) replaces the momentum
 of a matrix by the nearest orthogonal one, so that rare directions are learnt as fast as common
-ones. How the tower learnt with it: docs/measurements.md.
+ones. How the tower learnt with it: docs/developing/measurements.md.
 """
 
 from __future__ import annotations
