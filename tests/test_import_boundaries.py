@@ -1,4 +1,4 @@
-"""Imports point one way, and what is heavy is loaded only where it is used (docs/developing/design.md)."""
+"""Imports point one way, what is heavy is loaded only where it is used (developing/design.md)."""
 
 import ast
 import subprocess

@@ -1,6 +1,7 @@
 """All kinds of sources, and the one function that opens any of them.
 
-To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/developing/adding_a_source.md).
+To add a kind: one file with a ``KIND``, one entry in :data:`KINDS`
+(docs/developing/adding_a_source.md).
 """
 
 from __future__ import annotations
