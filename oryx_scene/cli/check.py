@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 if nothing prevents answers with 3D places, 1 if something does."""
+    from oryx_scene.cli.common import open_recording
     from oryx_scene.cli.output import printable
     from oryx_scene.sources.check import check_source
-    from oryx_scene.sources.registry import open_source
 
-    source = open_source(args.source, rig=args.rig, fixed_frame=args.fixed_frame)
+    source = open_recording(args.source, rig=args.rig, fixed_frame=args.fixed_frame)
     report = check_source(source, args.source)
     if args.json:
         print(json.dumps(report, indent=2, allow_nan=False))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oryx_scene.records import Frame
     from oryx_scene.scene.freeze import MarkFinder
     from oryx_scene.scene.view_selection import CoverageReport
-    from oryx_scene.sources.base import FrameSource, FrameStub
+    from oryx_scene.sources.base import BaseSource, FrameSource, FrameStub
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,11 +136,28 @@ def rates_file() -> Path:
     return Path(base) / "oryx_scene" / "rates.json"
 
 
+def open_recording(
+    path: str | Path,
+    *,
+    rig: Path | None = None,
+    fixed_frame: str = "map",
+    cameras: Sequence[str] = (),
+) -> BaseSource:
+    """`open_source` for commands: opens rendered drives (`room --drive`) too.
+
+    Raises:
+        SourceError, CalibrationError: as `open_source`.
+    """
+    from oryx_scene.lab.synth.drive_source import KIND
+    from oryx_scene.sources.registry import open_source, register_kind
+
+    register_kind(KIND)
+    return open_source(path, rig=rig, fixed_frame=fixed_frame, cameras=cameras)
+
+
 def open_from_args(args: argparse.Namespace, config: PipelineConfig) -> FrameSource:
     """Open the source that the arguments name."""
-    from oryx_scene.sources.registry import open_source
-
-    return open_source(
+    return open_recording(
         args.source,
         rig=args.rig,
         fixed_frame=config.fixed_frame,

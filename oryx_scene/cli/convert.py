@@ -19,11 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
-    from oryx_scene.cli.common import print_warnings
+    from oryx_scene.cli.common import open_recording, print_warnings
     from oryx_scene.sources.bags.writer import write_source
-    from oryx_scene.sources.registry import open_source
 
-    source = open_source(args.source, rig=args.rig, fixed_frame=args.fixed_frame)
+    source = open_recording(args.source, rig=args.rig, fixed_frame=args.fixed_frame)
     count = write_source(source, args.out, storage=args.storage)
     print(f"{args.out}: {count} frames of {', '.join(source.cameras)}")
     print_warnings(source.warnings)

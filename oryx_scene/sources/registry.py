@@ -1,7 +1,8 @@
 """All kinds of sources, and the one function that opens any of them.
 
-To add a kind: one file with a ``KIND``, one entry in :data:`KINDS`
-(docs/developing/adding_a_source.md).
+To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/developing/adding_a_source.md).
+What
+this package may not import (rendered drives) is registered by who opens sources (`cli.common`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,20 @@ KINDS: tuple[SourceKind, ...] = (
     video.KIND,
     pictures.KIND,
 )
+_registered: list[SourceKind] = []
+
+
+def register_kind(kind: SourceKind) -> None:
+    """Let :func:`open_source` ask a kind that this package may not import, before all others.
+
+    Registering a kind of the same name again replaces it.
+    """
+    _registered[:] = [*(other for other in _registered if other.name != kind.name), kind]
+
+
+def kinds() -> tuple[SourceKind, ...]:
+    """All kinds in the order in which they are asked."""
+    return (*_registered, *KINDS)
 
 
 def open_source(
@@ -40,7 +55,7 @@ def open_source(
     fixed_frame: str = "map",
     cameras: Sequence[str] = (),
 ) -> BaseSource:
-    """Open a recording of any kind in :data:`KINDS`.
+    """Open a recording of any kind in :func:`kinds`.
 
     Args:
         path: a file or folder; what is read is listed in docs/sources.md.
@@ -56,7 +71,7 @@ def open_source(
     calibration = load_rig(rig) if isinstance(rig, str | Path) else rig
     if not path.exists():
         raise SourceError(path, "no such file or folder.", hint="check the path")
-    for kind in KINDS:
+    for kind in kinds():
         if kind.recognises(path):
             source = kind.open(path, OpenOptions(calibration, fixed_frame))
             return _Selected(source, tuple(cameras), path) if cameras else source
@@ -68,11 +83,11 @@ def _refusal(path: Path) -> SourceError:
     if not path.is_dir():
         return refusal(path, file_kind(path))
     files = [item for item in sorted(path.iterdir()) if item.is_file()]
-    kinds = Counter(file_kind(file) for file in files if not file.name.startswith("."))
-    inside = "; ".join(f"{count} x {kind.description}" for kind, count in kinds.most_common(4))
-    hint = next((kind.hint for kind, _ in kinds.most_common() if kind.hint), "")
+    found = Counter(file_kind(file) for file in files if not file.name.startswith("."))
+    inside = "; ".join(f"{count} x {kind.description}" for kind, count in found.most_common(4))
+    hint = next((kind.hint for kind, _ in found.most_common() if kind.hint), "")
     folders = [item for item in sorted(path.iterdir()) if item.is_dir()]
-    below = [item.name for item in folders if any(kind.recognises(item) for kind in KINDS)]
+    below = [item.name for item in folders if any(kind.recognises(item) for kind in kinds())]
     if below:
         hint = f"give one of the folders in it: {', '.join(below[:5])}"
     return SourceError(

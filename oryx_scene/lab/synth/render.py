@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.lab.synth.lighting import blob, shade
 from oryx_scene.lab.synth.rooms import FLOOR, cast_room, inward_normals
-from oryx_scene.lab.synth.solids import Float32, Solid, intersect
+from oryx_scene.lab.synth.solids import Float32, Hits, IntArray, Solid, intersect
 from oryx_scene.lab.synth.texture import brightness
 from oryx_scene.lab.synth.world import World
 from oryx_scene.records import FloatArray, Frame, Intrinsics, RgbImage
@@ -109,7 +109,7 @@ def _render(world: World, pose: CameraPose, sensor: SensorConfig) -> Frame:
     )
 
 
-def _rays(pose: CameraPose) -> Float32:
+def rays(pose: CameraPose) -> Float32:
     """(H, W, 3) directions in `map`, optical z equal to 1."""
     K, height, width = pose.intrinsics.K, pose.intrinsics.height, pose.intrinsics.width
     R = pose.T_map_camera[:3, :3]
@@ -123,7 +123,7 @@ def _rays(pose: CameraPose) -> Float32:
 def _draw_room(world: World, pose: CameraPose) -> _RenderBuffers:
     room = world.room
     height, width = pose.intrinsics.height, pose.intrinsics.width
-    directions = _rays(pose)
+    directions = rays(pose)
     flat = directions.reshape(-1, 3)
     origin = pose.T_map_camera[:3, 3]
     depth, surface = cast_room(room, origin, flat)
@@ -168,20 +168,52 @@ def rectangle(points: FloatArray, pose: CameraPose) -> tuple[slice, slice] | Non
     return slice(top, bottom), slice(left, right)
 
 
-def _draw_solid(canvas: _RenderBuffers, solid: Solid, pose: CameraPose) -> None:
+Pixels = tuple[IntArray, IntArray]
+
+
+def hits_before(
+    solid: Solid, pose: CameraPose, directions: Float32, depth: Float32
+) -> tuple[Pixels, Hits] | None:
+    """Where a solid lies in front of ``depth``: (rows, columns) and the hits; None if nowhere.
+
+    Args:
+        directions: (H, W, 3) of `rays`.
+        depth: (H, W) metres along optical z.
+    """
     window = rectangle(solid.corners(), pose)
     if window is None:
+        return None
+    inside = directions[window]
+    hits = intersect(solid, pose.T_map_camera[:3, 3], inside.reshape(-1, 3))
+    rows, columns = np.divmod(hits.index, inside.shape[1])
+    near = hits.t < depth[window][rows, columns]
+    at = (rows[near] + window[0].start, columns[near] + window[1].start)
+    return at, Hits(hits.index[near], hits.t[near], hits.normal[near], hits.local[near])
+
+
+def cast_labels(world: World, pose: CameraPose) -> tuple[NDArray[np.int32], Float32]:
+    """True ids (H, W) and depth (H, W) of a frame without its colours; much less work."""
+    directions = rays(pose)
+    depth, _ = cast_room(world.room, pose.T_map_camera[:3, 3], directions.reshape(-1, 3))
+    depth = depth.reshape(directions.shape[:2])
+    labels = np.zeros(depth.shape, np.int32)
+    for solid in world.solids:
+        found = hits_before(solid, pose, directions, depth)
+        if found is not None:
+            depth[found[0]] = found[1].t
+            labels[found[0]] = solid.object_id
+    return labels, depth
+
+
+def _draw_solid(canvas: _RenderBuffers, solid: Solid, pose: CameraPose) -> None:
+    found = hits_before(solid, pose, canvas.directions, canvas.depth)
+    if found is None:
         return
-    directions = canvas.directions[window]
-    shape = directions.shape[:2]
-    hits = intersect(solid, pose.T_map_camera[:3, 3], directions.reshape(-1, 3))
-    rows, columns = np.divmod(hits.index, shape[1])
-    nearer = hits.t < canvas.depth[window][rows, columns]
-    at = (rows[nearer] + window[0].start, columns[nearer] + window[1].start)
-    canvas.depth[at] = hits.t[nearer]
+    at, hits = found
+    canvas.depth[at] = hits.t
     canvas.labels[at] = solid.object_id
-    canvas.normals[at] = hits.normal[nearer]
-    level = brightness(solid.pattern, hits.local[nearer])
+    canvas.normals[at] = hits.normal
+    level = brightness(solid.pattern, hits.local)
     canvas.colours[at] = solid.rgb.astype(np.float32) * level[:, None]
 
 

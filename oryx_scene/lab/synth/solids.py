@@ -113,8 +113,11 @@ def _cast_box(o: Float32, d: Float32, half: Float32) -> Float32:
     inverse = np.float32(1.0) / d
     middle = -o * inverse
     reach = half * np.abs(inverse)
-    t = (middle - reach).max(axis=1)
-    return np.where(t < (middle + reach).min(axis=1), t, np.float32(np.inf))
+    # Column by column: reducing rows of three takes several times as long.
+    near, far = (middle - reach).T, (middle + reach).T
+    t = np.maximum(np.maximum(near[0], near[1]), near[2])
+    leaves = np.minimum(np.minimum(far[0], far[1]), far[2])
+    return np.where(t < leaves, t, np.float32(np.inf))
 
 
 def _cast_round(o: Float32, d: Float32, radius: np.float32) -> Float32:

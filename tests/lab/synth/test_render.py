@@ -59,12 +59,12 @@ def test_background_lies_on_the_room():
 def test_nearer_things_hide_farther_ones():
     """Every pixel's depth is the smallest over all solids cast alone."""
     world, frames = frames_of(4, views=2)
-    from oryx_scene.lab.synth.render import _rays
+    from oryx_scene.lab.synth import render
     from oryx_scene.lab.synth.solids import intersect
 
     poses = make_poses(world, RigConfig(height=120, width=160, views=2))
     for frame, pose in zip(frames, poses, strict=True):
-        rays = _rays(pose).reshape(-1, 3)
+        rays = render.rays(pose).reshape(-1, 3)
         nearest = np.full(len(rays), np.inf)
         for solid in world.solids:
             hits = intersect(solid, pose.T_map_camera[:3, 3], rays)
