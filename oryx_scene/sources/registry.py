@@ -1,8 +1,8 @@
 """All kinds of sources, and the one function that opens any of them.
 
-To add a kind: one file with a ``KIND``, one entry in :data:`KINDS` (docs/developing/adding_a_source.md).
-What
-this package may not import (rendered drives) is registered by who opens sources (`cli.common`).
+To add a kind: one file with a ``KIND``, one entry in :data:`KINDS`
+(docs/developing/adding_a_source.md). What this package may not import (rendered drives) is
+registered by who opens sources (`cli.common`).
 """
 
 from __future__ import annotations
