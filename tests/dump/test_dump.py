@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_answerer import CARD, FakeAnswerer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.dump.repeat import repeat_dump
 from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.geometry.rig import Rig
-from oryx_scene.model.api import Generation, Limits, ModelCard
+from oryx_scene.model.api import Limits
 from oryx_scene.qa.answer_json import to_plain
 from oryx_scene.qa.pipeline import ScenePipeline, prompt_hash
 from oryx_scene.records import Mark, MarkObservation, MarkSet, Predicate, Question, Relation
@@ -30,30 +31,17 @@ from oryx_scene.warning import KINDS, Warning
 OF_THE_SOURCE = Warning("no_stamps", "a warning of the source")
 
 
-class Told:
-    """An answerer whose tokens follow from the prompt alone."""
+def told(reason="", length=6, change=None, **card):
+    """An answerer whose tokens follow from the prompt alone; token ``change`` is one more."""
 
-    def __init__(self, reason="eos", length=6, change=None, **card):
-        plain = {"name": "told", "revision": "1", "dtype": "float32", "device": "cpu"}
-        self.card = ModelCard(**{"context_length": 32768, **plain, **card})
-        self.reason, self.length, self.change = reason, length, change
+    def words(prompt):
+        ids = list(hashlib.sha256(prompt_hash(prompt).encode()).digest()[:length])
+        if change is not None:
+            ids[change] += 1
+        return tuple(f"{one} " for one in ids)
 
-    def count_text_tokens(self, text):
-        return len(text)
-
-    def generate(self, prompt, limits, on_text=None):
-        digest = hashlib.sha256(prompt_hash(prompt).encode()).digest()
-        ids = list(digest[: min(self.length, limits.max_new_tokens)])
-        if self.change is not None:
-            ids[self.change] += 1
-        return Generation(
-            text=" ".join(map(str, ids)),
-            token_ids=tuple(ids),
-            stop_reason=self.reason,
-            prompt_tokens=10,
-            visual_tokens=5,
-            tokens_sha256=hashlib.sha256(prompt.question.encode()).hexdigest(),
-        )
+    card = dataclasses.replace(CARD, **{"name": "told", "revision": "1", **card})
+    return FakeAnswerer(words, card=card, stop=reason, token_id=int)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +63,7 @@ def asked(office, answerer, limits=None):
 @pytest.fixture(scope="module")
 def kept(office, tmp_path_factory):
     """A dump on disk and what it was made of."""
-    made = asked(office, Told())
+    made = asked(office, told())
     folder = tmp_path_factory.mktemp("dumps") / "one"
     write_dump(folder, *made, model_name="told")
     return folder, made
@@ -128,7 +116,7 @@ def test_a_rig_changes_nothing_of_a_dump_and_that_is_said(kept):
 
 
 def test_the_same_dump_twice_is_the_same_bytes(kept, office, tmp_path):
-    write_dump(tmp_path / "again", *asked(office, Told()), model_name="told")
+    write_dump(tmp_path / "again", *asked(office, told()), model_name="told")
     for file in sorted(kept[0].iterdir()):
         again = (tmp_path / "again" / file.name).read_bytes()
         if file.name == "answer.json":
@@ -144,7 +132,7 @@ def test_a_repeat_is_identical_without_finding_marks_again(kept, monkeypatch):
         raise AssertionError("marks were searched again")
 
     monkeypatch.setattr("oryx_scene.scene.freeze.find_marks", never)
-    repeat = repeat_dump(read_dump(kept[0]), Told())
+    repeat = repeat_dump(read_dump(kept[0]), told())
     assert repeat.difference is None
     assert repeat.identical
     assert repeat.notes == ()
@@ -154,23 +142,23 @@ def test_a_repeat_is_identical_without_finding_marks_again(kept, monkeypatch):
 
 
 def test_the_first_differing_token_is_named(kept):
-    found = repeat_dump(read_dump(kept[0]), Told(change=4)).difference
+    found = repeat_dump(read_dump(kept[0]), told(change=4)).difference
     assert found.where == "generated_tokens"
     assert "token 4 " in found.what
     assert found.came == found.expected + 1
-    found = repeat_dump(read_dump(kept[0]), Told(length=4)).difference
+    found = repeat_dump(read_dump(kept[0]), told(length=4)).difference
     assert (found.where, found.expected, found.came) == ("generated_tokens", 6, 4)
     assert "first 4 generated tokens agree" in found.what
 
 
 def test_another_model_is_named_before_its_tokens(kept):
-    found = repeat_dump(read_dump(kept[0]), Told(change=0, revision="2")).difference
+    found = repeat_dump(read_dump(kept[0]), told(change=0, revision="2")).difference
     assert (found.where, found.expected, found.came) == ("model", "1", "2")
 
 
 def test_device_and_version_are_notes(kept, copy):
     edit(copy, "dump.json", lambda value: value.update(software_version="0.0.0"))
-    repeat = repeat_dump(read_dump(copy), Told(device="cuda:0"))
+    repeat = repeat_dump(read_dump(copy), told(device="cuda:0"))
     assert repeat.identical
     assert any("cuda:0" in note for note in repeat.notes)
     assert any("0.0.0" in note for note in repeat.notes)
@@ -213,7 +201,7 @@ def change_warning(value):
 )
 def test_each_kind_of_difference_is_named(copy, file, change, where, said):
     edit(copy, file, change)
-    found = repeat_dump(read_dump(copy), Told()).difference
+    found = repeat_dump(read_dump(copy), told()).difference
     assert found is not None
     assert found.where == where
     assert said in found.what
@@ -221,7 +209,7 @@ def test_each_kind_of_difference_is_named(copy, file, change, where, said):
 
 def test_other_settings_lead_to_other_prompts(copy):
     edit(copy, "dump.json", lambda value: value["settings"]["marks"].update(facts="none"))
-    found = repeat_dump(read_dump(copy), Told()).difference
+    found = repeat_dump(read_dump(copy), told()).difference
     assert found.where == "prompt"
     assert "question" in found.what
     assert found.expected.startswith("Measured")
@@ -230,12 +218,12 @@ def test_other_settings_lead_to_other_prompts(copy):
 @pytest.mark.parametrize("reason", ["deadline", "cancelled"])
 def test_an_answer_cut_short_is_compared_as_far_as_it_went(office, tmp_path, reason):
     limits = Limits(max_new_tokens=8, deadline_s=0.5, cancelled=lambda: False)
-    folder = write_dump(tmp_path / "cut", *asked(office, Told(reason, 3), limits))
-    repeat = repeat_dump(read_dump(folder), Told(length=8))
+    folder = write_dump(tmp_path / "cut", *asked(office, told(reason, 3), limits))
+    repeat = repeat_dump(read_dump(folder), told(length=8))
     assert repeat.identical
     assert len(repeat.answer.token_ids) == 3
     assert any(f"ended by {reason} after 3 tokens" in note for note in repeat.notes)
-    assert repeat_dump(read_dump(folder), Told(length=8, change=1)).difference.where == (
+    assert repeat_dump(read_dump(folder), told(length=8, change=1)).difference.where == (
         "generated_tokens"
     )
 
@@ -327,7 +315,7 @@ def test_pixels_of_another_kind_are_refused(copy):
 
 
 def test_nothing_half_written_stays(office, tmp_path, monkeypatch):
-    made = asked(office, Told())
+    made = asked(office, told())
     write = Path.write_bytes
     written = []
 
@@ -343,7 +331,7 @@ def test_nothing_half_written_stays(office, tmp_path, monkeypatch):
     assert list((tmp_path / "dumps").iterdir()) == []
     monkeypatch.undo()
     folder = write_dump(tmp_path / "dumps" / "one", *made)
-    assert repeat_dump(read_dump(folder), Told()).identical
+    assert repeat_dump(read_dump(folder), told()).identical
     with pytest.raises(OutputError, match="exists"):
         write_dump(folder, *made)
     assert [item.name for item in (tmp_path / "dumps").iterdir()] == ["one"]

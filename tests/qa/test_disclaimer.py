@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_answerer import FakeAnswerer, FakeScorer
 
 import oryx_scene
 from oryx_scene.config import MarkingConfig, PipelineConfig
 from oryx_scene.errors import BudgetError, ConfigError
 from oryx_scene.model.api import (
-    Continuation,
     FormCalibration,
-    Generation,
     Learnt,
     Limits,
     ModelCard,
-    Scored,
 )
 from oryx_scene.model.checkpoint.sidecar_files import LEARNT_FILE, learnt_dict, load_learnt
 from oryx_scene.qa.answer_json import answer_to_dict
@@ -31,22 +29,12 @@ from oryx_scene.records import Frame, Mark, MarkSet, Question
 CARD = ModelCard("small", "", "", "", context_length=32768, synthetic_only=True)
 
 
-class Thinker:
-    """Writes its working, then a word; keeps the limits it was given."""
+WORKING = ("<th", "ink>1 re", "d</thi", "nk>", "Mark 1 is", " red.")
 
-    def __init__(self, card=CARD):
-        self.card = card
-        self.limits = []
 
-    def count_text_tokens(self, text):
-        return len(text.split())
-
-    def generate(self, prompt, limits, on_text=None):
-        self.limits.append(limits)
-        for piece in ("<th", "ink>1 re", "d</thi", "nk>", "Mark 1 is", " red."):
-            if on_text is not None:
-                on_text(piece)
-        return Generation("<think>1 red</think>Mark 1 is red.", (1, 2), "eos", 9, 4, "")
+def thinker(card=CARD):
+    """Writes its working, then a word."""
+    return FakeAnswerer(WORKING, card=card)
 
 
 def frozen(pipeline, **words):
@@ -60,7 +48,7 @@ def pipeline_of(answerer):
 
 @pytest.mark.parametrize(("synthetic", "label"), [(True, ""), (False, "synthetic rooms only")])
 def test_out_of_depth_is_said_in_every_answer(synthetic, label):
-    pipeline = pipeline_of(Thinker())
+    pipeline = pipeline_of(thinker())
     answer = pipeline.ask(frozen(pipeline, synthetic=synthetic), Question("What is it?"))
     said = answer_to_dict(answer)
     assert label in said["provenance"]["caution"]
@@ -76,7 +64,7 @@ def test_a_model_of_the_real_world_is_not_warned_of_and_a_random_one_always():
 
 @pytest.mark.parametrize("room", [0, 100])
 def test_the_working_does_not_count_against_the_answers_limit(room):
-    answerer = Thinker(dataclasses.replace(CARD, scratchpad=room > 0, scratchpad_tokens=room))
+    answerer = thinker(dataclasses.replace(CARD, scratchpad=room > 0, scratchpad_tokens=room))
     pipeline = pipeline_of(answerer)
     scene = frozen(pipeline)
     asked = [Question("What?"), Question("What else?")]
@@ -90,7 +78,7 @@ def test_the_working_does_not_count_against_the_answers_limit(room):
 
 
 def test_the_working_is_kept_beside_the_text_and_does_not_stream():
-    pipeline, shown = pipeline_of(Thinker()), []
+    pipeline, shown = pipeline_of(thinker()), []
     visible = VisibleText(shown.append)
     answer = pipeline.ask(frozen(pipeline), Question("What colour?"), on_text=visible.feed)
     visible.finish()
@@ -101,22 +89,9 @@ def test_the_working_is_kept_beside_the_text_and_does_not_stream():
 # -- what the model was not asked, or never learnt -------------------------------------------------
 
 
-class Counting(Thinker):
-    """Scores too; says yes to everything."""
-
-    def score(self, prompts, candidates, limits):
-        record = Generation("", (), "eos", 9, 4, "")
-        self.limits.append(limits)
-        likely = [math.log(0.8 if "es" in one.text else 0.1) for one in candidates[0]]
-        return [
-            Scored(
-                tuple(
-                    Continuation(one, (index,), (value,))
-                    for index, (one, value) in enumerate(zip(candidates[0], likely, strict=True))
-                ),
-                record,
-            )
-        ]
+def agreeing(card=CARD):
+    """Says yes to everything."""
+    return FakeScorer(WORKING, card=card, likely={("Yes", False): 0.8, ("No", False): 0.1})
 
 
 def marked(answerer, numbers, **words):
@@ -138,14 +113,14 @@ def marked(answerer, numbers, **words):
 )
 @pytest.mark.parametrize("form", ["text", "yes_no", "choice", "marks", "json"])
 def test_a_mark_that_is_not_there_is_said_and_the_model_not_asked(question, text, form):
-    pipeline, scene = marked(Counting(), (1, 2, 7))
+    pipeline, scene = marked(agreeing(), (1, 2, 7))
     shown = []
     asked = Question(question, form, ("red", "blue"), "{}")
     answer = pipeline.ask(scene, asked, on_text=shown.append)
     assert (answer.text, "".join(shown)) == (text, text)
     assert (answer.verdict, answer.choice, answer.json, answer.marks) == ("", -1, "", ())
     assert answer.scores == {} and math.isnan(answer.confidence)
-    assert pipeline.answerer.limits == []
+    assert pipeline.answerer.prompts == pipeline.answerer.scored == []
     assert "no_such_mark" in [warning.code for warning in answer.warnings]
 
 
@@ -160,26 +135,26 @@ def test_a_mark_that_is_not_there_is_said_and_the_model_not_asked(question, text
     ],
 )
 def test_what_is_no_mark_or_is_there_goes_to_the_model(question):
-    pipeline, scene = marked(Thinker(), (1, 2, 7))
+    pipeline, scene = marked(thinker(), (1, 2, 7))
     answer = pipeline.ask(scene, Question(question))
     assert len(pipeline.answerer.limits) == 1
     assert "no_such_mark" not in [warning.code for warning in answer.warnings]
 
 
 def test_without_any_mark_that_is_what_is_said_and_without_marking_nothing():
-    pipeline, scene = marked(Thinker(), ())
+    pipeline, scene = marked(thinker(), ())
     assert pipeline.ask(scene, Question("What is mark 1?")).text == (
         "There is no mark 1: nothing here has a number."
     )
     # Nothing is numbered because nobody wanted it: a number may stand in the picture itself.
-    unmarked = pipeline_of(Thinker())
+    unmarked = pipeline_of(thinker())
     unmarked.ask(frozen(unmarked), Question("What is mark 1?"))
     assert len(unmarked.answerer.limits) == 1
 
 
 def test_words_that_the_model_never_learnt_are_named():
     learnt = Learnt(("a", "colour", "has", "is", "there", "what"))
-    pipeline = pipeline_of(Thinker(dataclasses.replace(CARD, learnt=learnt)))
+    pipeline = pipeline_of(thinker(dataclasses.replace(CARD, learnt=learnt)))
     scene = frozen(pipeline, synthetic=True)
 
     def named(text, *choices):
@@ -231,7 +206,7 @@ def test_the_packaged_checkpoint_says_its_words():
 def test_a_confidence_is_called_calibrated_only_where_it_was(about_rooms, synthetic, said):
     fitted = FormCalibration(0.5, 0.0, 9, "rooms", about_rooms)
     card = dataclasses.replace(CARD, calibration={"yes_no": fitted})
-    pipeline = pipeline_of(Counting(card))
+    pipeline = pipeline_of(agreeing(card))
     answer = pipeline.ask(frozen(pipeline, synthetic=synthetic), Question("Is it?", "yes_no"))
     assert answer.provenance["confidence"].startswith(said)
     assert answer.verdict == "yes"

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from fake_answerer import CARD, FakeAnswerer, FakeScorer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,8 @@ from oryx_scene.model.api import (
     Candidate,
     Continuation,
     FormCalibration,
-    Generation,
     Limits,
-    ModelCard,
     Prompt,
-    Scored,
 )
 from oryx_scene.model.checkpoint.sidecar_files import (
     CALIBRATION_FILE,
@@ -40,43 +38,15 @@ from oryx_scene.qa.scoring import (
 )
 from oryx_scene.records import Question
 
-CARD = ModelCard("fake", "", "", "", context_length=1000)
 PROMPT = Prompt("system", ("scene",), "question")
 
 
-class FakeScorer:
-    """One token per character; probabilities by the text that a continuation would make."""
+def prefixes(scorer):
+    return [prompt.answer_prefix for prompt in scorer.scored]
 
-    def __init__(self, likely, *, says="", card=CARD, stop="eos"):
-        self.likely = likely
-        self.says = says
-        self.card = card
-        self.stop = stop
-        self.prefixes = []
 
-    def count_text_tokens(self, text):
-        return len(text)
-
-    def generate(self, prompt, limits, on_text=None):
-        if on_text is not None:
-            on_text(self.says)
-        return Generation(self.says, (1, 2), self.stop, 10, 0, "hash")
-
-    def score(self, prompts, candidates, limits):
-        return [self._score(p, c) for p, c in zip(prompts, candidates, strict=True)]
-
-    def _score(self, prompt, candidates):
-        self.prefixes.append(prompt.answer_prefix)
-        record = Generation("", (), self.stop, 10, 0, "hash")
-        if self.stop != "eos":
-            return Scored((), record)
-        found = []
-        for one in candidates:
-            text = prompt.answer_prefix + one.text
-            total = math.log(self.likely.get((text, one.ends), 1e-6))
-            ids = (*map(ord, one.text), *((0,) if one.ends else ()))
-            found.append(Continuation(one, ids, (total / len(ids),) * len(ids)))
-        return Scored(tuple(found), record)
+def scorer_of(likely, *, says="", **settings):
+    return FakeScorer((says,), likely=likely, **settings)
 
 
 def ask(scorer, kind, *, choices=(), numbers=(1, 2, 3), limits=None, **config):
@@ -87,7 +57,7 @@ def ask(scorer, kind, *, choices=(), numbers=(1, 2, 3), limits=None, **config):
 
 
 def test_the_spellings_of_an_answer_add_up():
-    scorer = FakeScorer({("Yes", False): 0.2, ("yes", False): 0.2, ("No", False): 0.3})
+    scorer = scorer_of({("Yes", False): 0.2, ("yes", False): 0.2, ("No", False): 0.3})
     _, read = ask(scorer, "yes_no")
     assert read.verdict == "yes"
     assert read.confidence == pytest.approx(0.4 / 0.7, abs=1e-4)
@@ -99,13 +69,13 @@ def test_the_spellings_of_an_answer_add_up():
 
 
 def test_too_little_confidence_is_unsure():
-    scorer = FakeScorer({("Yes", False): 0.4, ("No", False): 0.35})
+    scorer = scorer_of({("Yes", False): 0.4, ("No", False): 0.35})
     assert ask(scorer, "yes_no")[1].verdict == "unsure"
     assert ask(scorer, "yes_no", unsure_below=0.5)[1].verdict == "yes"
 
 
 def test_a_confidence_of_exactly_the_limit_is_sure():
-    scorer = FakeScorer({("Yes", False): 0.5, ("No", False): 0.5})
+    scorer = scorer_of({("Yes", False): 0.5, ("No", False): 0.5})
     read = ask(scorer, "yes_no", unsure_below=0.5)[1]
     assert (read.confidence, read.verdict) == (0.5, "yes")
 
@@ -114,17 +84,17 @@ def test_prose_is_not_read():
     """The model writes "No" and scores "yes": the score decides, and the difference is said."""
     card = dataclasses.replace(CARD, scratchpad=True)
     said = "<think>1 red</think> No, it is not."
-    scorer = FakeScorer({("<think>1 red</think> Yes", False): 0.9}, says=said, card=card)
+    scorer = scorer_of({("<think>1 red</think> Yes", False): 0.9}, says=said, card=card)
     record, read = ask(scorer, "yes_no")
-    assert scorer.prefixes == ["<think>1 red</think> "]
+    assert prefixes(scorer) == ["<think>1 red</think> "]
     assert (read.verdict, read.text, read.scratchpad) == ("yes", "No, it is not.", "1 red")
     assert any("own words differ" in text.text for text in read.warnings)
-    assert record.token_ids == (1, 2)
+    assert record.token_ids == (len(said),)
     assert record.timings_s["score"] >= 0.0
 
 
 def test_a_model_that_would_say_something_else_is_reported():
-    _, read = ask(FakeScorer({("Yes", False): 0.001}), "yes_no")
+    _, read = ask(scorer_of({("Yes", False): 0.001}), "yes_no")
     assert read.verdict == "yes"
     assert any("something else" in text.text for text in read.warnings)
 
@@ -153,7 +123,7 @@ def test_choices_are_not_punished_for_their_length():
     """As a whole "no" (0.3) beats the long one (0.2); where they branch it is less likely."""
     likely = {("no", True): 0.3, ("the large dark red box", True): 0.2}
     choices = ("no", "the large dark red box")
-    _, read = ask(FakeScorer(likely), "choice", choices=choices)
+    _, read = ask(scorer_of(likely), "choice", choices=choices)
     assert (read.choice, read.text) == (1, choices[1])
     assert sum(read.scores.values()) == pytest.approx(1.0)
     assert set(read.scores) == set(choices)
@@ -165,46 +135,40 @@ def test_a_choice_is_scored_where_the_models_own_sentence_names_one():
     said = "<think>3 red</think>Mark 3 is red."
     place = "<think>3 red</think>Mark 3 is "
     likely = {(f"{place}red", False): 0.7, (f"{place}blue", False): 0.2}
-    scorer = FakeScorer(likely, says=said, card=card)
+    scorer = scorer_of(likely, says=said, card=card)
     _, read = ask(scorer, "choice", choices=("Blue", "Red"))
-    assert scorer.prefixes == [place]
+    assert prefixes(scorer) == [place]
     assert (read.choice, read.text, read.scratchpad) == (1, "Mark 3 is red.", "3 red")
     assert read.warnings == ()
     # A sentence that names none is scored right after the working.
-    other = FakeScorer({}, says="<think>3 red</think>I see.", card=card)
+    other = scorer_of({}, says="<think>3 red</think>I see.", card=card)
     ask(other, "choice", choices=("Blue", "Red"))
-    assert other.prefixes == ["<think>3 red</think>"]
+    assert prefixes(other) == ["<think>3 red</think>"]
 
 
 def test_marks_are_listed_one_after_the_other():
     likely = {("2", False): 0.8, ("2, 3", False): 0.6, ("2", True): 0.2, ("2, 3", True): 0.9}
-    _, read = ask(FakeScorer(likely), "marks")
+    _, read = ask(scorer_of(likely), "marks")
     assert (read.marks, read.text) == ((2, 3), "2, 3")
     assert read.confidence == pytest.approx(1.0 * 0.75 * 1.0, abs=1e-3)
     assert read.scores["2"] > 0.99
 
 
 def test_no_mark_is_an_answer():
-    _, read = ask(FakeScorer({("none", True): 0.7, ("1", False): 0.1}), "marks")
+    _, read = ask(scorer_of({("none", True): 0.7, ("1", False): 0.1}), "marks")
     assert (read.marks, read.text) == ((), "none")
     assert read.confidence == pytest.approx(7 / 8, abs=1e-3)
 
 
 def test_a_cancel_leaves_no_verdict():
-    record, read = ask(FakeScorer({}, stop="cancelled"), "yes_no")
+    record, read = ask(scorer_of({}, stop="cancelled"), "yes_no")
     assert (record.stop_reason, read.verdict) == ("cancelled", "")
     assert "no verdict" in read.warnings[0].text
     assert math.isnan(read.confidence)
 
 
 def test_an_answerer_that_cannot_score_says_so():
-    class Plain:
-        card = CARD
-
-        def generate(self, prompt, limits, on_text=None):
-            return Generation("Yes.", (1,), "eos", 1, 0, "")
-
-    _, read = ask(Plain(), "yes_no")
+    _, read = ask(FakeAnswerer(("Yes.",)), "yes_no")
     assert read.verdict == "yes"
     assert any("cannot score" in text.text for text in read.warnings)
 

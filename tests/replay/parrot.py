@@ -5,12 +5,14 @@ python parrot.py BAG FOLDER [SECONDS_PER_ANSWER]
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
 
+from fake_answerer import CARD, FakeAnswerer
+
 from oryx_scene.errors import EngineError
-from oryx_scene.model.api import Generation, ModelCard
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.records import Question
 from oryx_scene.replay.frame_cache import RecentFrames
@@ -25,27 +27,17 @@ QUESTIONS = tuple(
 )
 
 
-class Parrot:
+def parrot_answerer(seconds=0.0, fails_on=""):
     """Says back the question's length and the scene's picture keys; fails where it is told to."""
 
-    card = ModelCard("parrot", "1", "float32", "cpu", context_length=32768)
-
-    def __init__(self, seconds=0.0, fails_on=""):
-        self.seconds = seconds
-        self.fails_on = fails_on
-        self.asked = []
-
-    def count_text_tokens(self, text):
-        return len(text.split())
-
-    def generate(self, prompt, limits, on_text=None):
-        if self.fails_on and self.fails_on in prompt.question:
+    def words(prompt):
+        if fails_on and fails_on in prompt.question:
             raise EngineError("the parrot is out of memory.", hint="feed it")
-        time.sleep(self.seconds)
-        self.asked.append(prompt.question)
+        time.sleep(seconds)
         keys = [key[:4] for part in prompt.scene if not isinstance(part, str) for key in part.keys]
-        text = f"Mark 1, {len(prompt.question)} letters, pictures {' '.join(keys)}."
-        return Generation(text, (len(prompt.question),), "eos", 9, 5, "")
+        return (f"Mark 1, {len(prompt.question)} letters, pictures {' '.join(keys)}.",)
+
+    return FakeAnswerer(words, card=dataclasses.replace(CARD, name="parrot"))
 
 
 def replay_wall(bag, folder, answerer, entries=QUESTIONS, every_s=1.0, on_record=None):
@@ -71,4 +63,4 @@ def replay_wall(bag, folder, answerer, entries=QUESTIONS, every_s=1.0, on_record
 
 if __name__ == "__main__":
     pace = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-    replay_wall(sys.argv[1], Path(sys.argv[2]), Parrot(pace))
+    replay_wall(sys.argv[1], Path(sys.argv[2]), parrot_answerer(pace))

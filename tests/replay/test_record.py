@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parrot import Parrot, replay_wall
+from parrot import parrot_answerer, replay_wall
 from rosbags.highlevel import AnyReader
 
 from oryx_scene.errors import OutputError, SourceError
@@ -39,7 +39,7 @@ TOPICS = {
 @pytest.fixture(scope="module")
 def replayed(wall_bag, tmp_path_factory):
     folder = tmp_path_factory.mktemp("record") / "replay"
-    replay_wall(wall_bag, folder, Parrot(), every_s=3.0)
+    replay_wall(wall_bag, folder, parrot_answerer(), every_s=3.0)
     return folder
 
 

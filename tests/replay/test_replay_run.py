@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parrot import QUESTIONS, Parrot, replay_wall
+from parrot import QUESTIONS, parrot_answerer, replay_wall
 
 from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.records import Question
@@ -39,7 +39,7 @@ def timeless(folder):
 def whole(wall_bag, tmp_path_factory):
     """What an uninterrupted replay writes."""
     folder = tmp_path_factory.mktemp("whole") / "replay"
-    replay_wall(wall_bag, folder, Parrot())
+    replay_wall(wall_bag, folder, parrot_answerer())
     return folder
 
 
@@ -55,7 +55,7 @@ def test_every_question_is_answered_once_in_time_order(whole, wall_bag):
 
 def test_the_factor_of_real_time_is_recorded_over_wall_time(wall_bag, tmp_path):
     started = time.perf_counter()
-    result = replay_wall(wall_bag, tmp_path / "r", Parrot())
+    result = replay_wall(wall_bag, tmp_path / "r", parrot_answerer())
     took = time.perf_counter() - started
     assert result.recorded_s == 6.0
     assert result.wall_s <= took
@@ -66,15 +66,15 @@ def test_the_factor_of_real_time_is_recorded_over_wall_time(wall_bag, tmp_path):
 
 
 def test_frames_that_neighbouring_moments_share_are_read_once(wall_bag, tmp_path):
-    result = replay_wall(wall_bag, tmp_path / "r", Parrot())
+    result = replay_wall(wall_bag, tmp_path / "r", parrot_answerer())
     assert result.frames_read == 26
 
 
 def test_a_second_run_asks_nothing_and_keeps_the_figures(wall_bag, whole):
     before, summary = timeless(whole), read_manifest(whole)["summary"]
-    parrot = Parrot()
+    parrot = parrot_answerer()
     result = replay_wall(wall_bag, whole, parrot)
-    assert (result.asked, result.kept, result.frames_read, parrot.asked) == (0, 14, 0, [])
+    assert (result.asked, result.kept, result.frames_read, parrot.prompts) == (0, 14, 0, [])
     assert timeless(whole) == before
     assert read_manifest(whole)["summary"] == summary
 
@@ -84,11 +84,12 @@ def test_killed_at_random_moments_nothing_is_lost_or_repeated(wall_bag, whole, t
     folder = tmp_path / "killed"
     script = Path(__file__).parent / "parrot.py"
     command = [sys.executable, str(script), str(wall_bag), str(folder), "0.4"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     rng, counts = random.Random(7), []
     for _ in range(kills):
         # Counted from the first new byte on: starting takes longer than answering.
         before = (folder / ANSWERS).stat().st_size if (folder / ANSWERS).exists() else 0
-        process = subprocess.Popen(command, start_new_session=True)
+        process = subprocess.Popen(command, start_new_session=True, env=environment)
         end = time.monotonic() + 60
         while time.monotonic() < end and process.poll() is None:
             if (folder / ANSWERS).exists() and (folder / ANSWERS).stat().st_size > before:
@@ -99,7 +100,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_repeated(wall_bag, whole, t
         process.wait()
         counts.append((folder / ANSWERS).read_bytes().count(b"\n"))
     assert counts == sorted(counts) and 0 < counts[-1] < len(KEYS), counts
-    subprocess.run([sys.executable, str(script), str(wall_bag), str(folder)], check=True)
+    subprocess.run(command[:-1], check=True, env=environment)
     assert timeless(folder) == timeless(whole)
 
 
@@ -155,7 +156,7 @@ def test_two_processes_cannot_write_one_folder(whole):
 
 
 def test_a_failing_answer_is_a_record_and_the_replay_goes_on(wall_bag, tmp_path):
-    result = replay_wall(wall_bag, tmp_path / "r", Parrot(fails_on="near"), every_s=3.0)
+    result = replay_wall(wall_bag, tmp_path / "r", parrot_answerer(fails_on="near"), every_s=3.0)
     assert (result.asked, result.failed) == (6, 3)
     errors = [record for record in read_answers(tmp_path / "r") if "error" in record]
     assert {record["question_id"] for record in errors} == {"near"}
@@ -166,7 +167,7 @@ def test_a_failing_answer_is_a_record_and_the_replay_goes_on(wall_bag, tmp_path)
 
 def test_a_question_may_have_moments_of_its_own(wall_bag, tmp_path):
     entries = (*QUESTIONS, AskedQuestion("own", Question("Now?"), at_s=(1.5, 6.0)))
-    replay_wall(wall_bag, tmp_path / "r", Parrot(), entries, every_s=6.0)
+    replay_wall(wall_bag, tmp_path / "r", parrot_answerer(), entries, every_s=6.0)
     keys = [record["key"] for record in read_answers(tmp_path / "r")]
     start, end = 10**12, 10**12 + 6 * 10**9
     assert keys == [
@@ -177,7 +178,7 @@ def test_a_question_may_have_moments_of_its_own(wall_bag, tmp_path):
 
 def test_a_moment_with_stale_frames_is_an_error_of_its_questions(tmp_path, office_folder):
     # The camera of this recording pauses for ten seconds.
-    replay_wall(office_folder, tmp_path / "r", Parrot(), every_s=8.0)
+    replay_wall(office_folder, tmp_path / "r", parrot_answerer(), every_s=8.0)
     first, _, stale, _ = read_answers(tmp_path / "r")
     assert "answer" in first
     assert stale["error"]["type"] == "StaleFramesError"

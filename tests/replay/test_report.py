@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "view"))
 
 from chromium import find_chromium, open_page
-from parrot import Parrot, replay_wall
+from parrot import parrot_answerer, replay_wall
 
 from oryx_scene.records import Question
 from oryx_scene.replay.questions import AskedQuestion
@@ -37,7 +37,7 @@ ENTRIES = (
 @pytest.fixture(scope="module")
 def story(wall_bag, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "replay"
-    replay_wall(wall_bag, folder, Parrot(fails_on="FAIL"), ENTRIES, every_s=3.0)
+    replay_wall(wall_bag, folder, parrot_answerer(fails_on="FAIL"), ENTRIES, every_s=3.0)
     return ReplayStory(folder)
 
 
@@ -72,7 +72,7 @@ def test_the_page_holds_everything_and_refers_to_nothing(page_file):
 
 
 def test_twenty_answers_stay_under_ten_megabytes(wall_bag, tmp_path):
-    replay_wall(wall_bag, tmp_path / "r", Parrot(), ENTRIES[:2], every_s=0.6)
+    replay_wall(wall_bag, tmp_path / "r", parrot_answerer(), ENTRIES[:2], every_s=0.6)
     story = ReplayStory(tmp_path / "r")
     assert len(story) >= 20
     assert write_report(story, tmp_path / "report.html") < 10_000_000

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from fakes import FakeAnswerer
+from fake_answerer import FakeAnswerer
 from oryx_scene_ros.main import run
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
-from fakes import FakeAnswerer
+from fake_answerer import FakeAnswerer
 from geometry_msgs.msg import TransformStamped
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer

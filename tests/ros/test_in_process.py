@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import rclpy
-from fakes import FakeAnswerer
+from fake_answerer import FakeAnswerer
 from harness import RELIABLE, image
 from oryx_scene_msgs.srv import Ask
 from oryx_scene_ros import make_node

@@ -10,7 +10,7 @@ import cv2
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from fakes import FakeAnswerer
+from fake_answerer import FakeAnswerer
 from harness import (
     BEST_EFFORT,
     LATCHED,

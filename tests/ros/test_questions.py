@@ -9,7 +9,7 @@ import pytest
 import rclpy
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
-from fakes import CARD, FakeAnswerer
+from fake_answerer import CARD, FakeAnswerer
 from harness import LATCHED, RELIABLE, Spinner, action_client, wait_until
 from oryx_scene_msgs.action import AskScene
 from oryx_scene_msgs.msg import Answer

@@ -32,7 +32,7 @@ from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
 HERE = Path(__file__).parent
-PACKAGES = (HERE, HERE.parents[1], HERE.parents[1] / "ros" / "oryx_scene_ros")
+PACKAGES = (HERE.parent, HERE.parents[1], HERE.parents[1] / "ros" / "oryx_scene_ros")
 DEPTH = "/front/aligned_depth_to_color/image_raw"
 RGBD = (
     *("-p", f"camera.front.depth_topic:={DEPTH}"),

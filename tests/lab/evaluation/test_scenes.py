@@ -3,6 +3,7 @@ import json
 import math
 
 import pytest
+from fake_answerer import FakeAnswerer
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 pytest.importorskip("transformers", reason="the extra 'model' is not installed")
@@ -16,28 +17,10 @@ from oryx_scene.lab.evaluation.scene_settings import BESIDE, MIXED, PLAIN, SETTI
 from oryx_scene.lab.evaluation.scenes import evaluate, judge_scene
 from oryx_scene.lab.synth.question_types import SceneQuestion
 from oryx_scene.lab.synth.scenes import SceneSpec
-from oryx_scene.model.api import Generation, ModelCard
 from oryx_scene.records import Question
 
 SPEC = SceneSpec(2, "test", views=2, compression="16", own_marks=True)
 KINDS = ("colour", "count", "distance", "left_right")
-
-
-class Parrot:
-    """Always says the same; keeps the prompts it got."""
-
-    card = ModelCard("parrot", "", "", "cpu", context_length=32768)
-
-    def __init__(self, text):
-        self.text = text
-        self.prompts = []
-
-    def count_text_tokens(self, text):
-        return len(text.split())
-
-    def generate(self, prompt, limits, on_text=None):
-        self.prompts.append(prompt)
-        return Generation(self.text, (1,), "eos", 10, 0, "hash")
 
 
 def test_wilson_keeps_within_0_and_1():
@@ -48,7 +31,7 @@ def test_wilson_keeps_within_0_and_1():
 
 
 def test_conditions_change_what_they_say_and_ask_the_same():
-    parrot = Parrot("Mark 1 is red.")
+    parrot = FakeAnswerer(("Mark 1 is red.",))
     names = ("no_pictures", "no_marks", "no_facts")
     scores = judge_scene(parrot, SPEC, [PLAIN, *(BESIDE[name] for name in names)], KINDS)
     assert list(scores) == ["plain", *names]
@@ -78,14 +61,14 @@ def test_conditions_change_what_they_say_and_ask_the_same():
 def test_every_setting_can_be_rendered_and_asked(name):
     spec = SETTINGS[name].spec(specs_of(SceneSpec(0, "test"), "mixed", range(5, 6))[0])
     assert spec != SPEC and spec.seed == 5
-    found = judge_scene(Parrot("Mark 1 is red."), spec, kinds=("colour", "total"))
+    found = judge_scene(FakeAnswerer(("Mark 1 is red.",)), spec, kinds=("colour", "total"))
     assert found["plain"]["colour"].asked == 1
 
 
 def test_sequences_are_asked_about_views_and_changes_and_have_a_table():
     spec = SETTINGS["sequences"].spec(specs_of(SceneSpec(0, "test"), "mixed", range(4, 5))[0])
     kinds = ("needle", "differs", "changed")
-    parrot = Parrot("None.")
+    parrot = FakeAnswerer(("None.",))
     found = judge_scene(parrot, spec, kinds=kinds)["plain"]
     assert {kind: score.asked for kind, score in found.items()} == dict.fromkeys(kinds, 1)
     assert all(score.majority == 1.0 and score.chance < 0.2 for score in found.values())

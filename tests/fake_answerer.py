@@ -1,14 +1,24 @@
-"""A deterministic answerer whose every stage can be held, and a node with it. Tests only."""
+"""The one fake answerer of all tests: its words follow a rule, and every stage can be held."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.api import Generation, Limits, ModelCard, Prompt, VisualItem
+from oryx_scene.model.api import (
+    Continuation,
+    Generation,
+    Limits,
+    ModelCard,
+    Prompt,
+    Scored,
+    VisualItem,
+)
 from oryx_scene.qa.pipeline import prompt_hash
 
 CARD = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
@@ -16,12 +26,13 @@ CARD = ModelCard("fake", "r1", "float32", "cpu", context_length=32768)
 
 @dataclass
 class FakeAnswerer:
-    """Says the words of ``words`` one by one; stages named in ``holding`` wait until released.
+    """Says ``words`` one by one, one token each; stages named in ``holding`` wait until released.
 
-    ``hold_after`` words it stays in the stage "held".
+    ``words`` may be a function of the prompt, which may raise. ``token_id`` makes a word's id.
+    ``hold_after`` words it stays in the stage "held". ``stop`` replaces the stop reason.
     """
 
-    words: tuple[str, ...] = ("It ", "is ", "mark ", "1.")
+    words: tuple[str, ...] | Callable[[Prompt], tuple[str, ...]] = ("It ", "is ", "mark ", "1.")
     holding: set[str] = field(default_factory=set)
     fail_next: bool = False
     hold_after: int | None = None
@@ -32,6 +43,8 @@ class FakeAnswerer:
     threads: set[str] = field(default_factory=set)
     fresh_prefills: int = 0
     card: ModelCard = CARD
+    stop: str = ""
+    token_id: Callable[[str], int] = len
 
     def __post_init__(self) -> None:
         self._known: set[str] = set()
@@ -46,13 +59,14 @@ class FakeAnswerer:
         if self.fail_next:
             self.fail_next = False
             raise EngineError("the fake model failed on purpose.", hint="ask again")
+        words = self.words(prompt) if callable(self.words) else self.words
         text, reason = "", self._pass("prefill", limits)
         scene = repr([p if isinstance(p, str) else p.keys for p in prompt.scene])
         if not reason and scene not in self._known:
             self._known.add(scene)
             self.fresh_prefills += 1
         ids = []
-        for word in self.words[: limits.max_new_tokens]:
+        for word in words[: limits.max_new_tokens]:
             reason = reason or self._pass("decode", limits)
             if len(ids) == self.hold_after:
                 self.holding.add("held")
@@ -60,16 +74,19 @@ class FakeAnswerer:
             if reason:
                 break
             text += word
-            ids.append(len(word))
+            ids.append(self.token_id(word))
             if on_text is not None:
                 on_text(word)
         self.at, self.finished_at = "idle", time.monotonic()
+        done = "eos" if len(words) <= limits.max_new_tokens else "max_new_tokens"
+        return self._record(prompt, text, ids, self.stop or reason or done)
+
+    def _record(self, prompt, text, ids, reason):
         visual = sum(len(part.images) for part in prompt.scene if isinstance(part, VisualItem))
-        done = "eos" if len(self.words) <= limits.max_new_tokens else "max_new_tokens"
         return Generation(
             text,
             tuple(ids),
-            reason or done,
+            reason,
             prompt_tokens=10 + visual,
             visual_tokens=visual,
             tokens_sha256=hashlib.sha256(prompt_hash(prompt).encode()).hexdigest(),
@@ -88,3 +105,29 @@ class FakeAnswerer:
             if stage not in self.holding:
                 return ""
             time.sleep(0.002)
+
+
+@dataclass
+class FakeScorer(FakeAnswerer):
+    """Scores too: one token per character, probabilities by the text that a candidate would make.
+
+    ``likely`` maps (prefix + candidate, whether it ends there) to a probability.
+    """
+
+    likely: dict[tuple[str, bool], float] = field(default_factory=dict)
+    scored: list[Prompt] = field(default_factory=list)
+
+    def score(self, prompts, candidates, limits):
+        return [self._score(p, c) for p, c in zip(prompts, candidates, strict=True)]
+
+    def _score(self, prompt, candidates):
+        self.scored.append(prompt)
+        record = self._record(prompt, "", (), self.stop or "eos")
+        if record.stop_reason != "eos":
+            return Scored((), record)
+        found = []
+        for one in candidates:
+            likely = self.likely.get((prompt.answer_prefix + one.text, one.ends), 1e-6)
+            ids = (*map(ord, one.text), *((0,) if one.ends else ()))
+            found.append(Continuation(one, ids, (math.log(likely) / len(ids),) * len(ids)))
+        return Scored(tuple(found), record)
