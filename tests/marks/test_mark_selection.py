@@ -64,6 +64,17 @@ def true_share(seen, spot, radius):
     return float((away <= radius).mean())
 
 
+def free_places(seen, radius, taken=()):
+    """Cells two cells inside the object where a disc is neither cut nor on another one."""
+    v, u = np.mgrid[0 : seen.mask.shape[0], 0 : seen.mask.shape[1]] * STEP
+    u, v = u + seen.u0, v + seen.v0
+    free = (u >= radius) & (u <= WIDTH - 1 - radius) & (v >= radius) & (v <= HEIGHT - 1 - radius)
+    free &= cv2.erode(np.pad(seen.mask, 2).astype(np.uint8), np.ones((5, 5)))[2:-2, 2:-2] > 0
+    for other in taken:
+        free &= np.hypot(u - other.u, v - other.v) > radius + other.radius
+    return free
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     cutouts(),
@@ -74,6 +85,7 @@ def test_a_disc_lies_on_its_object_inside_the_picture_and_over_no_other(seen, ra
     taken = [Taken(u, v, radius) for u, v in others]
     spot = find_spot(seen, (HEIGHT, WIDTH), radius, taken)
     if spot is None:
+        assert not free_places(seen, radius, taken).any()
         return
     assert inside(seen, spot)
     assert radius <= spot.u <= WIDTH - 1 - radius
@@ -85,14 +97,12 @@ def test_a_disc_lies_on_its_object_inside_the_picture_and_over_no_other(seen, ra
 @given(cutouts(), st.floats(4, 16))
 def test_a_disc_hides_a_fifth_at_most_where_any_place_allows_it(seen, radius):
     spot = find_spot(seen, (HEIGHT, WIDTH), radius, [])
+    free = free_places(seen, radius)
     if spot is None:
+        assert not free.any()
         return
     assert spot.hidden == pytest.approx(true_share(seen, spot, radius))
     shares = hidden_shares(seen.mask, radius / STEP)
-    v, u = np.mgrid[0 : seen.mask.shape[0], 0 : seen.mask.shape[1]] * STEP
-    u, v = u + seen.u0, v + seen.v0
-    free = (u >= radius) & (u <= WIDTH - 1 - radius) & (v >= radius) & (v <= HEIGHT - 1 - radius)
-    free &= cv2.erode(np.pad(seen.mask, 2).astype(np.uint8), np.ones((5, 5)))[2:-2, 2:-2] > 0
     if free.any():
         assert spot.hidden <= max(MAX_HIDDEN, float(shares[free].min()) + ALIKE) + 1e-9
 

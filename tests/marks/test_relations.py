@@ -71,11 +71,11 @@ def trials():
 SIGNED = {P.RIGHT_OF: P.LEFT_OF, P.BEHIND: P.IN_FRONT_OF, P.BELOW: P.ABOVE}
 
 
-@pytest.mark.parametrize("wanted", sorted(measured(), key=str), ids=str)
+@pytest.mark.parametrize(
+    "wanted", sorted((k for k in measured() if k[1] is not P.SIZE), key=str), ids=str
+)
 def test_standard_deviations_are_those_of_drawn_noise(trials, wanted):
     stated = measured()[wanted]
-    if wanted[1] is P.SIZE:
-        return
     values = [t[wanted].value for t in trials if wanted in t]
     if len(values) <= 0.97 * len(trials):
         # Draws too close to call state nothing, which cuts the spread; such a call must be close.
