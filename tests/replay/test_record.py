@@ -25,7 +25,7 @@ from oryx_scene.sources.registry import open_source
 TOPICS = {
     "/oryx_scene/question": "std_msgs/msg/String",
     "/oryx_scene/answer_text": "std_msgs/msg/String",
-    "/oryx_scene/qa/answer_json": "std_msgs/msg/String",
+    "/oryx_scene/answer_json": "std_msgs/msg/String",
     "/oryx_scene/markers": "visualization_msgs/msg/MarkerArray",
     "/oryx_scene/cloud": "sensor_msgs/msg/PointCloud2",
     "/oryx_scene/marked/front/compressed": "sensor_msgs/msg/CompressedImage",
@@ -66,7 +66,7 @@ def test_answers_are_there_in_order(messages, replayed):
     records = read_answers(replayed)
     texts = [message.data for _, message in messages["/oryx_scene/answer_text"]]
     assert texts == [record["answer"]["text"] for record in records]
-    as_json = [json.loads(message.data) for _, message in messages["/oryx_scene/qa/answer_json"]]
+    as_json = [json.loads(message.data) for _, message in messages["/oryx_scene/answer_json"]]
     assert as_json == [record["answer"] for record in records]
     times = [time_ns for time_ns, _ in messages["/oryx_scene/answer_text"]]
     assert times == sorted(set(times))
