@@ -5,12 +5,17 @@ import os
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
 from oryx_scene.lab.synth.furniture import SENSOR, furnished_world, office_poses
 from oryx_scene.lab.synth.noise import spoil
 from oryx_scene.lab.synth.render import render_views
+
+# A busy machine is no failure: no example has a time limit.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 RECORDINGS = "ORYX_SCENE_RECORDINGS"
 # Frame numbers count at 30 Hz: three pictures within a tenth of a second, then two seconds apart.
