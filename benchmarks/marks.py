@@ -19,12 +19,12 @@ from functools import partial
 import cv2
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_worlds import ROUGH, SEPARATED
 from oryx_scene.lab.synth.noise import spoil
 from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses
 from oryx_scene.lab.synth.world import make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.instance_map.map import InstanceMap
 from oryx_scene.records import Frame, ViewSet
 

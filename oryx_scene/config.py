@@ -1,156 +1,231 @@
-"""Settings of the pipeline as frozen dataclasses that check themselves.
+"""Settings of the pipeline: the one place of their defaults, ranges and meanings.
 
+Frozen dataclasses that check themselves. Flags of the command line, parameters of the node, the
+files in launch/ and the page docs/configuration.md are made from the fields below.
 ``load_config`` reads a YAML file; an unknown key or a value out of range is refused by its dotted
 path. Nothing below the command line reads the environment.
+
+`python -m oryx_scene.config` prints all settings as YAML.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
 from oryx_scene.errors import ConfigError
+from oryx_scene.records import DiscLayout
 
 # Scenes that are only compared with each other: nothing is drawn for anyone to read, so more
 # objects carry a number than in a prompt.
 COMPARED_MARKS = 24
-COMPRESSIONS = ("auto", "1", "4", "16")
-
-
-def _in_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(
-            f"{name} is {value}; it must lie between {low} and {high}.",
-            hint="see docs/configuration.md",
-        )
 
 
 @dataclass(frozen=True)
-class ViewsConfig:
-    """Which frames a question rests on.
+class Setting:
+    """What a setting means and what it may be.
 
     Attributes:
-        count: most views (1..1600).
-        slop_s: allowed spread of the stamps of one synchronised set (0..2).
-        history_s: how far back earlier viewpoints may lie when a camera moves (0..3600).
-        min_gap_s: of each span of this length only the newest frame of a camera counts (0..60).
-        max_age_s: the newest frame may be at most this old (0.05..3600).
+        text: meaning, unit included.
+        low, high: allowed range of a number, ends included.
+        choices: allowed texts.
     """
 
-    count: int = 8
-    slop_s: float = 0.05
-    history_s: float = 60.0
-    min_gap_s: float = 0.2
-    max_age_s: float = 1.0
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, path: str, value: Any) -> None:
+        """Refuse a value that is not allowed.
+
+        Raises:
+            ConfigError: out of range, or none of the choices.
+        """
+        hint = "see docs/configuration.md"
+        if self.choices and value not in self.choices:
+            raise ConfigError(f"{path} is '{value}'.", hint=f"one of {', '.join(self.choices)}")
+        # Written this way round NaN is refused, too.
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            limits = f"it must lie between {self.low:.10g} and {self.high:.10g}"
+            raise ConfigError(f"{path} is {value}; {limits}.", hint=hint)
+
+
+def _setting(
+    default: Any,
+    text: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(default=default, metadata={"setting": Setting(text, low, high, choices)})
+
+
+def settings_of(group: type) -> dict[str, Setting]:
+    """The settings of one group, or of :class:`PipelineConfig` itself, by name."""
+    found = {item.name: item.metadata.get("setting") for item in dataclasses.fields(group)}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+class SettingsGroup:
+    """Settings that belong together; ``group`` is their name in files and parameters."""
+
+    group: ClassVar[str]
+
+    def __init_subclass__(cls, *, group: str) -> None:
+        cls.group = group
 
     def __post_init__(self) -> None:
-        _in_range("views.count", self.count, 1, 1600)
-        _in_range("views.slop_s", self.slop_s, 0.0, 2.0)
-        _in_range("views.history_s", self.history_s, 0.0, 3600.0)
-        _in_range("views.min_gap_s", self.min_gap_s, 0.0, 60.0)
-        _in_range("views.max_age_s", self.max_age_s, 0.05, 3600.0)
+        prefix = f"{self.group}." if self.group else ""
+        for name, one in settings_of(type(self)).items():
+            one.check(f"{prefix}{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
-class BudgetConfig:
-    """How many visual tokens a scene may cost.
+class ViewsConfig(SettingsGroup, group="views"):
+    """Which frames a question rests on."""
 
-    Attributes:
-        compression: "auto", "1", "4" or "16".
-        max_visual_tokens: Oryx was trained on prompts of 16,384 tokens (16..131072).
-        image_views_max: up to this many views "auto" shows at 1x (0..64).
-        image_max_side: side of the square that bounds a 1x picture's area, pixels (64..4096).
-        video_max_side: the same for 4x and 16x (64..4096).
-        deadline_s: seconds that an answer may take, views and compression are chosen for it from
-            measured rates; 0 = none (0..3600).
-        answer_tokens: length of the answer that a deadline is planned for (1..4096).
-        resize: "fit" keeps the aspect ratio, "reference" floors sides as the original code does.
+    count: int = _setting(8, "Most views of one question.", 1, 1600)
+    slop_s: float = _setting(0.05, "Allowed spread of the stamps of one moment, s.", 0.0, 2.0)
+    max_age_s: float = _setting(
+        1.0, "The newest frame of a camera may be this old, s (ROS time).", 0.05, 3600.0
+    )
+    history_s: float = _setting(
+        60.0,
+        "How far back earlier viewpoints of a moving camera may lie, s; 0 = newest moment only.",
+        0.0,
+        3600.0,
+    )
+    min_gap_s: float = _setting(
+        0.2,
+        "Of each span of this length, s, only a camera's newest frame is an earlier viewpoint.",
+        0.0,
+        60.0,
+    )
+
+
+@dataclass(frozen=True)
+class BudgetConfig(SettingsGroup, group="budget"):
+    """How many visual tokens a scene may cost."""
+
+    compression: str = _setting("auto", "Visual compression.", choices=("auto", "1", "4", "16"))
+    # Oryx was trained on prompts of 16,384 tokens.
+    max_visual_tokens: int = _setting(16384, "Most visual tokens of a scene.", 16, 131072)
+    image_views_max: int = _setting(4, "Up to this many views `auto` shows at 1x.", 0, 64)
+    image_max_side: int = _setting(
+        1024, "Side of the square that bounds a 1x picture's area, px.", 64, 4096
+    )
+    video_max_side: int = _setting(480, "The same for 4x and 16x, px.", 64, 4096)
+    deadline_s: float = _setting(
+        0.0,
+        "Views and compression are chosen so that an answer takes this long, s; 0 = off.",
+        0.0,
+        3600.0,
+    )
+    answer_tokens: int = _setting(32, "Answer length that a deadline is planned for.", 1, 4096)
+    resize: str = _setting(
+        "fit",
+        "`fit` keeps the aspect ratio, `reference` floors sides as the original code does.",
+        choices=("fit", "reference"),
+    )
+
+
+@dataclass(frozen=True)
+class MarksConfig(SettingsGroup, group="marks"):
+    """How objects are found, how many get a number, and which facts reach the prompt.
+
+    ``discs`` is no setting: it is how numbers will be drawn in the views at hand.
     """
 
-    compression: str = "auto"
-    max_visual_tokens: int = 16384
-    image_views_max: int = 4
-    image_max_side: int = 1024
-    video_max_side: int = 480
-    resize: str = "fit"
-    deadline_s: float = 0.0
-    answer_tokens: int = 32
+    enabled: bool = _setting(True, "Draw numbers on objects.")
+    # Coarse Correspondences (arXiv 2408.00754): too many marks hide the picture.
+    max_marks: int = _setting(8, "Most numbers of a scene; too many hide the picture.", 1, 99)
+    facts: str = _setting(
+        "fit",
+        "Which measured facts reach the prompt: those that fit the question, all, or none.",
+        choices=("fit", "all", "none"),
+    )
+    pose_shift_m: float = _setting(
+        0.02,
+        "How wrong a camera's place may be where its source does not say so (root mean square), m.",
+        0.0,
+        10.0,
+    )
+    pose_turn_deg: float = _setting(1.0, "The same for its direction, degrees.", 0.0, 45.0)
+    max_range_m: float = _setting(
+        6.0, "Depth beyond this is too noisy to tell objects apart, m.", 0.1, 1000.0
+    )
+    min_size_m: float = _setting(0.03, "Smallest extent of an object, m.", 0.0, 100.0)
+    max_size_m: float = _setting(2.0, "Largest extent of an object, m.", 0.001, 1000.0)
+    min_area_share: float = _setting(
+        0.0015, "Smallest share of a picture that shows an object.", 0.0, 1.0
+    )
+    discs: DiscLayout = field(default_factory=DiscLayout)
 
     def __post_init__(self) -> None:
-        if self.compression not in COMPRESSIONS:
+        super().__post_init__()
+        if self.min_size_m > self.max_size_m:
             raise ConfigError(
-                f"budget.compression is '{self.compression}'.",
-                hint=f"one of {', '.join(COMPRESSIONS)}",
+                f"marks.min_size_m is {self.min_size_m}, above marks.max_size_m {self.max_size_m}.",
+                hint="no object can be that large and that small",
             )
-        if self.resize not in ("fit", "reference"):
-            raise ConfigError(f"budget.resize is '{self.resize}'.", hint="fit or reference")
-        _in_range("budget.deadline_s", self.deadline_s, 0.0, 3600.0)
-        _in_range("budget.answer_tokens", self.answer_tokens, 1, 4096)
-        _in_range("budget.max_visual_tokens", self.max_visual_tokens, 16, 131072)
-        _in_range("budget.image_views_max", self.image_views_max, 0, 64)
-        _in_range("budget.image_max_side", self.image_max_side, 64, 4096)
-        _in_range("budget.video_max_side", self.video_max_side, 64, 4096)
 
 
 @dataclass(frozen=True)
-class MarkingConfig:
-    """Whether and how many objects get a number, and which facts reach the prompt.
+class AnswersConfig(SettingsGroup, group="answers"):
+    """How scored answers are judged."""
 
-    Attributes:
-        enabled: draw marks at all.
-        max_marks: K; too many hide the picture (1..99). The default of this field is that of the
-            library, the command line and the node.
-        facts: "fit" attaches measured facts that fit the question, "all" all of them, "none" none.
-        pose_shift_m, pose_turn_deg: how wrong poses may be where their source does not say so: root
-            mean square of the shift (0..10) and standard deviation of the turn (0..45).
-    """
+    unsure_below: float = _setting(
+        0.55, "A yes/no answer less sure than this says unsure; 0.5 never does.", 0.5, 1.0
+    )
 
-    enabled: bool = True
-    max_marks: int = 8
-    facts: str = "fit"
-    pose_shift_m: float = 0.02
-    pose_turn_deg: float = 1.0
 
-    def __post_init__(self) -> None:
-        _in_range("marks.max_marks", self.max_marks, 1, 99)
-        _in_range("marks.pose_shift_m", self.pose_shift_m, 0.0, 10.0)
-        _in_range("marks.pose_turn_deg", self.pose_turn_deg, 0.0, 45.0)
-        if self.facts not in ("fit", "all", "none"):
-            raise ConfigError(f"marks.facts is '{self.facts}'.", hint="fit, all or none")
+GROUPS: tuple[type[SettingsGroup], ...] = (ViewsConfig, BudgetConfig, MarksConfig, AnswersConfig)
 
 
 @dataclass(frozen=True)
-class AnswersConfig:
-    """How answers in a form are judged.
-
-    Attributes:
-        unsure_below: a yes/no answer less sure than this says "unsure" (0.5..1; 0.5 never does).
-    """
-
-    unsure_below: float = 0.55
-
-    def __post_init__(self) -> None:
-        _in_range("answers.unsure_below", self.unsure_below, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """All settings of one pipeline.
-
-    ``pictures`` False replaces every picture by mid grey: the "no pictures" run of an evaluation.
-    """
+class PipelineConfig(SettingsGroup, group=""):
+    """All settings of one pipeline."""
 
     views: ViewsConfig = field(default_factory=ViewsConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
-    marks: MarkingConfig = field(default_factory=MarkingConfig)
+    marks: MarksConfig = field(default_factory=MarksConfig)
     answers: AnswersConfig = field(default_factory=AnswersConfig)
-    fixed_frame: str = "map"
-    pictures: bool = True
+    fixed_frame: str = _setting("map", "Coordinate frame in which places are found.")
+    pictures: bool = _setting(
+        True, "False shows the model mid grey instead of every picture, to compare with."
+    )
+
+
+def config_as_dict(config: SettingsGroup) -> dict[str, Any]:
+    """All settings as nested dictionaries, as :func:`config_from_dict` reads them."""
+    values = {name: getattr(config, name) for name in settings_of(type(config))}
+    groups = {item.group: item for item in vars(config).values() if isinstance(item, SettingsGroup)}
+    return {**{name: config_as_dict(item) for name, item in groups.items()}, **values}
+
+
+def settings_yaml() -> str:
+    """Every setting with its default, as YAML with a comment each."""
+    lines = [line for group in GROUPS for line in (f"{group.group}:", *_described(group, "  "))]
+    return "\n".join([*_described(PipelineConfig, ""), *lines]) + "\n"
+
+
+def _described(group: type[SettingsGroup], indent: str) -> Iterator[str]:
+    defaults = group()
+    for name, one in settings_of(group).items():
+        limits = "" if one.low is None else f" ({one.low:.10g} .. {one.high:.10g})"
+        limits = f" ({', '.join(one.choices)})" if one.choices else limits
+        yield f"{indent}# {one.text}{limits}"
+        # A quoted text stays a text, also where it looks like a number.
+        yield f"{indent}{name}: {json.dumps(getattr(defaults, name))}"
 
 
 def _check_value(path: str, value: object, hint: Any) -> object:
@@ -170,7 +245,8 @@ def _check_value(path: str, value: object, hint: Any) -> object:
 
 def _from_dict(cls: Any, values: dict[Any, Any], prefix: str = "") -> Any:
     hints = get_type_hints(cls)
-    known = {item.name for item in dataclasses.fields(cls)}
+    groups = {group.group for group in GROUPS} if cls is PipelineConfig else set()
+    known = {*settings_of(cls), *groups}
     arguments: dict[str, object] = {}
     for key, value in values.items():
         path = f"{prefix}.{key}" if prefix else str(key)
@@ -210,3 +286,7 @@ def load_config(path: str | Path) -> PipelineConfig:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold settings by name, got {type(values).__name__}.")
     return config_from_dict(values)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_yaml())

@@ -227,6 +227,35 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Lattice:
+    """Middles of the model's patches in one view, received pixels: the first, and the steps.
+
+    A number in the middle of a patch is read by that patch; one on a border falls to several.
+    """
+
+    u0: float
+    v0: float
+    step_u: float
+    step_v: float
+
+
+@dataclass(frozen=True)
+class DiscLayout:
+    """How numbers will be drawn in the views at hand.
+
+    Attributes:
+        radii: of the drawn disc per view, RECEIVED pixels; () takes 2.5 % of the width.
+        lattices: middles of the model's patches per view; numbers are put there where the object
+            allows. () puts them anywhere.
+        most_hidden: a disc that would hide more than this share of its object stands beside it.
+    """
+
+    radii: tuple[float, ...] = ()
+    lattices: tuple[Lattice, ...] = ()
+    most_hidden: float = 0.5
+
+
+@dataclass(frozen=True)
 class Changes:
     """What changed while the views of one scene were taken, as far as they tell.
 

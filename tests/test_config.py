@@ -20,15 +20,16 @@ from oryx_scene.cli import marks as marks_command
 from oryx_scene.cli.common import config_from_args
 from oryx_scene.config import (
     COMPARED_MARKS,
-    MarkingConfig,
+    MarksConfig,
     PipelineConfig,
+    config_as_dict,
     config_from_dict,
     load_config,
+    settings_yaml,
 )
 from oryx_scene.errors import ConfigError
 from oryx_scene.lab.evaluation.marks import run_condition
 from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config
-from oryx_scene.marks.config import MarksConfig
 
 
 def test_defaults_and_file(tmp_path):
@@ -37,6 +38,7 @@ def test_defaults_and_file(tmp_path):
     config = load_config(path)
     assert (config.views.count, config.budget.compression) == (4, "16")
     assert config_from_dict({}) == PipelineConfig()
+    assert config_from_dict(config_as_dict(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,9 @@ def test_defaults_and_file(tmp_path):
         ({"views": 3}, "views"),
         ({"budget": {"compression": "2"}}, "budget.compression"),
         ({"marks": {"facts": "some"}}, "marks.facts"),
+        ({"marks": {"discs": {}}}, "marks.discs"),
+        ({"marks": {"min_size_m": 3.0}}, "marks.max_size_m"),
+        ({"marks": {"max_range_m": float("nan")}}, "marks.max_range_m"),
     ],
 )
 def test_refused_by_dotted_path(values, said):
@@ -71,7 +76,7 @@ def test_a_file_that_is_no_settings(tmp_path):
 
 # -- one number of marks ---------------------------------------------------------------------------
 
-K = MarkingConfig().max_marks
+K = MarksConfig().max_marks
 ROOT = Path(__file__).parent.parent
 
 
@@ -102,8 +107,9 @@ def test_the_number_of_marks_has_one_default(tmp_path):
     assert pipeline_config(SceneSpec(0)).marks.max_marks == K
     assert pipeline_config(SceneSpec(0, max_marks=3)).marks.max_marks == 3
     page = (ROOT / "docs" / "configuration.md").read_text()
-    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
-    assert shown["marks"]["max_marks"] == K
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    assert shown == settings_yaml(), "python -m oryx_scene.config prints it"
+    assert config_from_dict(yaml.safe_load(shown)) == PipelineConfig()
     launched = yaml.safe_load((ROOT / "launch" / "scene.yaml").read_text())
     assert next(iter(launched.values()))["ros__parameters"]["marks"]["max_marks"] == K
     # The command line wins over the file.

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "warning": set(),
     "errors": set(),
     "records": {"warning"},
-    "config": {"errors"},
+    "config": {"errors", "records"},
     "file_kind": {"errors"},
     "atomic_io": {"errors"},
     "geometry": BASE,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_answerer import FakeAnswerer
 
-from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig
+from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig
 from oryx_scene.errors import DeviceMemoryError
 from oryx_scene.model.api import Limits, Stride, VisualItem
 from oryx_scene.qa.pipeline import ScenePipeline
@@ -35,7 +35,7 @@ def frames():
 
 def pipeline(least, compression="auto"):
     config = PipelineConfig(
-        budget=BudgetConfig(compression=compression), marks=MarkingConfig(enabled=False)
+        budget=BudgetConfig(compression=compression), marks=MarksConfig(enabled=False)
     )
     return ScenePipeline(FakeAnswerer(room_for(least)), config)
 

@@ -22,6 +22,7 @@ HELP = "Ask questions about a recorded scene and stream the answers."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from oryx_scene.cli.common import add_detections_argument, add_source_arguments
+    from oryx_scene.model.api import Limits
 
     add_source_arguments(parser)
     add_detections_argument(parser)
@@ -55,11 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="choose views and compression so that an answer takes at most S seconds here",
     )
-    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--max-new-tokens", type=int, default=Limits.max_new_tokens)
     parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 = greedy (default)")
-    parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0, help="of sampling")
+    parser.add_argument(
+        "--temperature", type=float, default=Limits.temperature, help="0 = greedy (default)"
+    )
+    parser.add_argument("--top-p", type=float, default=Limits.top_p)
+    parser.add_argument("--seed", type=int, default=Limits.seed, help="of sampling")
     parser.add_argument("--out", type=Path, help="folder for answers.json and the marked views")
     parser.add_argument(
         "--dump",

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oryx_scene.errors import ConfigError
 from oryx_scene.warning import Warning
 
 if TYPE_CHECKING:
-    from oryx_scene.config import PipelineConfig
+    from oryx_scene.config import PipelineConfig, SettingsGroup
     from oryx_scene.records import Frame
     from oryx_scene.scene.freeze import MarkFinder
     from oryx_scene.scene.view_selection import CoverageReport
@@ -39,18 +39,28 @@ def add_view_arguments(parser: argparse.ArgumentParser, most_marks: int | None =
     ``most_marks`` is what the command takes where neither settings nor arguments say a number, if
     that is not the settings' own default.
     """
-    from oryx_scene.config import MarkingConfig
+    from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig, ViewsConfig
 
     parser.add_argument("--cameras", nargs="+", default=(), metavar="NAME", help="only these")
-    parser.add_argument("--views", type=int, metavar="N", help="most views (default 8)")
+    add_setting(parser, "--views", ViewsConfig, "count", metavar="N")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="calibration YAML (see calib/)")
-    parser.add_argument("--fixed-frame", metavar="FRAME", help="frame of all places (default map)")
+    add_setting(parser, "--fixed-frame", PipelineConfig, "fixed_frame", metavar="FRAME")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings YAML")
-    parser.add_argument(
-        "--compression", choices=("auto", "1", "4", "16"), help="visual compression (default auto)"
-    )
+    add_setting(parser, "--compression", BudgetConfig, "compression")
     parser.add_argument("--no-marks", action="store_true", help="draw no numbers on objects")
-    add_max_marks_argument(parser, most_marks or MarkingConfig.max_marks)
+    add_max_marks_argument(parser, most_marks or MarksConfig.max_marks)
+
+
+def add_setting(
+    parser: argparse.ArgumentParser, flag: str, group: type[SettingsGroup], name: str, **rest: Any
+) -> None:
+    """Declare the flag of a setting: its meaning and default are those of `config`."""
+    from oryx_scene.config import settings_of
+
+    setting, default = settings_of(group)[name], getattr(group, name)
+    kind = {"choices": setting.choices} if setting.choices else {"type": type(default)}
+    text = setting.text.rstrip(".").replace("%", "%%")
+    parser.add_argument(flag, help=f"{text} (default {default})", **kind, **rest)
 
 
 def add_max_marks_argument(parser: argparse.ArgumentParser, most: int) -> None:
@@ -93,29 +103,28 @@ def finder_from_args(args: argparse.Namespace) -> MarkFinder:
 
 def config_from_args(args: argparse.Namespace) -> PipelineConfig:
     """Settings file first, then the options given on the command line."""
-    from oryx_scene.config import PipelineConfig, load_config
+    from oryx_scene.config import (
+        PipelineConfig,
+        config_as_dict,
+        config_from_dict,
+        load_config,
+    )
 
     config = load_config(args.config) if args.config is not None else PipelineConfig()
-    if args.views is not None:
-        config = dataclasses.replace(
-            config, views=dataclasses.replace(config.views, count=args.views)
-        )
-    if args.compression is not None:
-        config = dataclasses.replace(
-            config, budget=dataclasses.replace(config.budget, compression=args.compression)
-        )
-    if getattr(args, "deadline", None) is not None:
-        config = dataclasses.replace(
-            config, budget=dataclasses.replace(config.budget, deadline_s=args.deadline)
-        )
-    if args.no_marks:
-        config = dataclasses.replace(config, marks=dataclasses.replace(config.marks, enabled=False))
-    if args.max_marks is not None:
-        marks = dataclasses.replace(config.marks, max_marks=args.max_marks)
-        config = dataclasses.replace(config, marks=marks)
+    values = config_as_dict(config)
+    given = {
+        ("views", "count"): args.views,
+        ("budget", "compression"): args.compression,
+        ("budget", "deadline_s"): getattr(args, "deadline", None),
+        ("marks", "max_marks"): args.max_marks,
+        ("marks", "enabled"): False if args.no_marks else None,
+    }
+    for (group, name), value in given.items():
+        if value is not None:
+            values[group][name] = value
     if args.fixed_frame is not None:
-        config = dataclasses.replace(config, fixed_frame=args.fixed_frame)
-    return config
+        values["fixed_frame"] = args.fixed_frame
+    return config_from_dict(values)
 
 
 def picture_size(text: str) -> tuple[int, int]:

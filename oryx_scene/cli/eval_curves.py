@@ -22,10 +22,10 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
     from oryx_scene.cli.common import add_max_marks_argument
-    from oryx_scene.config import MarkingConfig
+    from oryx_scene.config import MarksConfig
 
-    add_max_marks_argument(parser, MarkingConfig.max_marks)
-    parser.set_defaults(max_marks=MarkingConfig.max_marks)
+    add_max_marks_argument(parser, MarksConfig.max_marks)
+    parser.set_defaults(max_marks=MarksConfig.max_marks)
     parser.add_argument("--scenes", type=int, default=100, metavar="N", help="default 100")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="index of the first")
     parser.add_argument("--size", default="320x240", metavar="WxH", help="default 320x240")

@@ -34,7 +34,7 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
     from oryx_scene.cli.common import add_max_marks_argument
-    from oryx_scene.config import MarkingConfig
+    from oryx_scene.config import MarksConfig
 
     parser.add_argument(
         "--worlds",
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="clean noisy touching touching_noisy rgb rgb_noisy rgb_no_poses",
     )
-    add_max_marks_argument(parser, MarkingConfig.max_marks)
-    parser.set_defaults(max_marks=MarkingConfig.max_marks)
+    add_max_marks_argument(parser, MarksConfig.max_marks)
+    parser.set_defaults(max_marks=MarksConfig.max_marks)
     parser.add_argument(
         "--size", metavar="WxH", help="default 320x240, with --worlds meshes 640x480"
     )

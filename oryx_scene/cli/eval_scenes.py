@@ -20,7 +20,7 @@ FIRST_SEED = 20_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the task's arguments."""
     from oryx_scene.cli.common import add_max_marks_argument
-    from oryx_scene.config import MarkingConfig
+    from oryx_scene.config import MarksConfig
 
     parser.add_argument("--model", default="default", metavar="DIR_OR_ID")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--size", default="256x192", metavar="WxH")
     parser.add_argument("--compression", choices=("1", "4", "16"), default="4")
-    add_max_marks_argument(parser, MarkingConfig.max_marks)
+    add_max_marks_argument(parser, MarksConfig.max_marks)
     parser.add_argument("--kinds", nargs="+", metavar="TYPE", help="of questions (default all)")
     parser.add_argument(
         "--beside",
@@ -156,7 +156,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 def _pieces(args: argparse.Namespace) -> list[WorkUnit]:
     """What the arguments ask for, all settings in turn."""
     from oryx_scene.cli.common import picture_size
-    from oryx_scene.config import MarkingConfig
+    from oryx_scene.config import MarksConfig
     from oryx_scene.lab.evaluation.scene_runs import cut, in_turn
     from oryx_scene.lab.evaluation.scene_settings import BESIDE, PLAIN, SETTINGS, specs_of
     from oryx_scene.lab.synth.questions import KINDS
@@ -168,7 +168,7 @@ def _pieces(args: argparse.Namespace) -> list[WorkUnit]:
     kinds = _known("--kinds", args.kinds or KINDS, list(KINDS))
     plain = SceneSpec(0, args.split, "ring", args.views, height, width, args.compression)
     if args.max_marks is not None:
-        marking = MarkingConfig(max_marks=args.max_marks)
+        marking = MarksConfig(max_marks=args.max_marks)
         plain = dataclasses.replace(plain, max_marks=marking.max_marks)
     specs = specs_of(plain, args.rig, range(args.first, args.first + args.scenes))
     groups = [cut(PLAIN.name, specs, [PLAIN, *(BESIDE[name] for name in beside)], kinds)]

@@ -25,6 +25,7 @@ HELP = "Ask a file of questions over a whole recording; resumable; writes a repo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from oryx_scene.cli.common import add_view_arguments
+    from oryx_scene.model.api import Limits
 
     parser.add_argument("source", help="bag, video, RGB-D folder or pictures (docs/sources.md)")
     add_view_arguments(parser)
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("none", "int8", "int4"),
         help="of the language model's weights (default none)",
     )
-    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--max-new-tokens", type=int, default=Limits.max_new_tokens)
     parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to keep; the same command goes on in it"
@@ -158,6 +159,8 @@ def _asked(
     card: ModelCard,
 ) -> dict[str, Any]:
     """What makes a replay the same replay; names are shown to the user when they differ."""
+    from oryx_scene.config import config_as_dict
+
     stubs = [(stub.camera, stub.stamp_ns, stub.topic) for stub in source.stubs()]
     texts = [dataclasses.asdict(entry) for entry in entries]
     moments = [(moment.at_ns, moment.questions) for moment in schedule]
@@ -165,7 +168,7 @@ def _asked(
         "recording": _digest(stubs),
         "questions": _digest([{**text, "at_s": list(text["at_s"])} for text in texts]),
         "moments": _digest(moments),
-        "settings": _digest(dataclasses.asdict(config)),
+        "settings": _digest(config_as_dict(config)),
         "limits": _digest([limits.max_new_tokens, limits.deadline_s]),
         "model": f"{card.name} {card.revision} {card.dtype} {card.quantization}",
     }

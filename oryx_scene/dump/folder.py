@@ -16,7 +16,7 @@ from typing import Any
 
 from oryx_scene import __version__
 from oryx_scene.atomic_io import write_json
-from oryx_scene.config import PipelineConfig, config_from_dict
+from oryx_scene.config import PipelineConfig, config_as_dict, config_from_dict
 from oryx_scene.dump.frame_files import FrameRecord, read_frame, read_record, write_frame
 from oryx_scene.dump.plain import PlainError, from_plain
 from oryx_scene.errors import ConfigError, OutputError, SourceError
@@ -193,7 +193,7 @@ def _describe(
         "scene_warnings": to_plain(scene.warnings),
         "synthetic": scene.synthetic,
         "choice": to_plain(scene.choice),
-        "settings": dataclasses.asdict(pipeline.config),
+        "settings": config_as_dict(pipeline.config),
         "limits": to_plain(LimitsRecord(**wanted)),
         "model": to_plain(pipeline.answerer.card),
         "model_name": model_name,

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from oryx_scene.marks.config import MarksConfig
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.depth.linking import Link
 from oryx_scene.marks.depth.reprojection_votes import CutView, ReprojectionVotes
 from oryx_scene.marks.depth.route import DepthObjects, cut_view, find_objects
@@ -133,8 +133,8 @@ def _find_ordered(
     cuts = [memory.cut(frames[index], config) for index in names]
     objects = find_objects(cuts, names, config, memory.links)
     numbered = memory.number(objects)
-    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    lattices = [config.lattices[index] for index in order] if config.lattices else ()
+    radii = disc_radii(frames, [config.discs.radii[i] for i in order] if config.discs.radii else ())
+    lattices = [config.discs.lattices[index] for index in order] if config.discs.lattices else ()
     choice = choose_marks(
         numbered,
         frames,
@@ -143,7 +143,7 @@ def _find_ordered(
         question=question,
         used=memory.used(),
         lattices=lattices,
-        most_hidden=config.most_hidden,
+        most_hidden=config.discs.most_hidden,
     )
     memory.learn(objects, choice.marks)
     marks = tuple(_renamed(mark, order) for mark in choice.marks)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.records import FloatArray
+from oryx_scene.records import FloatArray, Lattice
 
 # No disc hides more than this of its own object where another place on it is free.
 MAX_HIDDEN = 0.2
@@ -72,19 +72,6 @@ class Spot:
     u: float
     v: float
     hidden: float
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """Middles of the model's patches in one view, received pixels: the first, and the steps.
-
-    A number in the middle of a patch is read by that patch; one on a border falls to several.
-    """
-
-    u0: float
-    v0: float
-    step_u: float
-    step_v: float
 
 
 def find_spot(

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.marks.label_placement import Cutout, Lattice, Taken
-from oryx_scene.records import FloatArray
+from oryx_scene.marks.label_placement import Cutout, Taken
+from oryx_scene.records import FloatArray, Lattice
 
 # Pixels between the thing and the rim of its disc; the rim is at most so many radii away.
 GAP_PX = 1.0

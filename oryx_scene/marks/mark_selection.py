@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oryx_scene.marks.label_placement import Cutout, Lattice, Taken, centre_of, find_spot
+from oryx_scene.marks.label_placement import Cutout, Taken, centre_of, find_spot
 from oryx_scene.marks.leader_lines import find_beside, occupancy
 from oryx_scene.marks.named_objects import UNNAMED, number_place, place_in
 from oryx_scene.marks.places import largest_std
-from oryx_scene.records import Covariance, FloatArray, Frame, Mark, MarkObservation
+from oryx_scene.records import Covariance, FloatArray, Frame, Lattice, Mark, MarkObservation
 
 BEYOND = "beyond the number of marks"
 NO_PLACE = "no free place for its number"

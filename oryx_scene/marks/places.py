@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.records import Covariance, FloatArray, Mark
 
 # Views nearer to each other than this many times the error of their places share that error.
@@ -64,8 +65,9 @@ class PoseNoise:
         return self.turn_rad**2 / 3.0
 
 
-# Of poses about which nobody says anything: those of SLAM and of kinematics are about this wrong.
-POSE_NOISE = PoseNoise(0.02, math.radians(1.0))
+def assumed_noise(config: MarksConfig) -> PoseNoise:
+    """Of poses about which their source says nothing."""
+    return PoseNoise(config.pose_shift_m, math.radians(config.pose_turn_deg))
 
 
 def pose_noise(pose_std: tuple[float, float] | None, default: PoseNoise) -> PoseNoise:

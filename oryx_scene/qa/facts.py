@@ -118,7 +118,7 @@ def fitting_facts(
     Args:
         question: the user's words.
         views, marks: the frozen scene.
-        mode: "fit", "all" or "none" (``MarkingConfig.facts``).
+        mode: "fit", "all" or "none" (``MarksConfig.facts``).
         order: of distances, as in :func:`distance_pairs`.
     """
     if mode == "none" or not marks.marks:

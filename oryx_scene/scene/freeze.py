@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from oryx_scene.config import PipelineConfig
+from oryx_scene.config import MarksConfig, PipelineConfig
 from oryx_scene.marks.change.over_time import changes_over_time
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import PATCH, Disc, disc_radius, draw_marks, snapped
 from oryx_scene.marks.finder import find_marks
-from oryx_scene.marks.label_placement import Lattice
-from oryx_scene.marks.places import PoseNoise
 from oryx_scene.model.api import ModelCard, Stride, VisualItem
-from oryx_scene.records import Evidence, Frame, MarkSet, RgbImage, ViewSet
+from oryx_scene.records import DiscLayout, Evidence, Frame, Lattice, MarkSet, RgbImage, ViewSet
 from oryx_scene.scene.budget import BudgetPlan
 from oryx_scene.scene.placement import Placement
 from oryx_scene.scene.prepare import PADDING_VALUE, content_key, move_to_placement
@@ -216,7 +212,7 @@ class _Laps:
 
 
 def _marks_config(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> MarksConfig:
-    """Limits of the mark finder; discs as large as they will be drawn, in received pixels."""
+    """Settings of the mark finder; discs as large as they will be drawn, in received pixels."""
     share = card.learnt.largest_disc_share
     radii = tuple(
         disc_radius(placement.width, int(plan.stride), share)
@@ -224,14 +220,8 @@ def _marks_config(plan: BudgetPlan, config: PipelineConfig, card: ModelCard) -> 
         for placement in plan.placements
     )
     lattices = tuple(_patch_middles(placement) for placement in plan.placements)
-    limits = config.marks
-    noise = PoseNoise(limits.pose_shift_m, math.radians(limits.pose_turn_deg))
-    return MarksConfig(
-        limits.max_marks,
-        disc_radii=radii,
-        lattices=lattices,
-        most_hidden=card.learnt.most_hidden,
-        pose_noise=noise,
+    return dataclasses.replace(
+        config.marks, discs=DiscLayout(radii, lattices, card.learnt.most_hidden)
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import CalibrationError
 from oryx_scene.geometry.camera import check_intrinsics, project
 from oryx_scene.geometry.rig import Rig, load_rig, with_turns
@@ -16,7 +17,6 @@ from oryx_scene.geometry.turning import (
     turned_intrinsics,
     turned_pixels,
 )
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detections.records import Detection
 from oryx_scene.marks.detections.route import detection_finder
 from oryx_scene.marks.detections.run_length import RunLengths

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from oryx_scene.cli.main import main
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import SceneMismatchError
 from oryx_scene.lab.evaluation.changes import judge_pair, make_pair
 from oryx_scene.lab.evaluation.mark_worlds import ROUGH
 from oryx_scene.marks.change.changed import what_changed
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.records import MarkSet, ViewSet
 from oryx_scene.sources.bags.writer import write_source

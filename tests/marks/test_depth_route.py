@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, ROUGH, make_scene, scaled
 from oryx_scene.lab.evaluation.marks import find_alone, run_condition
 from oryx_scene.lab.synth.render import CameraPose, SensorConfig, render_views
 from oryx_scene.lab.synth.rigs import RigConfig, look_at, make_poses, pinhole
 from oryx_scene.lab.synth.solids import Pattern, Solid
 from oryx_scene.lab.synth.world import WorldConfig, make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.backdrop import find_backdrop
 from oryx_scene.marks.depth.segments import BACKGROUND, cut_patches, inner_creases
 from oryx_scene.marks.depth.view_grid import fit_normals, make_grid

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from oryx_scene.cli.main import main
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import SourceError
 from oryx_scene.lab.evaluation.mark_counts import MarkCounts
 from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.lab.synth.furniture import LAYOUT
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detections.records import Detection, load_detections, parse_detections
 from oryx_scene.marks.detections.route import find_detected
 from oryx_scene.marks.detections.run_length import RunLengths

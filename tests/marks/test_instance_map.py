@@ -6,13 +6,13 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import ConfigError
 from oryx_scene.lab.evaluation.mark_scores import _owner
 from oryx_scene.lab.evaluation.mark_worlds import SEPARATED
 from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses
 from oryx_scene.lab.synth.world import make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.instance_map.map import InstanceMap, MapConfig
 from oryx_scene.records import ViewSet
 
@@ -131,3 +131,14 @@ def test_nan_poses_and_depth_do_no_harm(walk):
 def test_bounds_out_of_range_are_refused(values):
     with pytest.raises(ConfigError, match="map"):
         MapConfig(**values)
+
+
+def test_the_map_cuts_views_by_the_settings_of_the_moment(walk):
+    near = dataclasses.replace(MARKS, max_range_m=0.2)
+    frame = walk[0]
+    seen = InstanceMap()
+    assert seen.observe(frame, near)
+    assert seen.size["things"] == 0
+    seen.reset()
+    assert seen.observe(frame, MARKS)
+    assert seen.size["things"] > 0

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detections.records import Detection
 from oryx_scene.marks.detections.route import detection_finder
 from oryx_scene.marks.instance_map.known_places import KnownPlaces, NumberMemory

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.geometry.camera import check_intrinsics, normalised_rays
 from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses
 from oryx_scene.lab.synth.world import WorldConfig, make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.view_grid import make_grid
 from oryx_scene.marks.detections.records import Detection
 from oryx_scene.marks.detections.route import find_detected

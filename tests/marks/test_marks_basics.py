@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_scores import score_marks
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.drawing import Disc, disc_radius, draw_marks
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.relations import measure_relations

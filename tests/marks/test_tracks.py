@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, make_scene
 from oryx_scene.lab.synth.render import CameraPose, SensorConfig, render_views
 from oryx_scene.lab.synth.rigs import RigConfig, look_at, pinhole
 from oryx_scene.lab.synth.solids import Pattern, Solid
 from oryx_scene.lab.synth.world import WorldConfig, make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.rgb import features
 from oryx_scene.marks.rgb.features import Features, check, find_features, match

@@ -131,7 +131,7 @@ LITTLE = """
 import resource, sys
 import numpy as np
 from oryx_scene.model.api import Limits
-from oryx_scene.config import PipelineConfig, BudgetConfig, MarkingConfig
+from oryx_scene.config import PipelineConfig, BudgetConfig, MarksConfig
 from oryx_scene.records import Frame, Question
 from oryx_scene.model.checkpoint.load import load_answerer
 from oryx_scene.qa.pipeline import ScenePipeline
@@ -143,7 +143,7 @@ frames = [
 ]
 config = PipelineConfig(
     budget=BudgetConfig(compression="1", max_visual_tokens=131072),
-    marks=MarkingConfig(enabled=False),
+    marks=MarksConfig(enabled=False),
 )
 pipeline = ScenePipeline(load_answerer("random", device="cpu"), config)
 limits = Limits(max_new_tokens=2)

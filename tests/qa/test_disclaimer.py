@@ -10,7 +10,7 @@ import pytest
 from fake_answerer import FakeAnswerer, FakeScorer
 
 import oryx_scene
-from oryx_scene.config import MarkingConfig, PipelineConfig
+from oryx_scene.config import MarksConfig, PipelineConfig
 from oryx_scene.errors import BudgetError, ConfigError
 from oryx_scene.model.api import (
     FormCalibration,
@@ -43,7 +43,7 @@ def frozen(pipeline, **words):
 
 
 def pipeline_of(answerer):
-    return ScenePipeline(answerer, PipelineConfig(marks=MarkingConfig(enabled=False)))
+    return ScenePipeline(answerer, PipelineConfig(marks=MarksConfig(enabled=False)))
 
 
 @pytest.mark.parametrize(("synthetic", "label"), [(True, ""), (False, "synthetic rooms only")])

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'model' is not installed")
 
-from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig
+from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig
 from oryx_scene.errors import QuestionError
 from oryx_scene.model.api import Limits
 from oryx_scene.model.checkpoint.load import load_answerer
@@ -14,7 +14,7 @@ from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.records import Frame, Question
 
 CONFIG = PipelineConfig(
-    budget=BudgetConfig(compression="4", video_max_side=96), marks=MarkingConfig(enabled=False)
+    budget=BudgetConfig(compression="4", video_max_side=96), marks=MarksConfig(enabled=False)
 )
 ASKED = [Question("What is here?"), Question("How many chairs?"), Question("Where is it?")]
 

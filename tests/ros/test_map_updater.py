@@ -13,11 +13,11 @@ from oryx_scene_ros.error_codes import Code
 from oryx_scene_ros.intake.map_updater import KeptNumbers
 from oryx_scene_ros.output import publishers
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.geometry.transforms import rotation_to_quaternion
 from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses
 from oryx_scene.lab.synth.world import make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.records import ViewSet
 
 DEPTH = "/front/aligned_depth_to_color/image_raw"
@@ -160,7 +160,7 @@ def test_things_of_another_coordinate_frame_are_forgotten(walk):
     numbers = KeptNumbers()
     first = numbers.find(ViewSet((walk[0],)), MarksConfig(), "")
     assert first.route == "map" and len(first.marks) >= 3
-    assert numbers.observe(walk[1])
+    assert numbers.observe(walk[1], MarksConfig())
     assert numbers.map.size["numbers"] == len(first.marks)
-    assert numbers.observe(dataclasses.replace(walk[2], fixed_frame="odom"))
+    assert numbers.observe(dataclasses.replace(walk[2], fixed_frame="odom"), MarksConfig())
     assert numbers.map.size["numbers"] == 0

@@ -51,7 +51,7 @@ def test_every_error_code_is_explained_once_and_as_in_the_message():
 
 
 # No question to a node comes here.
-OF_THE_COMMAND_LINE = ("bench", "cli", "evaluation", "replay", "training", "view")
+OF_THE_COMMAND_LINE = ("cli", "lab", "replay", "view")
 FLAG = re.compile(r"--[a-z]")
 
 
@@ -112,18 +112,14 @@ def test_every_range_is_held(spec):
 
 
 def test_every_setting_of_the_library_is_a_parameter():
-    from dataclasses import fields
+    from oryx_scene.config import GROUPS, settings_of
 
-    from oryx_scene.config import AnswersConfig, BudgetConfig, MarkingConfig, ViewsConfig
-
-    groups = {
-        "views": ViewsConfig,
-        "budget": BudgetConfig,
-        "marks": MarkingConfig,
-        "answers": AnswersConfig,
-    }
-    for group, kind in groups.items():
-        assert {f"{group}.{f.name}" for f in fields(kind)} <= set(BY_NAME)
+    for group in GROUPS:
+        for name, one in settings_of(group).items():
+            spec = BY_NAME[f"{group.group}.{name}"]
+            assert (spec.text, spec.low, spec.high) == (one.text, one.low, one.high)
+            # A node looks back only where it is told to.
+            assert spec.default == getattr(group, name) or spec.name == "views.history_s"
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig, ViewsConfig
+from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig, ViewsConfig
 from oryx_scene.errors import ConfigError
 from oryx_scene.model.api import Generation, ModelCard, Rates
 from oryx_scene.records import Frame
@@ -23,7 +23,7 @@ def freeze(deadline_s, card=CARD, views=8, **budget):
     config = PipelineConfig(
         views=ViewsConfig(count=views),
         budget=BudgetConfig(deadline_s=deadline_s, **budget),
-        marks=MarkingConfig(enabled=False),
+        marks=MarksConfig(enabled=False),
     )
     return freeze_scene(frames, 8, config, card)
 

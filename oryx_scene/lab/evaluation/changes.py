@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from oryx_scene.config import COMPARED_MARKS
+from oryx_scene.config import COMPARED_MARKS, MarksConfig
 from oryx_scene.lab.evaluation.mark_worlds import SEPARATED
 from oryx_scene.lab.synth.changes import stands_alone, without
 from oryx_scene.lab.synth.noise import NoiseConfig, spoil
@@ -23,7 +23,6 @@ from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses
 from oryx_scene.lab.synth.world import World, make_world
 from oryx_scene.marks.change.changed import SceneChanges, what_changed
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.records import FloatArray, Mark, MarkSet, ViewSet
 

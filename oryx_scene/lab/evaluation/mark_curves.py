@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import MissingExtraError
 from oryx_scene.lab.evaluation.mark_counts import BASELINES_M, MarkCounts
 from oryx_scene.lab.evaluation.mark_worlds import CONDITIONS, ROUGH, MarkCondition, scaled
 from oryx_scene.lab.evaluation.marks import OnScene, run_condition
-from oryx_scene.marks.config import MarksConfig
 
 NOISE = (0.0, 0.5, 1.0, 2.0, 4.0)
 VIEWS = (4, 8, 16)

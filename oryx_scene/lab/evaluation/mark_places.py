@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_worlds import SEPARATED
 from oryx_scene.lab.synth.noise import NoiseConfig, spoil
 from oryx_scene.lab.synth.render import CameraPose, render_views
 from oryx_scene.lab.synth.rigs import START_NS, RigConfig, clearance, look_at, pinhole
 from oryx_scene.lab.synth.true_marks import objects_under
 from oryx_scene.lab.synth.world import World, make_world
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.marks.places import covariance_of
 from oryx_scene.records import FloatArray, Frame, ViewSet

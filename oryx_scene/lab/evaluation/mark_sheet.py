@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from oryx_scene.config import MarkingConfig, PipelineConfig, ViewsConfig
+from oryx_scene.config import MarksConfig, PipelineConfig, ViewsConfig
 from oryx_scene.lab.evaluation.mark_surfaces import SurfaceReport, SurfaceVerdict
 from oryx_scene.records import Frame, Mark, MarkObservation, MarkSet, RgbImage, ViewSet
 from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
@@ -87,7 +87,7 @@ def scene_strip(title: str, views: ViewSet, max_marks: int) -> RgbImage:
     count = len(views.frames)
     config = PipelineConfig(
         views=ViewsConfig(count=count, history_s=3600.0, min_gap_s=0.0, max_age_s=3600.0),
-        marks=MarkingConfig(max_marks=max_marks),
+        marks=MarksConfig(max_marks=max_marks),
     )
     scene = freeze_scene(views.frames, views.newest_ns, config, NO_MODEL)
     pictures = []

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.mark_counts import MarkCounts
 from oryx_scene.lab.evaluation.mark_scores import score_marks
 from oryx_scene.lab.evaluation.mark_worlds import MarkCondition, MarkScene, make_scene
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.finder import find_marks
 from oryx_scene.records import MarkSet, ViewSet
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.evaluation.scene_scores import KindScore, Scores, add_scores
 from oryx_scene.lab.evaluation.scene_settings import PLAIN, SceneCondition
 from oryx_scene.lab.synth.judge import YES_NO
@@ -22,7 +23,6 @@ from oryx_scene.lab.synth.questions import KINDS, ask
 from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.lab.synth.true_marks import objects_under
 from oryx_scene.lab.synth.world import World
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.model.api import Answerer, Limits
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.records import Frame, MarkSet, Question, ViewSet

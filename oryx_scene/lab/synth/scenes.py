@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig, ViewsConfig
+from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig, ViewsConfig
 from oryx_scene.lab.synth.changes import render_changed
 from oryx_scene.lab.synth.furniture import SENSOR, furnished_world, office_poses
 from oryx_scene.lab.synth.noise import spoil
@@ -39,14 +39,14 @@ class SceneSpec:
     own_marks: bool = False
     changed: bool = False
     furnished: bool = False
-    max_marks: int = MarkingConfig.max_marks
+    max_marks: int = MarksConfig.max_marks
 
 
 def pipeline_config(spec: SceneSpec) -> PipelineConfig:
     """Settings under which a scene of ``spec`` is frozen."""
     views = ViewsConfig(count=spec.views, history_s=3600.0, max_age_s=3600.0)
     budget = BudgetConfig(compression=spec.compression)
-    return PipelineConfig(views, budget, MarkingConfig(max_marks=spec.max_marks))
+    return PipelineConfig(views, budget, MarksConfig(max_marks=spec.max_marks))
 
 
 def render_spec(spec: SceneSpec) -> tuple[World, list[Frame]]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.ndimage import find_objects
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.synth.truth import ObjectTruth
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.label_placement import Cutout
 from oryx_scene.marks.mark_selection import (
     FoundObject,
@@ -54,14 +54,14 @@ def true_marks(
         for thing in truth.values()
         if (parts := tuple(view[thing.object_id] for view in seen if thing.object_id in view))
     ]
-    radii = disc_radii(frames, config.disc_radii)
+    radii = disc_radii(frames, config.discs.radii)
     choice = choose_marks(
         found,
         frames,
         radii,
         config.max_marks,
-        lattices=config.lattices,
-        most_hidden=config.most_hidden,
+        lattices=config.discs.lattices,
+        most_hidden=config.discs.most_hidden,
     )
     relations = measure_relations(choice.marks, frames)
     route = "truth" if choice.marks else "none"

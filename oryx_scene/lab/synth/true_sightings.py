@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.lab.synth.render import CameraPose, render_views
 from oryx_scene.lab.synth.true_marks import label_under, objects_under
 from oryx_scene.lab.synth.world import World
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.reprojection_votes import SAME_TIME_NS
 from oryx_scene.records import Changes, Frame, MarkSet, ViewSet
 

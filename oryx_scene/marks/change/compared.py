@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.change.revisit import OTHER_COLOUR, PlaceVerdict, Surface, revisit, surface_of
 from oryx_scene.marks.places import (
-    POSE_NOISE,
+    assumed_noise,
     covariance_of,
     pose_noise,
     seen_covariance,
@@ -182,7 +183,11 @@ def _sighting_covariance(mark: Mark, views: ViewSet) -> FloatArray:
     """(3, 3) of where a mark's seen surface is, from the noise of poses and depth alone."""
     frames = [views.frames[seen.view] for seen in mark.observations]
     origins = [f.T_fixed_camera[:3, 3] for f in frames if f.T_fixed_camera is not None]
-    noise = [pose_noise(f.pose_std, POSE_NOISE) for f in frames if f.T_fixed_camera is not None]
+    noise = [
+        pose_noise(f.pose_std, assumed_noise(MarksConfig()))
+        for f in frames
+        if f.T_fixed_camera is not None
+    ]
     return seen_covariance(np.stack(origins), np.array(mark.position), noise)
 
 

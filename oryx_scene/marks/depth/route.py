@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.geometry.transforms import transform_points
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.linking import Link, doubt, group_patches, visible_shares
 from oryx_scene.marks.depth.reprojection_votes import (
     TOLERANCE_M,
@@ -30,7 +30,13 @@ from oryx_scene.marks.depth.thin_parts import attach_limbs, parts
 from oryx_scene.marks.depth.view_grid import Labels, Mask, jump_limit, make_grid
 from oryx_scene.marks.label_placement import Cutout
 from oryx_scene.marks.mark_selection import FoundObject, SeenIn
-from oryx_scene.marks.places import MeasuredPlace, as_covariance, measured_place, pose_noise
+from oryx_scene.marks.places import (
+    MeasuredPlace,
+    as_covariance,
+    assumed_noise,
+    measured_place,
+    pose_noise,
+)
 from oryx_scene.records import FloatArray, Frame
 
 IntArray = NDArray[np.int64]
@@ -150,7 +156,7 @@ def _examine(
     place = measured_place(
         points,
         np.stack([cut.T_fixed_camera[:3, 3] for cut in showing]),
-        [pose_noise(cut.pose_std, config.pose_noise) for cut in showing],
+        [pose_noise(cut.pose_std, assumed_noise(config)) for cut in showing],
         min(unseen[view] for view in large),
     )
     on_it = {view: _on_thing(ballot.views[view], masks[view], place) for view in large}

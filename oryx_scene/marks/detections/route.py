@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.geometry.camera import project
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.marks.change.revisit import TOLERANCE_M, TOLERANCE_SHARE
 from oryx_scene.marks.colour_invariance import paint_image
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.detections.records import Detection
 from oryx_scene.marks.detections.segments import STEP, DetectionSegment, find_pieces
@@ -33,7 +33,13 @@ from oryx_scene.marks.mark_selection import (
     disc_radii,
     reasons_by_view,
 )
-from oryx_scene.marks.places import PoseNoise, as_covariance, measured_place, pose_noise
+from oryx_scene.marks.places import (
+    PoseNoise,
+    as_covariance,
+    assumed_noise,
+    measured_place,
+    pose_noise,
+)
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.rgb.regions import Region, RegionMap
 from oryx_scene.marks.rgb.route import Numbers, renamed, sorted_views
@@ -103,8 +109,8 @@ def find_detected(
         labels = _labels_of(pieces)
         objects = [_labelled(item, labels) for item in found.objects]
         left_out += found.left_out
-    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    lattices = [config.lattices[i] for i in order] if config.lattices else ()
+    radii = disc_radii(frames, [config.discs.radii[i] for i in order] if config.discs.radii else ())
+    lattices = [config.discs.lattices[i] for i in order] if config.discs.lattices else ()
     choice = choose_marks(
         memory.recall(objects, frames) if memory else objects,
         frames,
@@ -113,7 +119,7 @@ def find_detected(
         question=question,
         used=memory.used() if memory else (),
         lattices=lattices,
-        most_hidden=config.most_hidden,
+        most_hidden=config.discs.most_hidden,
     )
     if memory:
         memory.keep(choice.marks, frames)
@@ -167,7 +173,7 @@ def _joined_by_depth(
         for k in other:
             group[k] = one
     groups = sorted({tuple(sorted(members)) for members in group.values()})
-    noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
+    noise = [pose_noise(frame.pose_std, assumed_noise(config)) for frame in frames]
     return [_object([pieces[k] for k in members], frames, noise) for members in groups]
 
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.geometry.camera import unproject
 from oryx_scene.geometry.transforms import transform_points
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.detections.box_segments import own_patches
 from oryx_scene.marks.detections.records import Detection

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import SourceError
 from oryx_scene.geometry.turning import published_frame_id
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.detections.records import Box, Detection
 from oryx_scene.marks.detections.route import find_detected
 from oryx_scene.marks.detections.segments import SLOP_NS

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import ConfigError
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.linking import Link
 from oryx_scene.marks.depth.reprojection_votes import CutView, ReprojectionVotes
 from oryx_scene.marks.depth.route import DepthObjects, cut_view
@@ -95,11 +95,17 @@ class InstanceMap:
             "numbers": self._largest,
         }
 
-    def observe(self, frame: Frame) -> bool:
-        """Take in one frame; False where it has no depth, calibration or pose."""
+    def observe(self, frame: Frame, marks: MarksConfig | None = None) -> bool:
+        """Take in one frame; False where it has no depth, calibration or pose.
+
+        Args:
+            frame: with depth and T_fixed_camera.
+            marks: settings of the views' cutting from now on; None keeps those of before.
+        """
         if not usable(frame):
             return False
         with self._lock:
+            self._marks = marks or self._marks
             self._observe(frame)
         return True
 

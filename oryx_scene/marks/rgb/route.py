@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from oryx_scene.marks.config import MarksConfig
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.mark_selection import FoundObject, choose_marks, disc_radii, reasons_by_view
 from oryx_scene.marks.relations import measure_relations
 from oryx_scene.marks.rgb.features import posed
@@ -61,8 +61,8 @@ def find_marks_by_tracks(
     order = sorted_views(views.frames)
     frames = [views.frames[index] for index in order]
     found = find_by_tracks(frames, config)
-    radii = disc_radii(frames, [config.disc_radii[i] for i in order] if config.disc_radii else ())
-    lattices = [config.lattices[i] for i in order] if config.lattices else ()
+    radii = disc_radii(frames, [config.discs.radii[i] for i in order] if config.discs.radii else ())
+    lattices = [config.discs.lattices[i] for i in order] if config.discs.lattices else ()
     choice = choose_marks(
         memory.recall(found.objects, frames),
         frames,
@@ -71,7 +71,7 @@ def find_marks_by_tracks(
         question=question,
         used=memory.used(),
         lattices=lattices,
-        most_hidden=config.most_hidden,
+        most_hidden=config.discs.most_hidden,
     )
     memory.keep(choice.marks, frames)
     by_view = reasons_by_view(choice.by_view, order)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oryx_scene.marks.config import MarksConfig
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.mark_selection import FoundObject, SeenIn
-from oryx_scene.marks.places import PoseNoise, as_covariance, pose_noise, triangulate
+from oryx_scene.marks.places import PoseNoise, as_covariance, assumed_noise, pose_noise, triangulate
 from oryx_scene.marks.rgb.features import check, find_features, match, posed
 from oryx_scene.marks.rgb.regions import RegionMap, find_regions
 from oryx_scene.marks.rgb.segment_links import (
@@ -70,7 +70,7 @@ def find_by_tracks(
         [sighting_of(region, frame) for region in found.regions] if posed(frame) else []
         for found, frame in zip(maps, frames, strict=True)
     ]
-    noise = [pose_noise(frame.pose_std, config.pose_noise) for frame in frames]
+    noise = [pose_noise(frame.pose_std, assumed_noise(config)) for frame in frames]
     # Knowing poses loses nothing of what pictures alone tell.
     free: list[PieceLink] = []
     links: list[PieceLink] = []

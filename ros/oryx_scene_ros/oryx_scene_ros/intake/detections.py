@@ -11,7 +11,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 
-from oryx_scene.marks.config import MarksConfig
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.detections.records import Detection
 from oryx_scene.marks.detections.route import find_detected
 from oryx_scene.marks.detections.segments import SLOP_NS

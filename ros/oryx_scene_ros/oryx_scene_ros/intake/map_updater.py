@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.instance_map.known_places import NumberMemory
 from oryx_scene.marks.instance_map.map import InstanceMap, MapConfig
 from oryx_scene.records import Frame, MarkSet, ViewSet
@@ -45,10 +45,10 @@ class KeptNumbers:
         self._frame_id = ""
         self._of_detected = NumberMemory()
 
-    def observe(self, frame: Frame) -> bool:
+    def observe(self, frame: Frame, marks: MarksConfig) -> bool:
         """Take in one frame; False where it has no depth, calibration or pose."""
         self._enter(frame.fixed_frame)
-        return self.map.observe(frame)
+        return self.map.observe(frame, marks)
 
     def find(self, views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
         """Marks of frozen views, numbered as before; their route is "map"."""
@@ -175,5 +175,5 @@ class MapFeeder:
         for stub in reversed(snapshot.stubs()[-TRIES:]):
             if snapshot.has_depth(stub) and snapshot.pose(stub) is not None:
                 self._last[name] = stub.stamp_ns
-                return self._numbers.observe(snapshot.load(stub))
+                return self._numbers.observe(snapshot.load(stub), settings.pipeline.marks)
         return False

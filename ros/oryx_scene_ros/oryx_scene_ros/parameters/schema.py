@@ -12,8 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oryx_scene.config import MarkingConfig
+from oryx_scene.config import (
+    AnswersConfig,
+    BudgetConfig,
+    MarksConfig,
+    PipelineConfig,
+    SettingsGroup,
+    ViewsConfig,
+    settings_of,
+)
 from oryx_scene.geometry.turning import TURNS
+from oryx_scene.model.api import Limits
 
 CAMERA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 MAX_CAMERAS = 16
@@ -61,6 +70,22 @@ class Spec:
 
 def _camera(name: str, default: Value, text: str, **rest: Any) -> Spec:
     return Spec(f"camera.{{camera}}.{name}", default, text, read_only=True, **rest)
+
+
+def _of(group: type[SettingsGroup], **node_defaults: Value) -> tuple[Spec, ...]:
+    """Parameters of one group of the library's settings."""
+    defaults = {**{name: getattr(group, name) for name in settings_of(group)}, **node_defaults}
+    return tuple(
+        Spec(
+            f"{group.group}.{name}".lstrip("."),
+            defaults[name],
+            one.text,
+            one.low,
+            one.high,
+            one.choices,
+        )
+        for name, one in settings_of(group).items()
+    )
 
 
 CAMERA_SPECS = (
@@ -114,29 +139,8 @@ SPECS = (
     Spec(
         "rig_file", "", "Calibration YAML (see docs/calibration.md); empty = none.", read_only=True
     ),
-    Spec("views.count", 8, "Most views of one question.", 1, 1600),
-    Spec("views.slop_s", 0.05, "Allowed spread of the stamps of one moment, s.", 0.0, 2.0),
-    Spec(
-        "views.max_age_s",
-        1.0,
-        "The newest frame of a camera may be this old, s (ROS time).",
-        0.05,
-        3600.0,
-    ),
-    Spec(
-        "views.history_s",
-        0.0,
-        "How far back earlier viewpoints of a moving camera may lie, s; 0 = newest moment only.",
-        0.0,
-        3600.0,
-    ),
-    Spec(
-        "views.min_gap_s",
-        0.2,
-        "Of each span of this length, s, only a camera's newest frame is an earlier viewpoint.",
-        0.0,
-        60.0,
-    ),
+    # A node looks back only where it is told to: its robot may stand for hours.
+    *_of(ViewsConfig, history_s=0.0),
     Spec(
         "sync.policy",
         "warn",
@@ -153,7 +157,9 @@ SPECS = (
         0.0,
         60.0,
     ),
-    Spec("fixed_frame", "map", "Coordinate frame in which places are found."),
+    Spec(
+        "fixed_frame", PipelineConfig.fixed_frame, settings_of(PipelineConfig)["fixed_frame"].text
+    ),
     Spec("answer_frame", "", "Coordinate frame of places in answers; empty = fixed_frame."),
     Spec(
         "tf_timeout_s",
@@ -239,42 +245,12 @@ SPECS = (
         read_only=True,
     ),
     Spec("model.warmup", True, "Answer a small made-up question at configure.", read_only=True),
-    Spec("gen.max_new_tokens", 256, "Most tokens of an answer.", 1, 4096),
-    Spec("gen.temperature", 0.0, "0 = greedy, repeatable.", 0.0, 2.0),
-    Spec("gen.top_p", 1.0, "Nucleus of sampling; above 0.", 0.0, 1.0),
-    Spec("gen.seed", 0, "Of sampling.", 0, 4294967295),
-    Spec("budget.compression", "auto", "Visual compression.", choices=("auto", "1", "4", "16")),
-    Spec("budget.max_visual_tokens", 16384, "Most visual tokens of a scene.", 16, 131072),
-    Spec("budget.image_views_max", 4, "Up to this many views `auto` shows at 1x.", 0, 64),
-    Spec(
-        "budget.image_max_side", 1024, "Side of the square that bounds a 1x picture, px.", 64, 4096
-    ),
-    Spec("budget.video_max_side", 480, "The same for 4x and 16x, px.", 64, 4096),
-    Spec(
-        "budget.deadline_s",
-        0.0,
-        "Views and compression are chosen so that an answer takes this long, s; 0 = off.",
-        0.0,
-        3600.0,
-    ),
-    Spec("budget.answer_tokens", 32, "Answer length that a deadline is planned for.", 1, 4096),
-    Spec("budget.resize", "fit", "How sides are rounded.", choices=("fit", "reference")),
-    Spec("marks.enabled", True, "Draw numbers on objects."),
-    Spec("marks.max_marks", MarkingConfig.max_marks, "Most numbers of a scene.", 1, 99),
-    Spec(
-        "marks.facts",
-        "fit",
-        "Which measured facts reach the prompt.",
-        choices=("fit", "all", "none"),
-    ),
-    Spec(
-        "marks.pose_shift_m",
-        0.02,
-        "How wrong TF may place a camera (root mean square), m; places are as certain as it.",
-        0.0,
-        10.0,
-    ),
-    Spec("marks.pose_turn_deg", 1.0, "The same for its direction, degrees.", 0.0, 45.0),
+    Spec("gen.max_new_tokens", Limits.max_new_tokens, "Most tokens of an answer.", 1, 4096),
+    Spec("gen.temperature", Limits.temperature, "0 = greedy, repeatable.", 0.0, 2.0),
+    Spec("gen.top_p", Limits.top_p, "Nucleus of sampling; above 0.", 0.0, 1.0),
+    Spec("gen.seed", Limits.seed, "Of sampling.", 0, 4294967295),
+    *_of(BudgetConfig),
+    *_of(MarksConfig),
     Spec(
         "marks.keep_numbers",
         True,
@@ -288,13 +264,7 @@ SPECS = (
         0.1,
         60.0,
     ),
-    Spec(
-        "answers.unsure_below",
-        0.55,
-        "A yes/no answer less sure than this says UNSURE.",
-        0.5,
-        1.0,
-    ),
+    *_of(AnswersConfig),
     Spec(
         "autostart",
         False,

@@ -6,19 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oryx_scene.config import PipelineConfig, config_from_dict
+from oryx_scene.config import GROUPS, PipelineConfig, config_from_dict, settings_of
 from oryx_scene.model.api import Limits
 from oryx_scene.sources.bags.pairing import CameraTopics
-
-_GROUPS = {
-    "views": ("count", "slop_s", "history_s", "min_gap_s", "max_age_s"),
-    "budget": (
-        *("compression", "max_visual_tokens", "image_views_max", "image_max_side"),
-        *("video_max_side", "resize", "deadline_s", "answer_tokens"),
-    ),
-    "marks": ("enabled", "max_marks", "facts", "pose_shift_m", "pose_turn_deg"),
-    "answers": ("unsure_below",),
-}
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,8 @@ def settings_from(values: Mapping[str, Any]) -> NodeSettings:
         ConfigError: values that only together make no sense.
     """
     groups: dict[str, Any] = {
-        group: {key: values[f"{group}.{key}"] for key in keys} for group, keys in _GROUPS.items()
+        kind.group: {key: values[f"{kind.group}.{key}"] for key in settings_of(kind)}
+        for kind in GROUPS
     }
     pipeline = config_from_dict({**groups, "fixed_frame": values["fixed_frame"]})
     limits = Limits(
