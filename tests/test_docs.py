@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>.+?) -->\s*\n)?```python\n(?P<code>.*?)```", re.DOTALL
 )
@@ -44,3 +44,31 @@ def test_links_between_pages_lead_somewhere():
             if not (page.parent / target).exists():
                 missing.append(f"{page.name}: {target}")
     assert not missing
+
+
+CODE = (
+    "",
+    "oryx_scene",
+    "ros/oryx_scene_ros/oryx_scene_ros",
+    "ros/oryx_scene_ros",
+    "oryx_scene/lab/training",
+)
+
+
+def test_files_that_pages_name_are_there():
+    missing = []
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md"]:
+        for name in re.findall(r"`([\w/]+\.(?:py|sh|yaml|toml))`", page.read_text()):
+            if not any((ROOT / base / name).exists() for base in CODE) and "/" in name:
+                missing.append(f"{page.name}: {name}")
+    assert not missing
+
+
+def test_the_path_of_a_question_names_what_the_code_has():
+    page = (ROOT / "docs" / "developing" / "design.md").read_text()
+    path = page.partition("## The path of one question")[2].partition("\n## ")[0]
+    named = re.findall(r"`([A-Za-z_][\w.]*)`", path)
+    assert len(named) > 10
+    sources = [*(ROOT / "oryx_scene").rglob("*.py"), *(ROOT / "ros").rglob("*.py")]
+    known = set(re.findall(r"(?:def|class) (\w+)", "\n".join(f.read_text() for f in sources)))
+    assert {name.rpartition(".")[2] for name in named} <= known
