@@ -30,6 +30,8 @@ ROOM_M = 6.6
 DOOR_M = 1.2
 # Half side of the square lane around the things of a room.
 LANE_M = 2.35
+# Tables: no colour that things are asked by.
+_WOOD = ("wooden", (150.0, 112.0, 78.0))
 _WALL_HALF_M = 0.05
 _DOOR_HIGH_M = 2.1
 # Share of things that have the colour and shape of another one in the house.
@@ -139,7 +141,7 @@ def make_house(seed: int, rooms: int, spare: int) -> House:
         outer,
         middles,
         doors,
-        (*walls, *_screens(rng, middles, walls[0].rgb if walls else outer.rgb[0])),
+        (*walls, *_screens(rng, middles)),
         tuple(things[:count]),
         tuple(things[count:]),
         tuple(make_lighting(rng) for _ in range(rooms)),
@@ -161,7 +163,7 @@ def _divide(
                 continue
             other = int(there[0] + there[1] * size[0])
             middle = (here + there) / 2.0 * ROOM_M
-            rgb = np.clip(outer.rgb[0] * rng.normal(1.0, 0.12, 3), 60, 240)
+            rgb = _plaster(rng)
             aside = float(rng.uniform(-1.0, 1.0))
             if max(index, other) < len(middles):
                 doors[index, other] = middle + aside * np.eye(2)[1 - axis]
@@ -169,6 +171,11 @@ def _divide(
             elif index < len(middles):
                 walls.append(_slab(middle, axis, 0.0, ROOM_M / 2, 0.0, outer.high[2], rgb))
     return doors, walls
+
+
+def _plaster(rng: np.random.Generator) -> FloatArray:
+    """A light grey with a breath of colour: no wall has a colour that things are asked by."""
+    return np.asarray(rng.uniform(140.0, 190.0) * rng.normal(1.0, 0.025, 3))
 
 
 def _wall_with_door(
@@ -198,14 +205,14 @@ def _slab(
     return Solid("box", 0, centre, half, 0.0, rgb, Pattern("noise", 0.6, 0.1, float(along)))
 
 
-def _screens(rng: np.random.Generator, middles: FloatArray, rgb: FloatArray) -> list[Solid]:
+def _screens(rng: np.random.Generator, middles: FloatArray) -> list[Solid]:
     """In every other room a low wall between the lane and the things, which hides some of them."""
     screens = []
     for index in rng.permutation(len(middles))[: max(1, len(middles) // 2)]:
         axis, side = int(rng.integers(2)), float(rng.choice([-1.0, 1.0]))
         middle = middles[index].copy()
         middle[axis] += side * (LANE_M - 0.36)
-        slab = _slab(middle, axis, float(rng.uniform(-0.8, 0.8)), 0.75, 0.0, 1.5, rgb * 0.8)
+        slab = _slab(middle, axis, float(rng.uniform(-0.8, 0.8)), 0.75, 0.0, 1.5, _plaster(rng))
         screens.append(slab)
     return screens
 
@@ -242,18 +249,21 @@ def _name(rng: np.random.Generator, things: Sequence[HouseObject]) -> list[House
     """Ids and colours; most things are the only one of their name while colours last."""
     free = {
         shape: [c for c in rng.permutation(list(COLOURS)) if (c, shape) not in HELD_OUT]
-        for shape in (*SHAPES, FURNITURE)
+        for shape in SHAPES
     }
     used: dict[str, list[str]] = {shape: [] for shape in free}
     found = []
     for object_id, thing in enumerate(things, 1):
-        again = bool(used[thing.shape]) and rng.random() < _TWINS
-        if again or not free[thing.shape]:
-            colour = str(rng.choice(used[thing.shape]))
-        else:
-            colour = str(free[thing.shape].pop())
-            used[thing.shape].append(colour)
-        rgb = np.clip(np.array(COLOURS[colour]) * rng.normal(1.0, 0.03, 3), 15, 245)
+        colour, true = _WOOD
+        if thing.shape != FURNITURE:
+            again = bool(used[thing.shape]) and rng.random() < _TWINS
+            if again or not free[thing.shape]:
+                colour = str(rng.choice(used[thing.shape]))
+            else:
+                colour = str(free[thing.shape].pop())
+                used[thing.shape].append(colour)
+            true = COLOURS[colour]
+        rgb = np.clip(np.array(true) * rng.normal(1.0, 0.03, 3), 15, 245)
         solids = tuple(dataclasses.replace(s, object_id=object_id, rgb=rgb) for s in thing.solids)
         found.append(dataclasses.replace(thing, object_id=object_id, colour=colour, solids=solids))
     return found
