@@ -152,3 +152,15 @@ class TrainingError(OryxSceneError):
 
 class SceneMismatchError(OryxSceneError):
     """Two scenes that cannot be compared with each other."""
+
+
+class MemoryStoreError(OryxSceneError):
+    """A memory that cannot be opened or written, or whose quota is used up by rows of instances."""
+
+    def __init__(self, folder: str | Path, problem: str, *, hint: str = "") -> None:
+        super().__init__(f"memory {folder}: {problem}", hint=hint)
+        self.folder = str(folder)
+
+
+class AlignmentError(OryxSceneError):
+    """A session whose poses are not in the coordinate frame of the memory's map."""
