@@ -106,10 +106,25 @@ MIGRATIONS: dict[int, str] = {}
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in an empty database."""
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; "
-        f"PRAGMA user_version = {VERSION}; COMMIT;"
+    _whole(
+        connection,
+        f"{TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};",
     )
+
+
+def migrate(connection: sqlite3.Connection, name: str) -> None:
+    """Bring an older memory to this version, each step wholly or not at all."""
+    for step in range(version_of(connection, name), VERSION):
+        _whole(connection, f"{MIGRATIONS[step]} PRAGMA user_version = {step + 1};")
+
+
+def _whole(connection: sqlite3.Connection, script: str) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def version_of(connection: sqlite3.Connection, name: str) -> int:
@@ -121,7 +136,7 @@ def version_of(connection: sqlite3.Connection, name: str) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise MemoryStoreError(name, "is an SQLite file, but not a memory.")
+        raise MemoryStoreError(name, "its database is an SQLite file, but not a memory.")
     if version > VERSION:
         raise MemoryStoreError(
             name,
@@ -129,11 +144,3 @@ def version_of(connection: sqlite3.Connection, name: str) -> int:
             hint="use a newer oryx-scene",
         )
     return int(version)
-
-
-def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring an older memory to this version, all of it or nothing."""
-    for step in range(version, VERSION):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;"
-        )
