@@ -328,6 +328,31 @@ KINDS: dict[str, Kind] = {
         "Fewer than two views have poses: marks have no 3D place.",
         "record /tf and /tf_static, or give a rig file (--rig)",
     ),
+    "memory_not_localised": Kind(
+        "note",
+        "Frames without a sure pose are not recorded in a memory.",
+        "localise the robot, or record them too (memory.localised_only: false)",
+    ),
+    "memory_pictures_missing": Kind(
+        "warning",
+        "Picture files of a memory that its rows name are not there.",
+        "restore them from a copy; rows, places and times are whole",
+    ),
+    "memory_same_look": Kind(
+        "note",
+        "More than one thing of a memory fits the words.",
+        "choose one of the candidates, or name it more exactly",
+    ),
+    "memory_without_depth": Kind(
+        "warning",
+        "Frames without depth and calibration show no places: a memory takes no instance from them.",
+        "record depth too",
+    ),
+    "memory_words_unknown": Kind(
+        "warning",
+        "Words of a question that a memory can neither measure nor find among labels and answers.",
+        "name colour and shape, or remember with a detector's labels (--detections)",
+    ),
     "message_unreadable": Kind(
         "warning",
         "A message cannot be read.",

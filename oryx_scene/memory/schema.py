@@ -28,10 +28,13 @@ CREATE TABLE sessions (
     first_ns INTEGER, done_ns INTEGER, frames INTEGER NOT NULL DEFAULT 0,
     not_localised INTEGER NOT NULL DEFAULT 0, settings TEXT NOT NULL DEFAULT '{}');
 -- same_as: a later look showed that this is another instance, which had moved.
+-- bright, red_green, yellow_blue: its paint (marks.paint). ball, box, cylinder: mean squared misfits
+-- of its surface to the shapes, of so many views (shaped).
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY, map INTEGER NOT NULL REFERENCES maps, same_as INTEGER REFERENCES
     instances, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, views INTEGER NOT NULL,
-    windows INTEGER NOT NULL, colour TEXT NOT NULL, shape TEXT NOT NULL);
+    windows INTEGER NOT NULL, bright REAL, red_green REAL, yellow_blue REAL,
+    ball REAL, box REAL, cylinder REAL, shaped INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE labels (
     instance INTEGER NOT NULL REFERENCES instances, label TEXT NOT NULL, views INTEGER NOT NULL,
     PRIMARY KEY (instance, label)) WITHOUT ROWID;
@@ -50,10 +53,11 @@ CREATE TABLE intervals (
     views INTEGER NOT NULL);
 CREATE INDEX intervals_by_stay ON intervals (stay, last_ns);
 -- changed_share: of the points of its surface that these views judge, the share that is gone.
+-- sure: one of the views saw nearly all of its place free; else two views are needed.
 CREATE TABLE absences (
     id INTEGER PRIMARY KEY, stay INTEGER NOT NULL REFERENCES stays, session INTEGER NOT NULL
     REFERENCES sessions, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,
-    views INTEGER NOT NULL, changed_share REAL NOT NULL);
+    views INTEGER NOT NULL, changed_share REAL NOT NULL, sure INTEGER NOT NULL);
 CREATE INDEX absences_by_stay ON absences (stay, last_ns);
 -- pose: T_map_camera, sixteen float64 by rows. picture, depth: file name, NULL once dropped.
 CREATE TABLE keyframes (

@@ -6,14 +6,30 @@ measured colour and shape, and the full text of past answers (`retrieval`).
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
+import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from oryx_scene.answer_json import to_plain
 from oryx_scene.frames import Covariance, Vector3
+from oryx_scene.marks.places import as_covariance
+from oryx_scene.memory.retrieval import Match, Words, find_instances, read_words
 from oryx_scene.memory.store import MemoryStore
 from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/where/1"
+# From SURE on an instance is meant, below LEAST_SURE it is not; between them nothing is said. Others
+# of at least this share of the surest one's confidence might be meant as well.
+SURE, LEAST_SURE, RIVAL_SHARE = 0.5, 0.2, 0.7
+MOST_CANDIDATES = 10
+# Good distances to look at a thing from, and how far in time a place of the path may be off a view.
+GOAL_M = (0.6, 3.5)
+GOAL_SLOP_NS = 600_000_000
 
 Status = Literal["seen", "gone", "never", "unsure", "several"]
 
@@ -138,9 +154,231 @@ def where(store: MemoryStore, text: str, at_ns: int | None = None) -> WhereAnswe
         QuestionError: no text.
         MemoryStoreError: the memory cannot be read.
     """
-    raise NotImplementedError
+    words = read_words(store, text)
+    newest = newest_ns(store)
+    asked_ns = newest if at_ns is None else at_ns
+    matches = [m for m in find_instances(store, words, asked_ns) if m.confidence >= LEAST_SURE]
+    found = [_candidate(store, match, asked_ns) for match in matches[:MOST_CANDIDATES]]
+    candidates = tuple(item for item in found if item is not None)
+    answer = WhereAnswer(
+        text,
+        _status(words, candidates),
+        asked_ns,
+        candidates=candidates,
+        understood={
+            "colours": words.colours,
+            "shapes": words.shapes,
+            "labels": words.labels,
+            "unknown": words.unknown,
+        },
+        warnings=_warnings(words, candidates),
+    )
+    if answer.status not in ("seen", "gone"):
+        best = candidates[0].confidence if candidates else 0.0
+        return dataclasses.replace(answer, confidence=best)
+    return _told(store, answer, candidates[0])
+
+
+def newest_ns(store: MemoryStore) -> int:
+    """Newest stamp of all sessions, 0 of an empty memory."""
+    return int(store.rows("SELECT coalesce(max(done_ns), 0) FROM sessions")[0][0])
+
+
+def _status(words: Words, candidates: tuple[Candidate, ...]) -> Status:
+    """What is said of the candidates, surest first."""
+    if not candidates:
+        return "unsure" if words.unknown else "never"
+    best = candidates[0]
+    if best.confidence < SURE:
+        return "unsure"
+    rivals = [c for c in candidates[1:] if c.confidence >= RIVAL_SHARE * best.confidence]
+    return "several" if rivals else best.status
+
+
+def _warnings(words: Words, candidates: tuple[Candidate, ...]) -> tuple[Warning, ...]:
+    found = []
+    if words.unknown:
+        listed = ", ".join(words.unknown)
+        text = f"neither measured nor among labels and past answers: {listed}"
+        found.append(Warning("memory_words_unknown", text))
+    if _status(words, candidates) == "several":
+        count = sum(c.confidence >= RIVAL_SHARE * candidates[0].confidence for c in candidates)
+        found.append(Warning("memory_same_look", f"{count} things fit the words"))
+    return tuple(found)
+
+
+def _candidate(store: MemoryStore, match: Match, at_ns: int) -> Candidate | None:
+    """An instance as it was at ``at_ns``."""
+    stays = store.rows(
+        "SELECT s.*, m.frame_id AS frame_id, max(min(v.last_ns, ?)) AS seen_ns FROM stays s "
+        "JOIN intervals v ON v.stay = s.id JOIN instances i ON i.id = s.instance "
+        "JOIN maps m ON m.id = i.map WHERE s.instance = ? AND v.first_ns <= ? "
+        "GROUP BY s.id ORDER BY seen_ns DESC, s.id DESC",
+        at_ns,
+        match.instance,
+        at_ns,
+    )
+    if not stays:
+        return None
+    row, seen_ns = stays[0], int(stays[0]["seen_ns"])
+    missed = _missed(store, row["id"], seen_ns, at_ns)
+    matrix = np.frombuffer(row["covariance"], "<f8").reshape(3, 3)
+    return Candidate(
+        match.instance,
+        row["id"],
+        match.described,
+        match.confidence,
+        "seen" if missed is None else "gone",
+        _place(row),
+        as_covariance(matrix),
+        (row["size_x"], row["size_y"], row["size_z"]),
+        row["frame_id"],
+        seen_ns,
+        missed,
+        _place(stays[1]) if len(stays) > 1 else None,
+    )
+
+
+def _place(row: sqlite3.Row) -> Vector3:
+    return row["x"], row["y"], row["z"]
+
+
+def _missed(store: MemoryStore, stay: int, seen_ns: int, at_ns: int) -> int | None:
+    """When the place of a stay was first looked through since ``seen_ns``; None: not surely."""
+    rows = store.rows(
+        "SELECT first_ns, last_ns, views, sure FROM absences WHERE stay = ? AND first_ns > ? "
+        "AND first_ns <= ? ORDER BY first_ns",
+        stay,
+        seen_ns,
+        at_ns,
+    )
+    views = sum(row["views"] if row["last_ns"] <= at_ns else 1 for row in rows)
+    if not rows or not (views >= 2 or any(row["sure"] for row in rows)):
+        return None
+    return int(rows[0]["first_ns"])
+
+
+def _told(store: MemoryStore, answer: WhereAnswer, best: Candidate) -> WhereAnswer:
+    """The answer with the place, the times and the rows of its one candidate."""
+    goal = _view_goal(store, best, answer.asked_ns) if best.status == "seen" else None
+    return dataclasses.replace(
+        answer,
+        position=best.position,
+        covariance=best.covariance,
+        size=best.size,
+        frame_id=best.frame_id,
+        last_seen_ns=best.last_seen_ns,
+        first_missed_ns=best.first_missed_ns,
+        ago_s=(answer.asked_ns - best.last_seen_ns) / 1e9,
+        confidence=best.confidence,
+        instance=best.instance,
+        evidence=_evidence(store, best, answer.asked_ns, goal),
+        view_goal=goal,
+    )
+
+
+def _evidence(
+    store: MemoryStore, best: Candidate, at_ns: int, goal: ViewGoal | None
+) -> tuple[EvidenceRow, ...]:
+    """The rows that an answer's numbers are in."""
+    found = [EvidenceRow("stays", best.stay, "its place", best.last_seen_ns)]
+    for row in store.rows(
+        "SELECT id, last_ns FROM intervals WHERE stay = ? AND first_ns <= ? "
+        "ORDER BY last_ns DESC LIMIT 1",
+        best.stay,
+        at_ns,
+    ):
+        found.append(EvidenceRow("intervals", row["id"], "last seen", min(row["last_ns"], at_ns)))
+    if best.first_missed_ns is not None:
+        for row in store.rows(
+            "SELECT id, first_ns FROM absences WHERE stay = ? AND first_ns = ?",
+            best.stay,
+            best.first_missed_ns,
+        ):
+            text = "its place was looked through and it was not there"
+            found.append(EvidenceRow("absences", row["id"], text, row["first_ns"]))
+    for row in store.rows(
+        "SELECT k.id, k.stamp_ns, k.camera, k.picture FROM sightings s JOIN keyframes k "
+        "ON k.id = s.keyframe WHERE s.stay = ? AND k.stamp_ns <= ? "
+        "ORDER BY k.picture IS NULL, k.stamp_ns DESC LIMIT 3",
+        best.stay,
+        at_ns,
+    ):
+        found.append(
+            EvidenceRow(
+                "keyframes",
+                row["id"],
+                "a picture of it" if row["picture"] else "a view of it, its picture dropped",
+                row["stamp_ns"],
+                row["camera"],
+                row["picture"] or "",
+            )
+        )
+    for row in store.rows(
+        "SELECT id, stamp_ns, camera, picture FROM crops WHERE stay = ? AND stamp_ns <= ?",
+        best.stay,
+        at_ns,
+    ):
+        found.append(
+            EvidenceRow(
+                "crops", row["id"], "its picture", row["stamp_ns"], row["camera"], row["picture"]
+            )
+        )
+    if goal is not None:
+        found.append(EvidenceRow("path", goal.row, "it was seen from here", goal.stamp_ns))
+    return tuple(found)
+
+
+def _view_goal(store: MemoryStore, best: Candidate, at_ns: int) -> ViewGoal | None:
+    """Where the robot was when a kept view showed most of the thing, at a good distance."""
+    views = store.rows(
+        "SELECT k.session, k.stamp_ns, k.pose, s.area * coalesce(s.visible, 0.5) AS shown "
+        "FROM sightings s JOIN keyframes k ON k.id = s.keyframe "
+        "WHERE s.stay = ? AND k.stamp_ns <= ? ORDER BY k.stamp_ns DESC LIMIT 50",
+        best.stay,
+        at_ns,
+    )
+    place = np.array(best.position)
+
+    def worth(row: sqlite3.Row) -> float:
+        camera = np.frombuffer(row["pose"], "<f8").reshape(4, 4)[:3, 3]
+        off = float(np.linalg.norm(camera - place))
+        return float(row["shown"]) * (1.0 if GOAL_M[0] <= off <= GOAL_M[1] else 0.2)
+
+    for view in sorted(views, key=worth, reverse=True):
+        rows = store.rows(
+            "SELECT * FROM path WHERE session = ? AND stamp_ns BETWEEN ? AND ? "
+            "ORDER BY abs(stamp_ns - ?) LIMIT 1",
+            view["session"],
+            view["stamp_ns"] - GOAL_SLOP_NS,
+            view["stamp_ns"] + GOAL_SLOP_NS,
+            view["stamp_ns"],
+        )
+        if rows:
+            yaw = float(rows[0]["yaw"])
+            turn = (0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0))
+            return ViewGoal(
+                _place(rows[0]), yaw, turn, best.frame_id, rows[0]["stamp_ns"], rows[0]["id"]
+            )
+    return None
 
 
 def where_to_dict(answer: WhereAnswer) -> dict[str, Any]:
     """The documented JSON object of an answer (docs/remember.md)."""
-    raise NotImplementedError
+    plain: dict[str, Any] = to_plain(answer)
+    return {"schema": SCHEMA, **plain}
+
+
+def keep_answer(store: MemoryStore, answer: WhereAnswer, text: str) -> int:
+    """Keep an answer as text with its evidence, for the full-text search of later questions."""
+    instances = [answer.instance] if answer.instance is not None else []
+    rows = [{"table": row.table, "row": row.row} for row in answer.evidence]
+    with store.transaction():
+        return store.insert(
+            "answers",
+            asked_ns=answer.asked_ns,
+            question=answer.question,
+            text=text,
+            status=answer.status,
+            evidence=json.dumps({"instances": instances, "rows": rows}),
+        )

@@ -70,13 +70,14 @@ def surface_of(mark: Mark, views: ViewSet) -> Surface | None:
     """Points that the mark's views see inside its box; None where there are too few."""
     if mark.position is None or mark.size is None:
         return None
-    parts = [_inside_box(mark, seen, views.frames[seen.view]) for seen in mark.observations]
+    parts = [inside_box(mark, seen, views.frames[seen.view]) for seen in mark.observations]
     points = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 3))
     paint = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 3))
     return Surface(points, paint) if len(points) >= LEAST_POINTS else None
 
 
-def _inside_box(mark: Mark, seen: MarkObservation, frame: Frame) -> tuple[FloatArray, FloatArray]:
+def inside_box(mark: Mark, seen: MarkObservation, frame: Frame) -> tuple[FloatArray, FloatArray]:
+    """Points (n, 3) that one view sees inside a mark's box, fixed frame, and their paint (n, 3)."""
     if not usable(frame):
         return np.zeros((0, 3)), np.zeros((0, 3))
     assert frame.depth is not None and frame.intrinsics is not None
@@ -113,7 +114,7 @@ def revisit(surface: Surface, views: ViewSet) -> PlaceVerdict:
     gone = np.zeros(len(surface.points), dtype=bool)
     for frame in views.frames:
         if usable(frame):
-            now_there, now_gone = _verdicts(surface, frame)
+            now_there, now_gone = verdicts(surface, frame)
             there |= now_there
             gone |= now_gone
     gone &= ~there
@@ -121,7 +122,8 @@ def revisit(surface: Surface, views: ViewSet) -> PlaceVerdict:
     return PlaceVerdict(seen / max(1, len(there)), float(gone.sum()) / max(1, seen))
 
 
-def _verdicts(surface: Surface, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def verdicts(surface: Surface, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which points of a surface (n,) one RGB-D view with a pose sees there, and which are gone."""
     assert frame.depth is not None and frame.intrinsics is not None
     assert frame.T_fixed_camera is not None
     local = transform_points(invert(frame.T_fixed_camera), surface.points)

@@ -1,0 +1,156 @@
+"""What a thing looks like, measured from points of its surface: names of colours, and its shape.
+
+Colours are compared as paint (`marks.paint`), which light and shade change little. Shapes are
+least-squares fits of a ball, an upright cylinder and an upright box to the points; the map's z axis
+points up (REP 103). Both give a probability to every name: a question weighs them, nothing decides
+here. Knows no detector and no model.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import ImageColor
+
+from oryx_scene.frames import FloatArray
+from oryx_scene.marks.paint import paint_of
+
+# The eleven basic colour terms of English (Berlin & Kay 1969), each by a few of its tones, sRGB.
+_TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "black": ((30, 30, 30), (50, 50, 50)),
+    "blue": ((50, 80, 200), (30, 60, 130), (70, 130, 220)),
+    "brown": ((120, 72, 40), (150, 100, 60), (90, 60, 40)),
+    "gray": ((128, 128, 128), (165, 165, 165), (95, 95, 95)),
+    "green": ((50, 160, 60), (30, 100, 40), (120, 190, 90)),
+    "orange": ((235, 140, 40), (220, 110, 30)),
+    "pink": ((240, 150, 180), (230, 110, 160)),
+    "purple": ((140, 60, 170), (100, 60, 150)),
+    "red": ((200, 40, 40), (150, 25, 30)),
+    "white": ((235, 235, 235), (200, 200, 200)),
+    "yellow": ((230, 215, 50), (240, 220, 110)),
+}
+COLOURS = tuple(_TONES)
+_NAMES = [name for name, tones in _TONES.items() for _ in tones]
+_PAINTS = paint_of(np.array([tone for tones in _TONES.values() for tone in tones], np.uint8))
+# Standard deviation of a measured thing's paint about its tone.
+PAINT_STD = 7.0
+
+SHAPES = ("ball", "box", "cylinder")
+# Standard deviation of points about the surface of the shape they lie on: metres, share of size.
+FIT_STD_M, FIT_STD_SHARE = 0.008, 0.02
+# A surface that fits none of the shapes better than this is something else.
+OTHER_STDS = 2.5
+MOST_MISFIT = 6.0
+# Views of one thing err alike: their evidence counts with the root of their number.
+SHARPNESS, MOST_VIEWS = 2.0, 16
+LEAST_POINTS = 24
+_YAWS = np.radians(np.arange(0.0, 90.0, 5.0))
+_TURNS = np.stack(
+    [np.stack([np.cos(_YAWS), np.sin(_YAWS)], -1), np.stack([-np.sin(_YAWS), np.cos(_YAWS)], -1)], 2
+)
+
+
+def colour_names(paint: FloatArray) -> dict[str, float]:
+    """Name -> probability of a paint (3,), the names of :data:`COLOURS` summing to 1."""
+    weights = _weights(np.linalg.norm(_PAINTS - paint, axis=1))
+    best = {name: 0.0 for name in COLOURS}
+    for name, weight in zip(_NAMES, weights, strict=True):
+        best[name] = max(best[name], float(weight))
+    total = sum(best.values())
+    return {name: value / total for name, value in best.items()}
+
+
+def colour_called(word: str, paint: FloatArray) -> float | None:
+    """How well ``word`` names a paint (3,), 0..1; None where it is no colour's name.
+
+    1 where no basic term is nearer. Beside the basic terms, names of the CSS colours count ("teal",
+    "beige"): such a tone stands beside the basic ones.
+    """
+    word = "gray" if word == "grey" else word
+    tones = _TONES.get(word)
+    if tones is None:
+        try:
+            tones = (ImageColor.getrgb(word)[:3],) if word.isalpha() else None
+        except ValueError:
+            return None
+    if tones is None:
+        return None
+    own = np.linalg.norm(paint_of(np.array(tones, np.uint8)) - paint, axis=1).min()
+    others = np.linalg.norm(_PAINTS - paint, axis=1).min()
+    return float(_weights(np.array([own, min(own, others)]))[0])
+
+
+def _weights(apart: FloatArray) -> FloatArray:
+    """Of paint distances; only their differences count, so that a far paint still has a name."""
+    square = (apart / PAINT_STD) ** 2
+    return np.asarray(np.exp(-0.5 * (square - square.min())))
+
+
+def shape_misfits(points: FloatArray) -> FloatArray | None:
+    """(3,) squared misfits of one view's surface points (n, 3) to :data:`SHAPES`, 1 is usual.
+
+    None where too few points say nothing. Of one view, since poses of several smear their edges.
+    """
+    if len(points) < LEAST_POINTS:
+        return None
+    size = float(np.ptp(np.percentile(points, (3, 97), axis=0), axis=0).max())
+    std = FIT_STD_M + FIT_STD_SHARE * size
+    misfits = np.array([_ball(points), _box(points), _cylinder(points)]) / std
+    return np.minimum(misfits, MOST_MISFIT) ** 2
+
+
+def shape_names(misfits: FloatArray, views: float) -> dict[str, float]:
+    """Name -> probability, of mean squared misfits (3,) over so many views.
+
+    The names of :data:`SHAPES` and "other" sum to 1.
+    """
+    power = SHARPNESS * min(views, MOST_VIEWS) ** 0.5
+    weights = np.exp(-0.5 * power * (np.append(misfits, OTHER_STDS**2) - misfits.min()))
+    weights /= weights.sum()
+    return dict(zip((*SHAPES, "other"), weights.tolist(), strict=True))
+
+
+def _robust(off: FloatArray) -> float:
+    """Root mean square of the nearer nine tenths of distances: some points are of neighbours."""
+    near = np.sort(np.abs(off))[: max(1, math.ceil(0.9 * len(off)))]
+    return float(np.sqrt((near**2).mean()))
+
+
+def _ball(points: FloatArray) -> float:
+    """Misfit to the best ball (linear least squares in its middle and power)."""
+    middle = points.mean(axis=0)
+    local = points - middle
+    system = np.column_stack([2.0 * local, np.ones(len(local))])
+    solved = np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)[0]
+    radius = math.sqrt(max(0.0, float(solved[3] + solved[:3] @ solved[:3])))
+    if radius > np.ptp(points, axis=0).max():
+        return math.inf
+    return _robust(np.linalg.norm(local - solved[:3], axis=1) - radius)
+
+
+def _cylinder(points: FloatArray) -> float:
+    """Misfit to the best upright cylinder, its top counted in; of a top alone nothing is known."""
+    top = float(np.percentile(points[:, 2], 98))
+    depth = top - points[:, 2]
+    side = points[depth > max(0.02, 0.15 * float(depth.max()))]
+    if len(side) < LEAST_POINTS // 2:
+        return _robust(depth)
+    middle = side[:, :2].mean(axis=0)
+    local = side[:, :2] - middle
+    system = np.column_stack([2.0 * local, np.ones(len(local))])
+    solved = np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)[0]
+    radius = math.sqrt(max(0.0, float(solved[2] + solved[:2] @ solved[:2])))
+    if radius > np.ptp(points[:, :2], axis=0).max():
+        return math.inf
+    away = np.linalg.norm(points[:, :2] - middle - solved[:2], axis=1) - radius
+    return _robust(np.minimum(np.abs(away), np.abs(depth) + np.maximum(0.0, away)))
+
+
+def _box(points: FloatArray) -> float:
+    """Misfit to the best upright box."""
+    top = np.abs(points[:, 2] - np.percentile(points[:, 2], 98))
+    turned = points[:, :2] @ _TURNS  # (yaws, n, 2)
+    low, high = np.percentile(turned, (3, 97), axis=1)
+    off = np.minimum(np.abs(turned - low[:, None]), np.abs(turned - high[:, None])).min(axis=2)
+    return min(_robust(np.minimum(faces, top)) for faces in off)
