@@ -28,6 +28,8 @@ COMMANDS = (
     "eval",
     "bench",
     "memory",
+    "remember",
+    "where",
     "view",
     "changed",
     "train",

@@ -103,7 +103,8 @@ class Instance:
     Attributes:
         row: in the table ``instances``.
         stay: where it is, or was last.
-        first_ns, views, windows: since when, in how many views and windows it was seen.
+        first_ns, views: since when, in how many views it was seen.
+        windows, chances: in how many windows it was told apart, of those that show its surface.
         stays: at how many places.
         misfits: (3,) mean squared misfits to the shapes, of ``shaped`` views.
         labels: of a detector.
@@ -114,6 +115,7 @@ class Instance:
     first_ns: int
     views: int = 0
     windows: int = 0
+    chances: int = 0
     stays: int = 1
     misfits: FloatArray = field(default_factory=lambda: np.zeros(3))
     shaped: int = 0
@@ -172,7 +174,7 @@ def load_instances(store: MemoryStore, map_row: int) -> list[Instance]:
         (row, n) for row, n in store.rows("SELECT instance, count(*) FROM stays GROUP BY instance")
     )
     found = store.rows(
-        "SELECT s.*, i.first_ns AS born_ns, i.views AS views, i.windows AS windows, i.ball, "
+        "SELECT s.*, i.first_ns AS born_ns, i.views AS views, i.windows AS windows, i.chances, i.ball, "
         "i.box, i.cylinder, i.shaped, max(s.last_ns) FROM stays s JOIN instances i ON i.id = s.instance "
         "WHERE i.map = ? AND i.same_as IS NULL GROUP BY i.id ORDER BY i.id",
         map_row,
@@ -211,6 +213,7 @@ def _instance(
         row["born_ns"],
         row["views"],
         row["windows"],
+        row["chances"],
         counts[row["instance"]],
         np.array([row[name] or 0.0 for name in SHAPES]),
         row["shaped"],

@@ -37,6 +37,8 @@ _IDLE = frozenset(
 OTHER_LABEL, SOME_ANSWER = 0.05, 0.6
 # An instance of one view may be a piece of something.
 FEW_VIEWS, FEWEST_WEIGHT = 4, 0.7
+# What is told apart in a smaller share of the windows that show it is less surely a thing.
+THING_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _singular(word: str) -> str:
 def find_instances(store: MemoryStore, words: Words, at_ns: int) -> list[Match]:
     """All instances first seen up to ``at_ns`` with their confidences, surest first."""
     rows = store.rows(
-        "SELECT id, views, bright, red_green, yellow_blue, ball, box, cylinder, shaped "
+        "SELECT id, views, bright, red_green, yellow_blue, ball, box, cylinder, shaped, "
+        "windows, chances "
         "FROM instances WHERE same_as IS NULL AND first_ns <= ? AND bright NOT NULL",
         at_ns,
     )
@@ -109,7 +112,9 @@ def find_instances(store: MemoryStore, words: Words, at_ns: int) -> list[Match]:
         return []
     table = np.array([[np.nan if v is None else v for v in row] for row in rows], np.float64)
     paint, misfits, shaped = table[:, 2:5], table[:, 5:8], table[:, 8]
-    sure = np.minimum(1.0, FEWEST_WEIGHT + (1 - FEWEST_WEIGHT) * (table[:, 1] - 1) / (FEW_VIEWS - 1))
+    few = np.minimum(1.0, (table[:, 1] - 1) / (FEW_VIEWS - 1))
+    apart = table[:, 9] / np.maximum(table[:, 10], 1)
+    sure = (FEWEST_WEIGHT + (1 - FEWEST_WEIGHT) * few) * np.minimum(1.0, apart / THING_SHARE)
     for word in words.colours:
         sure = sure * _called(word, paint)
     ids = table[:, 0].astype(np.int64)

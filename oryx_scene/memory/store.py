@@ -129,8 +129,9 @@ class MemoryStore:
 
     @property
     def database_bytes(self) -> int:
-        """Bytes of the database and its log."""
-        return sum(_size(self.folder / f"{DATABASE}{end}") for end in ("", "-wal", "-shm"))
+        """Bytes of the database, its log and the lock."""
+        ends = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", LOCK, f"{LOCK}-journal")
+        return sum(_size(self.folder / end) for end in ends)
 
     def put_file(self, kind: str, row: int, suffix: str, data: bytes) -> str | None:
         """Write a picture file; returns its name, or None where the quota has no room for it.

@@ -117,6 +117,7 @@ class Tracker:
 
     def __init__(self, store: MemoryStore, map_row: int, session: int) -> None:
         self._store, self._map, self._session = store, map_row, session
+        self._shown: set[int] = set()
         self.instances = {item.row: item for item in load_instances(store, map_row)}
 
     def update(self, views: ViewSet, fresh: Sequence[int], marks: MarkSet) -> Update:
@@ -128,6 +129,7 @@ class Tracker:
             marks: found in it.
         """
         out = Update()
+        self._shown.clear()
         for index in sorted(fresh, key=lambda i: views.frames[i].stamp_ns):
             if usable(views.frames[index]):
                 self._revisit(views.frames[index], out)
@@ -141,6 +143,7 @@ class Tracker:
                 self._come(item, out)
         self._join_moved(out)
         for instance in self.instances.values():
+            instance.chances += instance.row in self._shown
             if instance.stay.changed:
                 self._write(instance)
         return out
@@ -201,6 +204,7 @@ class Tracker:
         stay.last_ns, stay.missed, stay.absence, stay.sure_miss = stamp_ns, 0, 0, False
         stay.changed = True
         instance.views += 1
+        self._shown.add(instance.row)
 
     def _begin_interval(self, stay: Stay, first_ns: int, last_ns: int, views: int) -> None:
         stay.interval_views = views
@@ -358,6 +362,7 @@ class Tracker:
     def _take(self, instance: Instance, item: _Found, out: Update) -> None:
         """What a window shows of a thing beside its place."""
         instance.windows += 1
+        self._shown.add(instance.row)
         if item.mark.label:
             instance.labels[item.mark.label] += len(item.seen)
         if instance.shaped < MOST_SHAPED:
@@ -392,6 +397,9 @@ class Tracker:
         gone.stay.changed = True
         gone.views += other.views
         gone.windows += other.windows
+        gone.chances += other.chances
+        if other.row in self._shown:
+            self._shown.add(gone.row)
         gone.labels.update(other.labels)
         del self.instances[other.row]
         out.seen = [(view, gone if item is other else item, seen) for view, item, seen in out.seen]
@@ -411,6 +419,7 @@ class Tracker:
             last_ns=stay.last_ns,
             views=instance.views,
             windows=instance.windows,
+            chances=instance.chances,
             **instance.look_columns(),
         )
         for label, views in instance.labels.items():

@@ -59,7 +59,7 @@ def detection_finder(detections: Sequence[Detection]) -> Finder:
     memory = NumberMemory()
 
     def find(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
-        found = [_in_picture(item, views.frames) for item in detections]
+        found = [in_picture(item, views.frames) for item in detections]
         return memory.remembering(
             lambda numbers: find_detected(views, found, config, question=question, memory=numbers),
             config.max_marks,
@@ -68,7 +68,7 @@ def detection_finder(detections: Sequence[Detection]) -> Finder:
     return find
 
 
-def _in_picture(item: Detection, frames: Sequence[Frame]) -> Detection:
+def in_picture(item: Detection, frames: Sequence[Frame]) -> Detection:
     """A detection in the pixels of its camera's picture, which may be turned (``rotate_deg``)."""
     own = [frame for frame in frames if frame.camera == item.camera]
     if not own:

@@ -4,11 +4,10 @@ import dataclasses
 import math
 
 import numpy as np
-import pytest
 
 from oryx_scene.frames import Intrinsics
 from oryx_scene.sources.base import BaseSource, FrameStub
-from oryx_scene.synth.noise import NoiseConfig, spoil
+from oryx_scene.synth.noise import spoil
 from oryx_scene.synth.placing import Body
 from oryx_scene.synth.render import CameraPose, render_views
 from oryx_scene.synth.rigs import look_at
@@ -86,8 +85,3 @@ class Drive(BaseSource):
 
     def pose(self, stub):
         return self.pose_of(self._places[stub.stamp_ns][1])
-
-
-@pytest.fixture
-def drive():
-    return Drive
