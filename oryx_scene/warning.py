@@ -345,7 +345,7 @@ KINDS: dict[str, Kind] = {
     ),
     "memory_without_depth": Kind(
         "warning",
-        "Frames without depth and calibration show no places: a memory takes no instance from them.",
+        "Frames without depth and calibration show no places: a memory takes no thing from them.",
         "record depth too",
     ),
     "memory_words_unknown": Kind(

@@ -109,7 +109,7 @@ def _say(args: argparse.Namespace, path: str, store: MemoryStore, found: Remembe
     from oryx_scene.cli.common import print_warnings
 
     if args.json:
-        plain = {"schema": SCHEMA, "source": path, "bytes": store.bytes, **to_plain(found)}
+        plain = {"schema": SCHEMA, "source": path, "bytes": store.size_bytes, **to_plain(found)}
         print(json.dumps(plain, sort_keys=True, allow_nan=False))
         return
     aligned = found.alignment
@@ -118,7 +118,7 @@ def _say(args: argparse.Namespace, path: str, store: MemoryStore, found: Remembe
     print(
         f"{path}: {found.frames} frames taken in, alignment: {aligned}\n"
         f"  things: {found.new} new, {found.moved} moved, {found.gone} missed; "
-        f"{found.keyframes} keyframes; {store.bytes / 1e6:.1f} of "
+        f"{found.keyframes} keyframes; {store.size_bytes / 1e6:.1f} of "
         f"{store.quota_bytes / 1e6:.0f} MB in {store.folder}"
     )
     print_warnings(found.warnings, "  ")

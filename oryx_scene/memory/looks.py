@@ -16,25 +16,26 @@ from PIL import ImageColor
 from oryx_scene.frames import FloatArray
 from oryx_scene.marks.paint import paint_of
 
-# The eleven basic colour terms of English (Berlin & Kay 1969), each by a few of its tones, sRGB.
+# The eleven basic colour terms of English (Berlin & Kay 1969), each by a few of its tones, sRGB, as
+# a camera sees them in the light and shade of a room.
 _TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "black": ((30, 30, 30), (50, 50, 50)),
+    "black": ((20, 20, 20), (45, 45, 45)),
     "blue": ((50, 80, 200), (30, 60, 130), (70, 130, 220)),
     "brown": ((120, 72, 40), (150, 100, 60), (90, 60, 40)),
-    "gray": ((128, 128, 128), (165, 165, 165), (95, 95, 95)),
+    "gray": ((120, 120, 120), (90, 90, 90)),
     "green": ((50, 160, 60), (30, 100, 40), (120, 190, 90)),
     "orange": ((235, 140, 40), (220, 110, 30)),
     "pink": ((240, 150, 180), (230, 110, 160)),
     "purple": ((140, 60, 170), (100, 60, 150)),
     "red": ((200, 40, 40), (150, 25, 30)),
-    "white": ((235, 235, 235), (200, 200, 200)),
+    "white": ((235, 235, 235), (195, 195, 195), (160, 160, 160)),
     "yellow": ((230, 215, 50), (240, 220, 110)),
 }
 COLOURS = tuple(_TONES)
 _NAMES = [name for name, tones in _TONES.items() for _ in tones]
 _PAINTS = paint_of(np.array([tone for tones in _TONES.values() for tone in tones], np.uint8))
 # Standard deviation of a measured thing's paint about its tone.
-PAINT_STD = 7.0
+PAINT_STD = 5.5
 
 SHAPES = ("ball", "box", "cylinder")
 # Standard deviation of points about the surface of the shape they lie on: metres, share of size.
@@ -54,7 +55,7 @@ _TURNS = np.stack(
 def colour_names(paint: FloatArray) -> dict[str, float]:
     """Name -> probability of a paint (3,), the names of :data:`COLOURS` summing to 1."""
     weights = _weights(np.linalg.norm(_PAINTS - paint, axis=1))
-    best = {name: 0.0 for name in COLOURS}
+    best = dict.fromkeys(COLOURS, 0.0)
     for name, weight in zip(_NAMES, weights, strict=True):
         best[name] = max(best[name], float(weight))
     total = sum(best.values())

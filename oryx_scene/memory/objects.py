@@ -77,7 +77,9 @@ class Stay:
         self.position = self.position + gain @ (position - self.position)
         after = (np.eye(3) - gain) @ before
         after = (after + after.T) / 2.0
-        self.covariance = after + np.eye(3) * max(0.0, LEAST_VARIANCE - np.linalg.eigvalsh(after)[0])
+        self.covariance = after + np.eye(3) * max(
+            0.0, LEAST_VARIANCE - np.linalg.eigvalsh(after)[0]
+        )
         share = float(np.clip(np.trace(gain) / 3.0, 0.0, 1.0))
         self.size = (1.0 - share) * self.size + share * size
         self.changed = True
@@ -151,7 +153,12 @@ def stay_columns(stay: Stay) -> dict[str, Any]:
     x, y, z = stay.position.tolist()
     size_x, size_y, size_z = stay.size.tolist()
     return {
-        **{"x": x, "y": y, "z": z, "size_x": size_x, "size_y": size_y, "size_z": size_z},
+        "x": x,
+        "y": y,
+        "z": z,
+        "size_x": size_x,
+        "size_y": size_y,
+        "size_z": size_z,
         "covariance": stay.covariance.astype("<f8").tobytes(),
         "first_ns": stay.first_ns,
         "last_ns": stay.last_ns,
@@ -170,12 +177,12 @@ def load_instances(store: MemoryStore, map_row: int) -> list[Instance]:
     labels: dict[int, Counter[str]] = {}
     for row, label, views in store.rows("SELECT instance, label, views FROM labels"):
         labels.setdefault(row, Counter())[label] = views
-    counts = dict(
-        (row, n) for row, n in store.rows("SELECT instance, count(*) FROM stays GROUP BY instance")
-    )
+    counts = {
+        row: n for row, n in store.rows("SELECT instance, count(*) FROM stays GROUP BY instance")
+    }
     found = store.rows(
-        "SELECT s.*, i.first_ns AS born_ns, i.views AS views, i.windows AS windows, i.chances, i.ball, "
-        "i.box, i.cylinder, i.shaped, max(s.last_ns) FROM stays s JOIN instances i ON i.id = s.instance "
+        "SELECT s.*, i.first_ns AS born_ns, i.views, i.windows, i.chances, i.ball, i.box, "
+        "i.cylinder, i.shaped, max(s.last_ns) FROM stays s JOIN instances i ON i.id = s.instance "
         "WHERE i.map = ? AND i.same_as IS NULL GROUP BY i.id ORDER BY i.id",
         map_row,
     )

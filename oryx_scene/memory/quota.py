@@ -59,7 +59,7 @@ def reserve(store: MemoryStore) -> int:
 def most_pages(store: MemoryStore) -> int:
     """Pages that the database may have: SQLite itself then refuses to grow over the quota."""
     (size,) = store.rows("PRAGMA page_size")[0]
-    pictures = store.bytes - store.database_bytes
+    pictures = store.size_bytes - store.database_bytes
     return max(1, (store.quota_bytes - pictures - reserve(store) // 2) // int(size))
 
 
@@ -77,14 +77,14 @@ def make_room(store: MemoryStore, needed: int) -> None:
     Raises:
         MemoryStoreError: they do not fit.
     """
-    if store.bytes + needed <= store.quota_bytes:
+    if store.size_bytes + needed <= store.quota_bytes:
         return
     store.fold_log()
     drop_pictures(store, needed)
     goal = _goal(store, needed)
-    while store.bytes > goal and _drop_rows(store):
+    while store.size_bytes > goal and _drop_rows(store):
         pass
-    if store.bytes + needed > store.quota_bytes:
+    if store.size_bytes + needed > store.quota_bytes:
         raise MemoryStoreError(
             store.folder,
             f"its quota of {store.quota_bytes / 1e6:.1f} MB is used up by rows of instances.",
@@ -94,11 +94,11 @@ def make_room(store: MemoryStore, needed: int) -> None:
 
 def drop_pictures(store: MemoryStore, needed: int) -> None:
     """Drop pictures, then crops, until ``needed`` bytes fit or none is left."""
-    if store.bytes + needed <= store.quota_bytes:
+    if store.size_bytes + needed <= store.quota_bytes:
         return
     goal = _goal(store, needed)
     for drop in (_drop_keyframes, _drop_crops):
-        while store.bytes > goal and drop(store, store.bytes - goal):
+        while store.size_bytes > goal and drop(store, store.size_bytes - goal):
             pass
 
 

@@ -307,9 +307,7 @@ class Recorder:
         reason: str,
         seen: Sequence[tuple[int, MarkObservation]],
     ) -> None:
-        row, scale = keep_keyframe(
-            self._store, self._session, frame, reason, self.config.keyframes
-        )
+        row, scale = keep_keyframe(self._store, self._session, frame, reason, self.config.keyframes)
         self.keyframes += 1
         for stay, where in seen:
             u0, v0, u1, v1 = (value * scale for value in where.bbox)
@@ -318,8 +316,12 @@ class Recorder:
                 "sightings",
                 stay=stay,
                 keyframe=row,
-                **{"u": where.u * scale, "v": where.v * scale},
-                **{"u0": u0, "v0": v0, "u1": u1, "v1": v1},
+                u=where.u * scale,
+                v=where.v * scale,
+                u0=u0,
+                v0=v0,
+                u1=u1,
+                v1=v1,
                 visible=visible if math.isfinite(visible) else None,
                 area=where.area_px * scale * scale,
             )

@@ -28,10 +28,12 @@ SHAPE_WORDS = {
 # Words that name anything.
 _ANYTHING = frozenset(("thing", "object", "item", "one", "something", "anything"))
 _IDLE = frozenset(
-    "a an and any anywhere are at be been by can could did do does ever find found for from has "
-    "have i in is it its kept last lately left lie lies located look me my now of on or our place "
-    "please put recently robot saw say see seen show stand stands still tell that the there this "
-    "to up us was we were what when where which who with you your".split()
+    """
+    a an and any anywhere are at be been by can could did do does ever find found for from has
+    have i in is it its kept last lately left lie lies located look me my now of on or our
+    place please put recently robot saw say see seen show stand stands still tell that the
+    there this to up us was we were what when where which who with you your
+    """.split()  # noqa: SIM905 a list of ninety words is no easier to read
 )
 # Confidence of an instance whose detector said something else, or nothing, where a label is asked.
 OTHER_LABEL, SOME_ANSWER = 0.05, 0.6
@@ -86,7 +88,9 @@ def read_words(store: MemoryStore, text: str) -> Words:
             shapes.append(SHAPE_WORDS[_singular(word)])
         else:
             unknown.append(word)
-    return Words(tuple(dict.fromkeys(colours)), tuple(dict.fromkeys(shapes)), labels, tuple(unknown))
+    return Words(
+        tuple(dict.fromkeys(colours)), tuple(dict.fromkeys(shapes)), labels, tuple(unknown)
+    )
 
 
 def _split(text: str) -> list[str]:

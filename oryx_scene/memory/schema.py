@@ -28,14 +28,15 @@ CREATE TABLE sessions (
     first_ns INTEGER, done_ns INTEGER, frames INTEGER NOT NULL DEFAULT 0,
     not_localised INTEGER NOT NULL DEFAULT 0, settings TEXT NOT NULL DEFAULT '{}');
 -- same_as: a later look showed that this is another instance, which had moved.
--- windows: in so many windows of views it was told apart as a thing, of so many (chances) that show
--- its surface: a piece of a wall is told apart once and never again.
--- bright, red_green, yellow_blue: its paint (marks.paint). ball, box, cylinder: mean squared misfits
--- of its surface to the shapes, of so many views (shaped).
+-- windows: in so many windows of views it was told apart as a thing, of so many (chances) that
+-- show its surface: a piece of a wall is told apart once and never again.
+-- bright, red_green, yellow_blue: its paint (marks.paint). ball, box, cylinder: mean squared
+-- misfits of its surface to the shapes, of so many views (shaped).
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY, map INTEGER NOT NULL REFERENCES maps, same_as INTEGER REFERENCES
     instances, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, views INTEGER NOT NULL,
-    windows INTEGER NOT NULL, chances INTEGER NOT NULL DEFAULT 1, bright REAL, red_green REAL, yellow_blue REAL,
+    windows INTEGER NOT NULL, chances INTEGER NOT NULL DEFAULT 1,
+    bright REAL, red_green REAL, yellow_blue REAL,
     ball REAL, box REAL, cylinder REAL, shaped INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE labels (
     instance INTEGER NOT NULL REFERENCES instances, label TEXT NOT NULL, views INTEGER NOT NULL,

@@ -118,7 +118,7 @@ class MemoryStore:
         self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of all files of the memory now; for the writer."""
         return self._pictures + self.database_bytes
 
@@ -141,7 +141,7 @@ class MemoryStore:
             row: number of the row that will name it.
         """
         quota.drop_pictures(self, len(data) + quota.reserve(self))
-        if self.bytes + len(data) + quota.reserve(self) > self.quota_bytes:
+        if self.size_bytes + len(data) + quota.reserve(self) > self.quota_bytes:
             return None
         name = f"{kind}/{row // FILES_PER_FOLDER:05d}/{row:08d}{suffix}"
         write_bytes(self.folder / name, data)

@@ -153,7 +153,9 @@ class Tracker:
         assert frame.T_fixed_camera is not None
         stays = [item.stay for item in self._near(frame.T_fixed_camera[:3, 3], REACH_M)]
         half = [stay.size / 2.0 + NEAR_M for stay in stays]
-        return [np.stack([s.position - h, s.position + h]) for s, h in zip(stays, half, strict=True)]
+        return [
+            np.stack([s.position - h, s.position + h]) for s, h in zip(stays, half, strict=True)
+        ]
 
     # What is there, by its points.
 
@@ -282,7 +284,9 @@ class Tracker:
             stay = instance.stay
             if stay.gone or not len(stay.points):
                 continue
-            apart, nearest = cKDTree(stay.points).query(item.surface.points, distance_upper_bound=NEAR_M)
+            apart, nearest = cKDTree(stay.points).query(
+                item.surface.points, distance_upper_bound=NEAR_M
+            )
             hit = np.isfinite(apart)
             paint = stay.paint[nearest[hit]] - item.surface.paint[hit]
             on[np.flatnonzero(hit)] |= np.linalg.norm(paint, axis=1) < OTHER_COLOUR

@@ -23,8 +23,8 @@ from oryx_scene.memory.store import MemoryStore
 from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/where/1"
-# From SURE on an instance is meant, below LEAST_SURE it is not; between them nothing is said. Others
-# of at least this share of the surest one's confidence might be meant as well.
+# From SURE on an instance is meant, below LEAST_SURE it is not; between them nothing is said.
+# Others of at least RIVAL_SHARE of the surest one's confidence might be meant as well.
 SURE, LEAST_SURE, RIVAL_SHARE = 0.5, 0.2, 0.7
 MOST_CANDIDATES = 10
 # Good distances to look at a thing from, and how far in time a place of the path may be off a view.

@@ -13,7 +13,7 @@ from oryx_scene.synth.render import CameraPose, render_views
 from oryx_scene.synth.rigs import look_at
 from oryx_scene.synth.solids import Solid
 from oryx_scene.synth.words import COLOURS
-from oryx_scene.synth.world import World, WorldConfig, make_world
+from oryx_scene.synth.world import WorldConfig, make_world
 
 START_NS = 1_700_000_000_000_000_000
 SIZE = (192, 256)

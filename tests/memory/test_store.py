@@ -291,7 +291,7 @@ def test_pictures_go_before_crops_and_rows_of_stays_never(tmp_path):
         assert 0 < pictures < 120 and newest == 119
         assert store.rows("SELECT count(*) FROM crops")[0][0] == 120
         assert store.rows("SELECT count(*) FROM stays")[0][0] == stays
-        assert store.bytes == files_bytes(folder)
+        assert store.size_bytes == files_bytes(folder)
 
 
 def test_rows_of_stays_alone_fill_the_quota_with_an_error_and_stay(tmp_path):

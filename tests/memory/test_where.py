@@ -1,4 +1,4 @@
-"""From rendered recordings to answers: seen, gone, moved, new, unseen; over sessions and restarts."""
+"""From rendered recordings to answers: seen, gone, moved, new, unseen; sessions and restarts."""
 
 import dataclasses
 import json
@@ -13,7 +13,6 @@ from oryx_scene.memory.retrieval import read_words
 from oryx_scene.memory.store import open_memory
 from oryx_scene.memory.where import keep_answer, where, where_to_dict
 from oryx_scene.synth.noise import NoiseConfig
-
 
 BEFORE = {
     1: ("red", "box", 0.6, 0.5),
@@ -180,9 +179,7 @@ def test_a_second_day_is_measured_and_joined_and_another_frame_is_refused(tmp_pa
     turned = np.eye(4)
     turned[:3, :3] = [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     turned[:2, 3] = (1.0, -0.5)
-    lost = Drive(
-        lambda s: a_world(AFTER), circle(seconds=8, begin_s=90000.0), T_map_odom=turned
-    )
+    lost = Drive(lambda s: a_world(AFTER), circle(seconds=8, begin_s=90000.0), T_map_odom=turned)
     with open_memory(tmp_path / "m", write=True) as store:
         assert remember(yesterday, store, "yesterday").alignment == "first"
         found = remember(today, store, "today")
@@ -214,7 +211,7 @@ def test_a_session_that_shows_no_known_wall_needs_the_users_word(tmp_path):
         assert remember(floor, store, "floor", wish="same").alignment == "stated"
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Ends a run in the middle."""
 
 
@@ -237,10 +234,10 @@ def test_an_interrupted_run_is_continued_and_gives_the_same_rows(tmp_path):
     def until(stubs):
         for index, stub in enumerate(stubs):
             if index == 20:  # in the middle of a window
-                raise Stopped
+                raise StoppedError
             yield stub
 
-    with open_memory(tmp_path / "parts", write=True) as store, pytest.raises(Stopped):
+    with open_memory(tmp_path / "parts", write=True) as store, pytest.raises(StoppedError):
         remember(day(), store, "day", progress=until)
     source = day()
     with open_memory(tmp_path / "parts", write=True) as store:
@@ -272,7 +269,9 @@ def test_frames_that_are_not_localised_are_counted_and_not_recorded(tmp_path):
             frame = super().load(stub)
             if stub.serial % 3 == 0:
                 return dataclasses.replace(frame, T_fixed_camera=None, fixed_frame="")
-            return dataclasses.replace(frame, pose_std=(1.0, 0.01) if stub.serial % 3 == 1 else None)
+            return dataclasses.replace(
+                frame, pose_std=(1.0, 0.01) if stub.serial % 3 == 1 else None
+            )
 
     source = Lost(lambda s: a_world(BEFORE), circle(seconds=12))
     with open_memory(tmp_path / "m", write=True) as store:
