@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "dump": {*BASE, "geometry", "model.api", "qa", "scene", "sources"},
     "sources.registry": {*BASE, "dump", "geometry", "sources"},
     "view": {*BASE, "dump", "geometry", "marks", "qa", "scene", "sources", "sources.registry"},
+    "memory": {*BASE, "geometry", "marks", "qa", "sources"},
     "replay": {*BASE, "model.api", "qa", "scene", "sources", "sources.registry", "view"},
 }
 # The laboratory is imported by the command line only; nothing imports the command line.

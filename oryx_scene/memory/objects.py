@@ -178,7 +178,8 @@ def load_instances(store: MemoryStore, map_row: int) -> list[Instance]:
     for row, label, views in store.rows("SELECT instance, label, views FROM labels"):
         labels.setdefault(row, Counter())[label] = views
     counts = {
-        row: n for row, n in store.rows("SELECT instance, count(*) FROM stays GROUP BY instance")
+        row["instance"]: row["stays"]
+        for row in store.rows("SELECT instance, count(*) AS stays FROM stays GROUP BY instance")
     }
     found = store.rows(
         "SELECT s.*, i.first_ns AS born_ns, i.views, i.windows, i.chances, i.ball, i.box, "
