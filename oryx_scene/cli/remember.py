@@ -105,8 +105,8 @@ def _remember(args: argparse.Namespace, path: str, store: MemoryStore) -> Rememb
 def _say(args: argparse.Namespace, path: str, store: MemoryStore, found: Remembered) -> None:
     import json
 
-    from oryx_scene.answer_json import to_plain
     from oryx_scene.cli.common import print_warnings
+    from oryx_scene.qa.answer_json import to_plain
 
     if args.json:
         plain = {"schema": SCHEMA, "source": path, "bytes": store.size_bytes, **to_plain(found)}

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oryx_scene.errors import AlignmentError
-from oryx_scene.frames import FloatArray, Frame
 from oryx_scene.geometry.camera import project
 from oryx_scene.geometry.transforms import invert, transform_points
-from oryx_scene.marks.revisit import TOLERANCE_M, TOLERANCE_SHARE
-from oryx_scene.marks.view_grid import ViewGrid, usable
+from oryx_scene.marks.change.revisit import TOLERANCE_M, TOLERANCE_SHARE
+from oryx_scene.marks.depth.view_grid import ViewGrid, usable
 from oryx_scene.memory.keyframes import cell_keys
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.records import FloatArray, Frame
 
 Wish = Literal["check", "same", "apart"]
 

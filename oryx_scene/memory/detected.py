@@ -6,13 +6,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from oryx_scene.bags.detection_topic import DetectionTopic, read_detection_topic
-from oryx_scene.frames import MarkSet, ViewSet
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.detection_pieces import SLOP_NS
-from oryx_scene.marks.detection_route import find_detected, in_picture
-from oryx_scene.marks.detections import Detection, load_detections
+from oryx_scene.marks.detections.records import Detection, load_detections
+from oryx_scene.marks.detections.route import find_detected, in_picture
+from oryx_scene.marks.detections.segments import SLOP_NS
+from oryx_scene.marks.detections.topic import DetectionTopic, read_detection_topic
 from oryx_scene.memory.recorder import FindMarks
+from oryx_scene.records import MarkSet, ViewSet
 
 
 class WindowDetections:

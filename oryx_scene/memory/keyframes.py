@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oryx_scene.frames import FloatArray, Frame, Intrinsics, RgbImage
 from oryx_scene.geometry.camera import scaled_depth, scaled_to
 from oryx_scene.geometry.transforms import transform_points
-from oryx_scene.marks.view_grid import ViewGrid
+from oryx_scene.marks.depth.view_grid import ViewGrid
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.records import FloatArray, Frame, Intrinsics, RgbImage
 
 # A frame is kept for what it covers where this share of it lies in cells that no kept frame showed.
 NEW_SHARE = 0.3

@@ -13,8 +13,8 @@ import math
 import numpy as np
 from PIL import ImageColor
 
-from oryx_scene.frames import FloatArray
-from oryx_scene.marks.paint import paint_of
+from oryx_scene.marks.colour_invariance import paint_of
+from oryx_scene.records import FloatArray
 
 # The eleven basic colour terms of English (Berlin & Kay 1969), each by a few of its tones, sRGB, as
 # a camera sees them in the light and shade of a room.

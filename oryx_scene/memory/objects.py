@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from oryx_scene.frames import FloatArray
-from oryx_scene.marks.revisit import Surface
+from oryx_scene.marks.change.revisit import Surface
 from oryx_scene.memory.looks import SHAPES
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.records import FloatArray
 
 # Points kept of a surface: one per cell, the newest first.
 CELL_M, MOST_POINTS = 0.03, 160

@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx_scene.errors import ConfigError, NoFramesError, OryxSceneError
-from oryx_scene.frames import FloatArray, Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.geometry.transforms import invert
 from oryx_scene.marks.config import MarksConfig
-from oryx_scene.marks.depth_route import cut_view
+from oryx_scene.marks.depth.reprojection_votes import CutView
+from oryx_scene.marks.depth.route import cut_view
+from oryx_scene.marks.depth.view_grid import ViewGrid, make_grid, usable
 from oryx_scene.marks.finder import NoMemory, find_marks
-from oryx_scene.marks.view_grid import ViewGrid, make_grid, usable
-from oryx_scene.marks.votes import CutView
 from oryx_scene.memory.alignment import Alignment, Wish, align, floor_height, keep_walls
 from oryx_scene.memory.keyframes import KeyframeChoice, KeyframeConfig, keep_crop, keep_keyframe
 from oryx_scene.memory.store import MemoryStore
 from oryx_scene.memory.tracking import Tracker, Update
+from oryx_scene.records import FloatArray, Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.sources.base import BaseSource, FrameStub, left_out
 from oryx_scene.warning import Warning
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from oryx_scene.errors import QuestionError
-from oryx_scene.frames import FloatArray
-from oryx_scene.marks.naming import names_in
+from oryx_scene.marks.named_objects import names_in
 from oryx_scene.memory.looks import SHAPES, colour_called, colour_names, shape_names
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.records import FloatArray
 
 # Words that name one of the measured shapes and nothing narrower.
 SHAPE_WORDS = {

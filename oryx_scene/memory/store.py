@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from oryx_scene.atomic_io import write_bytes
 from oryx_scene.errors import MemoryStoreError
-from oryx_scene.files import write_bytes
 from oryx_scene.memory import quota, schema
 
 DATABASE = "memory.sqlite3"

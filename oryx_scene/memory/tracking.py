@@ -15,11 +15,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from oryx_scene.frames import FloatArray, Frame, Mark, MarkObservation, MarkSet, ViewSet
-from oryx_scene.marks.compared import ALIKE_COLOUR, GONE_SHARE, LEAST_SEEN, SIZE_RATIO
+from oryx_scene.marks.change.compared import ALIKE_COLOUR, GONE_SHARE, LEAST_SEEN, SIZE_RATIO
+from oryx_scene.marks.change.revisit import OTHER_COLOUR, Surface, inside_box, verdicts
+from oryx_scene.marks.depth.view_grid import usable
 from oryx_scene.marks.places import covariance_of
-from oryx_scene.marks.revisit import OTHER_COLOUR, Surface, inside_box, verdicts
-from oryx_scene.marks.view_grid import usable
 from oryx_scene.memory.looks import shape_misfits, shape_names
 from oryx_scene.memory.objects import (
     INTERVAL_GAP_NS,
@@ -30,6 +29,7 @@ from oryx_scene.memory.objects import (
     stay_columns,
 )
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.records import FloatArray, Frame, Mark, MarkObservation, MarkSet, ViewSet
 
 # A thing further from the camera than this is not judged: depth is too noisy there.
 REACH_M = 6.0

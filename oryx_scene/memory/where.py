@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from oryx_scene.answer_json import to_plain
-from oryx_scene.frames import Covariance, Vector3
 from oryx_scene.marks.places import as_covariance
 from oryx_scene.memory.retrieval import Match, Words, find_instances, read_words
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.qa.answer_json import to_plain
+from oryx_scene.records import Covariance, Vector3
 from oryx_scene.warning import Warning
 
 SCHEMA = "oryx_scene/where/1"

@@ -5,18 +5,18 @@ import math
 
 import numpy as np
 
-from oryx_scene.frames import Intrinsics
+from oryx_scene.lab.synth.noise import spoil
+from oryx_scene.lab.synth.placement import Body
+from oryx_scene.lab.synth.render import CameraPose, render_views
+from oryx_scene.lab.synth.rigs import look_at
+from oryx_scene.lab.synth.solids import Solid
+from oryx_scene.lab.synth.words import COLOURS
+from oryx_scene.lab.synth.world import WorldConfig, make_world
+from oryx_scene.records import Intrinsics
 from oryx_scene.sources.base import BaseSource, FrameStub
-from oryx_scene.synth.noise import spoil
-from oryx_scene.synth.placing import Body
-from oryx_scene.synth.render import CameraPose, render_views
-from oryx_scene.synth.rigs import look_at
-from oryx_scene.synth.solids import Solid
-from oryx_scene.synth.words import COLOURS
-from oryx_scene.synth.world import WorldConfig, make_world
 
 START_NS = 1_700_000_000_000_000_000
-SIZE = (192, 256)
+SIZE = (120, 160)
 
 
 def a_thing(object_id, colour, shape, x, y, half=0.2):

@@ -8,11 +8,11 @@ import pytest
 from rendered_drive import START_NS, Drive, a_world, circle
 
 from oryx_scene.errors import AlignmentError, QuestionError
+from oryx_scene.lab.synth.noise import NoiseConfig
 from oryx_scene.memory.recorder import MemoryConfig, fingerprint_of, remember
 from oryx_scene.memory.retrieval import read_words
 from oryx_scene.memory.store import open_memory
 from oryx_scene.memory.where import keep_answer, where, where_to_dict
-from oryx_scene.synth.noise import NoiseConfig
 
 BEFORE = {
     1: ("red", "box", 0.6, 0.5),
@@ -318,7 +318,7 @@ def test_past_answers_make_their_words_known(tmp_path):
 
 
 def test_labels_of_a_detector_are_words(tmp_path):
-    from oryx_scene.marks.detections import Detection
+    from oryx_scene.marks.detections.records import Detection
     from oryx_scene.memory.detected import WindowDetections
 
     source = Drive(lambda s: a_world(BEFORE), circle(seconds=8))
