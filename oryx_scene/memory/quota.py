@@ -7,12 +7,11 @@ where they alone fill the quota, writing ends with an error that says so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+from pathlib import Path
+from typing import Any, Protocol
 
 from oryx_scene.errors import MemoryStoreError
-
-if TYPE_CHECKING:
-    from oryx_scene.memory.store import MemoryStore
 
 FOLDERS = ("pictures", "depth", "crops")
 # (table, column) of all names of files; the size stands in column + "_bytes".
@@ -50,20 +49,51 @@ _SPARE_ROWS = (
 )
 
 
-def reserve(store: MemoryStore) -> int:
+class Quoted(Protocol):
+    """What is needed of a store."""
+
+    folder: Path
+    quota_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its files."""
+
+    @property
+    def database_bytes(self) -> int:
+        """Bytes of the database and its log."""
+
+    @property
+    def changes(self) -> int:
+        """Rows changed so far."""
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows that a statement gives."""
+
+    def update(self, table: str, row: int, **values: Any) -> None:
+        """Change a row."""
+
+    def drop_file(self, name: str, size: int) -> None:
+        """Remove a picture file."""
+
+    def fold_log(self) -> None:
+        """Put the log back into the database."""
+
+
+def reserve(store: Quoted) -> int:
     """Bytes that are kept free for the rows of one transaction."""
     share = round(RESERVE_SHARE * store.quota_bytes)
     return min(max(LEAST_RESERVE, share), MOST_RESERVE)
 
 
-def most_pages(store: MemoryStore) -> int:
+def most_pages(store: Quoted) -> int:
     """Pages that the database may have: SQLite itself then refuses to grow over the quota."""
     (size,) = store.rows("PRAGMA page_size")[0]
     pictures = store.size_bytes - store.database_bytes
     return max(1, (store.quota_bytes - pictures - reserve(store) // 2) // int(size))
 
 
-def picture_bytes(store: MemoryStore) -> list[int]:
+def picture_bytes(store: Quoted) -> list[int]:
     """Bytes of picture files by the columns of :data:`FILES`, from their rows."""
     return [
         int(store.rows(f"SELECT coalesce(sum({column}_bytes), 0) FROM {table}")[0][0])
@@ -71,7 +101,7 @@ def picture_bytes(store: MemoryStore) -> list[int]:
     ]
 
 
-def make_room(store: MemoryStore, needed: int) -> None:
+def make_room(store: Quoted, needed: int) -> None:
     """Drop what can be spared until ``needed`` bytes fit; outside a transaction.
 
     Raises:
@@ -92,7 +122,7 @@ def make_room(store: MemoryStore, needed: int) -> None:
         )
 
 
-def drop_pictures(store: MemoryStore, needed: int) -> None:
+def drop_pictures(store: Quoted, needed: int) -> None:
     """Drop pictures, then crops, until ``needed`` bytes fit or none is left."""
     if store.size_bytes + needed <= store.quota_bytes:
         return
@@ -102,11 +132,11 @@ def drop_pictures(store: MemoryStore, needed: int) -> None:
             pass
 
 
-def _goal(store: MemoryStore, needed: int) -> int:
+def _goal(store: Quoted, needed: int) -> int:
     return store.quota_bytes - needed - round(SPARE_SHARE * store.quota_bytes)
 
 
-def _drop_keyframes(store: MemoryStore, excess: int) -> bool:
+def _drop_keyframes(store: Quoted, excess: int) -> bool:
     """Drop pictures of up to a batch of keyframes; False where there was none."""
     found = store.rows(_BEST_COVERED, BATCH)
     for row in found:
@@ -123,7 +153,7 @@ def _drop_keyframes(store: MemoryStore, excess: int) -> bool:
     return bool(found)
 
 
-def _drop_crops(store: MemoryStore, excess: int) -> bool:
+def _drop_crops(store: Quoted, excess: int) -> bool:
     """Drop the oldest crops; False where there was none."""
     found = store.rows(
         "SELECT id, picture, picture_bytes FROM crops ORDER BY stamp_ns LIMIT ?", BATCH
@@ -137,7 +167,7 @@ def _drop_crops(store: MemoryStore, excess: int) -> bool:
     return bool(found)
 
 
-def _drop_rows(store: MemoryStore) -> bool:
+def _drop_rows(store: Quoted) -> bool:
     """Delete a batch of the rows that can best be spared; False where there was none."""
     for sql in _SPARE_ROWS:
         before = store.changes
