@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from oryx_scene.marks.config import MarksConfig
+from oryx_scene.config import MarksConfig
 from oryx_scene.marks.detections.records import Detection, load_detections
 from oryx_scene.marks.detections.route import find_detected, in_picture
 from oryx_scene.marks.detections.segments import SLOP_NS

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from oryx_scene.config import MarksConfig
 from oryx_scene.errors import ConfigError, NoFramesError, OryxSceneError
 from oryx_scene.geometry.transforms import invert
-from oryx_scene.marks.config import MarksConfig
 from oryx_scene.marks.depth.reprojection_votes import CutView
 from oryx_scene.marks.depth.route import cut_view
 from oryx_scene.marks.depth.view_grid import ViewGrid, make_grid, usable
@@ -28,7 +28,7 @@ from oryx_scene.memory.alignment import Alignment, Wish, align, floor_height, ke
 from oryx_scene.memory.keyframes import KeyframeChoice, KeyframeConfig, keep_crop, keep_keyframe
 from oryx_scene.memory.store import MemoryStore
 from oryx_scene.memory.tracking import Tracker, Update
-from oryx_scene.records import FloatArray, Frame, MarkObservation, MarkSet, ViewSet
+from oryx_scene.records import DiscLayout, FloatArray, Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.sources.base import BaseSource, FrameStub, left_out
 from oryx_scene.warning import Warning
 
@@ -39,7 +39,7 @@ PATH_M, PATH_RAD, PATH_S = 0.2, 0.3, 5.0
 # Frames of a session with which its alignment is measured.
 ALIGNING_FRAMES = 24
 # Numbers that fit everything: discs of one pixel, which need no room.
-MOST_MARKS, DISC_PX = 200, 1.0
+MOST_MARKS, DISC_PX = 99, 1.0
 
 
 @dataclass(frozen=True)
@@ -272,9 +272,8 @@ class Recorder:
         )
 
     def _marks(self, views: ViewSet) -> MarkSet:
-        config = dataclasses.replace(
-            self.config.marks, disc_radii=(DISC_PX,) * len(views.frames), most_hidden=1.0
-        )
+        discs = DiscLayout(radii=(DISC_PX,) * len(views.frames), most_hidden=1.0)
+        config = dataclasses.replace(self.config.marks, discs=discs)
         if self._find is not None:
             return self._find(views, config, "")
         if not any(usable(frame) for frame in views.frames):
