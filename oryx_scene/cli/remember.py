@@ -78,15 +78,14 @@ def run(args: argparse.Namespace) -> int:
 def _remember(args: argparse.Namespace, path: str, store: MemoryStore) -> Remembered:
     import dataclasses
 
-    from oryx_scene.cli.common import progress_bar
+    from oryx_scene.cli.common import open_recording, progress_bar
     from oryx_scene.memory.detected import window_finder
     from oryx_scene.memory.recorder import MemoryConfig, remember
-    from oryx_scene.sources.registry import open_source
 
     config = MemoryConfig(localised_only=not args.unsure_poses)
     if args.rate is not None:
         config = dataclasses.replace(config, rate_hz=args.rate)
-    source = open_source(
+    source = open_recording(
         path, rig=args.rig, fixed_frame=args.fixed_frame, cameras=tuple(args.cameras)
     )
     found = remember(
