@@ -113,6 +113,15 @@ def test_where_a_calibration_begins_to_look_odd(fx, cx, cy, count):
     assert len(doubts(Intrinsics(K, 480, 640))) == count
 
 
+def test_what_looks_odd_is_said_with_its_numbers():
+    K = np.array([[500.0, 7, 100.0], [0, 400.0, 40.0], [0, 0, 1]])
+    assert doubts(Intrinsics(K, 480, 640)) == (
+        "fx 500.0 and fy 400.0 differ by more than 10 %",
+        "cx 100.0 is far from the middle of 640 px",
+        "cy 40.0 is far from the middle of 480 px",
+    )
+
+
 def test_sizes_of_one_aspect_ratio_within_a_pixel_of_rounding():
     assert same_aspect((480, 640), (240, 320))
     assert not same_aspect((480, 640), (400, 640))
@@ -121,6 +130,7 @@ def test_sizes_of_one_aspect_ratio_within_a_pixel_of_rounding():
     assert not same_aspect((10, 10), (10, 9))
     assert same_aspect((1, 20), (1, 10))
     assert not same_aspect((1, 20), (1, 9))
+    assert same_aspect((1, 10), (1, 20))
 
 
 def test_scaled_depth_takes_the_pixel_under_each_middle():
@@ -181,3 +191,21 @@ def test_a_depth_pixel_covers_as_many_colour_pixels_as_it_is_large(factor, width
     assert (rows.min(), rows.max()) == (7 - reach, 7 + reach)
     assert (columns.min(), columns.max()) == (6 - reach, 6 + reach)
     assert len(rows) == width**2 and set(seen[rows, columns]) == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("shift_px", "seen"),
+    [
+        ((0, 0), [[1, 1], [1, 1]]),
+        ((1, 0), [[0, 1], [0, 1]]),  # what is too far right is not in the next row either
+        ((0, 1), [[0, 0], [1, 1]]),
+        ((-1, 0), [[1, 0], [1, 0]]),
+        ((0, -1), [[1, 1], [0, 0]]),
+    ],
+)
+def test_what_falls_beside_the_colour_picture_is_not_seen(shift_px, seen):
+    camera = Intrinsics(np.array([[2.0, 0, 0.0], [0, 2.0, 0.0], [0, 0, 1]]), 2, 2)
+    T = np.eye(4)
+    T[:2, 3] = np.array(shift_px) / 2
+    found = register_depth(np.ones((2, 2), np.float32), camera, T, camera)
+    assert np.isfinite(found).tolist() == np.array(seen, bool).tolist()

@@ -120,6 +120,8 @@ def test_a_pose_may_be_a_matrix_or_a_quaternion(tmp_path):
             r"T_base_camera\.quaternion_xyzw': 4 numbers",
         ),
         ({"T_base_camera": {"rpy": [0] * 3}}, r"T_base_camera\.xyz': a list of numbers"),
+        ({"T_base_camera": "up"}, r"front\.T_base_camera': named values"),
+        ({"T_base_camera": {"xyz": [0] * 3, "yaw": 1}}, r"front\.T_base_camera': unknown key"),
         ({"T_base_camera": [1.0] * 15}, r"T_base_camera': 16 numbers"),
         ({"T_base_camera": [1.0] * 16}, r"T_base_camera': the last row"),
         (

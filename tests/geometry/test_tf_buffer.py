@@ -15,6 +15,13 @@ def at_x(x):
     return T
 
 
+def aside(y):
+    """To be added to a transform."""
+    T = np.zeros((4, 4))
+    T[1, 3] = y
+    return T
+
+
 def moving(parent="map", child="base", stamps=(10, 20, 30)):
     found = TransformBuffer()
     for stamp in stamps:
@@ -57,6 +64,10 @@ def test_frames_without_a_name_are_refused(parent, child):
         with pytest.raises(TransformError, match="without a name") as caught:
             add(TransformBuffer())
         assert (caught.value.target, caught.value.source) == (parent.lstrip("/"), child)
+    for add in (TransformBuffer.add_static, TransformBuffer.pin):
+        with pytest.raises(TransformError) as caught:
+            add(TransformBuffer(), parent, child, np.eye(4))
+        assert caught.value.stamp_ns == 0
 
 
 def test_what_is_no_transform_is_refused_with_both_names():
@@ -95,7 +106,22 @@ def test_where_the_dynamic_samples_end_the_static_transform_holds():
     found = moving(stamps=(10, 20))
     found.add_static("map", "base", at_x(-1), since_ns=5)
     found.add_static("map", "base", at_x(-2), since_ns=25)
-    assert [place(found, stamp) for stamp in (0, 10, 15, 24, 25, 26)] == [-1, 10, 15, -1, -2, -2]
+    found.add_static("map", "base", at_x(-3), since_ns=22)
+    places = [place(found, stamp) for stamp in (0, 10, 15, 21, 22, 24, 25, 26)]
+    assert places == [-1, 10, 15, -1, -3, -3, -2, -2]
+    # Said earlier by another parent, it stands earlier, whatever the parent's name.
+    found = TransformBuffer()
+    found.add_static("a", "base", at_x(1), since_ns=9)
+    found.add_static("z", "base", at_x(2), since_ns=5)
+    assert (place(found, 6, "z"), place(found, 9, "a")) == (2, 1)
+
+
+def test_between_two_parents_nothing_is_known_and_what_helps_is_said():
+    found = moving("map", "cam", (10,))
+    found.add("odom", "cam", 20, np.eye(4))
+    with pytest.raises(TransformError, match="changes from 'map' to 'odom'") as caught:
+        found.lookup("map", "cam", 15)
+    assert caught.value.hint == "let only one node publish the parent of 'cam'"
 
 
 def test_a_parent_that_comes_back_is_a_dispute_and_one_that_changed_is_none():
@@ -130,8 +156,8 @@ def test_roots_parents_and_frames():
 
 
 def test_the_newest_moment_is_that_of_the_link_that_ends_first():
-    found = moving(stamps=(10, 30))
-    for stamp in (5, 20):
+    found = moving(stamps=(10, 20, 30))
+    for stamp in (5, 10, 20):
         found.add("base", "arm", stamp, np.eye(4))
     found.add_static("base", "cam", np.eye(4))
     assert found.newest("/map", "/arm", 0) == found.newest("arm", "map", 0) == 20
@@ -142,6 +168,12 @@ def test_the_newest_moment_is_that_of_the_link_that_ends_first():
     assert TransformBuffer().span() is None
     found.pin("base", "arm", np.eye(4))
     assert (found.newest("map", "arm", 0), found.span()) == (30, (10, 30))
+    # Only slashes are no part of a name.
+    found.add("X", "/XX/X", 7, np.eye(4))
+    assert (found.newest("X", "/XX/X", 0), found.newest("XX/X", "/X", 0)) == (7, 7)
+    assert (found.parent_of("/XX/X"), found.root_of("/XX/X")) == ("X", "X")
+    assert found.connected("X", "XX/X") and found.coverage("X", "XX/X") == (7, 7)
+    assert np.array_equal(found.lookup("X", "XX/X", 7), np.eye(4))
 
 
 def test_coverage_is_of_a_moving_link_and_its_parent():
@@ -184,6 +216,9 @@ def test_forgetting_keeps_what_has_no_stamp():
         (lambda b: b.add("map", "base", 40, at_x(0)), False),
         (lambda b: b.add("map", "base", 20, at_x(20 + 1e-7)), False),
         (lambda b: b.add("map", "base", 20, at_x(20 + 1e-2)), True),
+        (lambda b: b.add("map", "base", 20, at_x(20) + aside(1e-7)), False),
+        (lambda b: b.add("map", "base", 20, at_x(20) + aside(1e-5)), True),
+        (lambda b: b.add_static("base", "cam", at_x(0.5)), False),
         (lambda b: b.add("odom", "base", 20, at_x(20)), True),
         (lambda b: b.add_static("map", "base", at_x(0)), True),
         (lambda b: b.add_static("base", "cam", at_x(1)), True),
@@ -203,7 +238,7 @@ def test_buffers_without_a_common_moment_contradict_each_other():
     assert not moving().contradicts(TransformBuffer())
     fixed, other = TransformBuffer(), TransformBuffer()
     fixed.add_static("map", "base", at_x(1))
-    other.add_static("map", "base", at_x(1 + 1e-7))
+    other.add_static("map", "base", at_x(1 + 1e-7) + aside(1e-7))
     assert not fixed.contradicts(other)
     other = TransformBuffer()
     other.add_static("map", "base", at_x(2))

@@ -3,7 +3,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from oryx_scene.errors import BudgetError
-from oryx_scene.scene.placement import MAX_STRETCH, place
+from oryx_scene.scene.placement import MAX_STRETCH, Placement, place
 
 SIDES = st.integers(20, 2200)
 MULTIPLES = st.sampled_from([32, 64])
@@ -53,3 +53,54 @@ def test_a_strip_of_4700x32_is_refused_by_name():
 def test_an_empty_picture_is_refused():
     with pytest.raises(BudgetError, match="0x480"):
         place(480, 0, multiple=32, max_area=1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "multiple", "side", "expected"),
+    [
+        # (height, width, content height, content width, top, left)
+        (480, 640, 32, 1024, (480, 640, 480, 640, 0, 0)),  # fits as it is; never enlarged
+        (480, 640, 32, 480, (416, 544, 416, 544, 0, 0)),  # stretched by 1.96 %
+        (100, 100, 64, 480, (128, 128, 128, 128, 0, 0)),  # up to whole cells
+        (100, 100, 64, 127, (64, 64, 64, 64, 0, 0)),
+        (32, 512, 32, 1024, (32, 512, 32, 512, 0, 0)),  # 16 to 1 is allowed
+        (97, 131, 32, 480, (96, 128, 96, 128, 0, 0)),
+        # 64x64 would keep under half of the pixels of 100x90, padded to 128x128.
+        (100, 90, 64, 480, (128, 128, 100, 90, 14, 19)),
+        (20, 20, 32, 16, (32, 32, 16, 16, 8, 8)),  # at least one cell is always given
+    ],
+)
+def test_exact_placements(height, width, multiple, side, expected):
+    found = place(height, width, multiple=multiple, max_area=side * side)
+    assert (
+        found.height,
+        found.width,
+        found.content_height,
+        found.content_width,
+        found.top,
+        found.left,
+    ) == expected
+    assert (found.source_height, found.source_width) == (height, width)
+
+
+def test_pixels_map_by_their_middles_and_the_padding():
+    placement = Placement(100, 50, 128, 64, 50, 25, 39, 19)
+    assert (placement.scale_u, placement.scale_v) == (0.5, 0.5)
+    # The first pixel's middle: (0 + 0.5) / 2 - 0.5, then the offset.
+    assert placement.to_prepared(0, 0) == (18.75, 38.75)
+    assert placement.to_prepared(10, 20) == (23.75, 48.75)
+    assert placement.to_received(18.75, 38.75) == (0, 0)
+    assert placement.describe() == "50x100 -> 64x128 (padded)"
+    wide = Placement(100, 100, 64, 96, 64, 96)
+    assert (wide.scale_u, wide.scale_v, wide.stretch) == (0.96, 0.64, pytest.approx(0.5))
+    assert Placement(100, 100, 96, 64, 96, 64).stretch == pytest.approx(0.5)
+    assert wide.describe() == "100x100 -> 96x64 (stretched 50.0 %)"
+    assert not wide.padded
+    assert Placement(1, 1, 64, 96, 64, 95).padded and Placement(1, 1, 64, 96, 63, 96).padded
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (17, 272 + 1), (272 + 1, 17)])
+def test_empty_and_endless_pictures_are_refused(size):
+    with pytest.raises(BudgetError, match=f"{size[1]}x{size[0]}"):
+        place(*size, multiple=32, max_area=480 * 480)
+    assert place(17, 272, multiple=32, max_area=480 * 480).source_width == 272
