@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from oryx_scene.config import BudgetConfig, MarkingConfig, PipelineConfig, ViewsConfig
+from oryx_scene.config import BudgetConfig, MarksConfig, PipelineConfig, ViewsConfig
 from oryx_scene.errors import NoFramesError
 from oryx_scene.marks.drawing import PATCH, disc_radius
 from oryx_scene.model.api import Learnt, ModelCard, Rates, Stride, VisualItem
@@ -31,7 +31,7 @@ def frame(camera="front", stamp_ns=SECOND, height=64, width=96, **rest):
 
 def config(compression="4", **rest):
     budget = BudgetConfig(compression=compression, video_max_side=96)
-    return PipelineConfig(**{"budget": budget, "marks": MarkingConfig(enabled=False), **rest})
+    return PipelineConfig(**{"budget": budget, "marks": MarksConfig(enabled=False), **rest})
 
 
 def test_a_picture_is_moved_into_its_padding():
@@ -130,7 +130,7 @@ def freeze(frames, observations=(), *, settings=None, card=CARD, **rest):
         given.append((config, question))
         return marks
 
-    settings = settings or config(marks=MarkingConfig())
+    settings = settings or config(marks=MarksConfig())
     scene = freeze_scene(frames, 3 * SECOND, settings, card, find_marks=find, **rest)
     return scene, given
 
@@ -153,21 +153,18 @@ def test_discs_stand_where_the_prepared_picture_has_the_object():
 def test_the_finder_is_told_discs_and_patches_in_received_pixels():
     frames = [frame("a"), frame("b", height=128, width=192)]
     card = dataclasses.replace(CARD, learnt=Learnt(most_hidden=0.3))
-    marking = MarkingConfig(max_marks=5, pose_shift_m=0.02, pose_turn_deg=45.0)
+    marking = MarksConfig(max_marks=5, pose_shift_m=0.02)
     _, given = freeze(
         frames, settings=config(marks=marking), card=card, question="Where is the mug?"
     )
     ((found, question),) = given
     radius = disc_radius(96, 2, 0.125)
-    assert found.disc_radii == (radius, 2 * radius)
-    near, far = found.lattices
+    assert found.discs.radii == (radius, 2 * radius)
+    near, far = found.discs.lattices
     assert dataclasses.astuple(near) == (7.5, 7.5, PATCH, PATCH)
     assert dataclasses.astuple(far) == (15.5, 15.5, 2 * PATCH, 2 * PATCH)
-    assert (found.max_marks, found.most_hidden, question) == (5, 0.3, "Where is the mug?")
-    assert (found.pose_noise.shift_m, found.pose_noise.turn_rad) == (
-        0.02,
-        pytest.approx(np.pi / 4),
-    )
+    assert (found.max_marks, found.discs.most_hidden) == (5, 0.3)
+    assert (found.pose_shift_m, question) == (0.02, "Where is the mug?")
 
 
 def test_a_padded_picture_keeps_the_larger_of_its_two_disc_sizes():
@@ -175,7 +172,7 @@ def test_a_padded_picture_keeps_the_larger_of_its_two_disc_sizes():
     scene, _ = freeze([frame(height=64, width=250)])
     placement = scene.plan.placements[0]
     smaller = min(placement.scale_u, placement.scale_v)
-    assert found.disc_radii == (disc_radius(placement.width, 2, 0.125) / smaller,)
+    assert found.discs.radii == (disc_radius(placement.width, 2, 0.125) / smaller,)
 
 
 def test_without_marks_nothing_is_sought_and_without_pictures_all_is_grey():
