@@ -10,7 +10,7 @@ import argparse
 import importlib
 
 HELP = "Measure a part of the library against known truth: a table and one JSON object."
-TASKS = ("marks", "places", "curves", "recording", "changed", "scenes", "quantisation")
+TASKS = ("marks", "places", "curves", "recording", "changed", "scenes", "quantisation", "memory")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
