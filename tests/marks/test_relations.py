@@ -17,9 +17,10 @@ from oryx_scene.marks.relations import (
     VIEW_TURN_STD,
     ReferenceView,
     measure_relations,
+    newest_viewpoint,
     relations_from,
 )
-from oryx_scene.records import Mark, Predicate
+from oryx_scene.records import Frame, Intrinsics, Mark, MarkObservation, Predicate
 
 P = Predicate
 CAMERA = look_at(np.array([-2.0, 0.3, 1.2]), np.array([0.5, 0.0, 0.2]))
@@ -195,3 +196,153 @@ def test_each_relation_takes_the_error_of_its_own_direction():
     told = {key(r) for r in relations_from(deeper, ahead)}
     assert (1, P.LEFT_OF, 2) in told
     assert not any(k[1] in (P.BEHIND, P.IN_FRONT_OF) for k in told)
+
+
+# -- exact cases ----------------------------------------------------------------------------------
+
+AHEAD = ReferenceView("front", look_at(np.array([0.0, 0, 1]), np.array([1.0, 0, 1])))
+
+
+def stated(*marks, viewpoint=AHEAD):
+    return {key(r): r for r in relations_from(marks, viewpoint)}
+
+
+def test_values_and_deviations_of_one_mark():
+    # 3 m ahead, 4 m to the left and level, 10 cm unsure in every direction.
+    found = stated(mark(1, (3.0, 4.0, 1.0), 0.1))
+    range_, bearing = found[1, P.RANGE, None], found[1, P.BEARING, None]
+    assert (range_.value, range_.unit) == (pytest.approx(5.0), "m")
+    assert range_.std == pytest.approx(math.hypot(0.1, VIEW_SHIFT_STD_M))
+    assert bearing.value == pytest.approx(math.atan2(4, 3))
+    assert bearing.std == pytest.approx(math.hypot(range_.std / 5, VIEW_TURN_STD))
+    # Overhead a bearing says hardly anything: nearer than 10 cm counts as 10 cm.
+    above = stated(mark(1, (0.01, 0.0, 3.0), 0.0))[1, P.BEARING, None]
+    assert above.std == pytest.approx(math.hypot(VIEW_SHIFT_STD_M / 0.1, VIEW_TURN_STD))
+
+
+def test_values_and_deviations_of_two_marks():
+    a, b = mark(1, (4.0, 1.0, 1.5), 0.03), mark(2, (3.0, -1.0, 1.0), 0.04)
+    found = stated(a, b)
+    left, behind = found[1, P.LEFT_OF, 2], found[1, P.BEHIND, 2]
+    assert (left.value, behind.value) == (pytest.approx(2.0), pytest.approx(1.0))
+    # Both places, and a turn of the viewpoint times what lies across: 0.5 m up, 1 m or 2 m.
+    assert left.std == pytest.approx(math.hypot(0.05, VIEW_TURN_STD * math.hypot(0.5, 1.0)))
+    assert behind.std == pytest.approx(math.hypot(0.05, VIEW_TURN_STD * math.hypot(0.5, 2.0)))
+    assert (found[2, P.RIGHT_OF, 1].value, found[2, P.IN_FRONT_OF, 1].value) == (2.0, 1.0)
+    assert (found[2, P.RIGHT_OF, 1].std, left.reference) == (left.std, "view:front")
+    whole = measured((a, b), AHEAD)
+    distance = whole[1, P.DISTANCE, 2]
+    assert distance.value == pytest.approx(math.sqrt(5.25))
+    assert (distance.std, distance.reference) == (pytest.approx(0.05), "map")
+    up = whole[1, P.ABOVE, 2]
+    assert (up.value, up.std, up.unit) == (0.5, pytest.approx(0.05), "m")
+    assert whole[2, P.BELOW, 1].value == 0.5
+
+
+@pytest.mark.parametrize(("apart", "std", "said"), [(0.051, 0.0, True), (0.049, 0.0, False)])
+def test_less_than_5_cm_is_no_difference(apart, std, said):
+    found = stated(mark(1, (3.0, apart / 2, 1), std), mark(2, (3.0, -apart / 2, 1), std))
+    assert ((1, P.LEFT_OF, 2) in found) == said
+
+
+def test_further_right_in_metres_and_further_left_in_the_picture_is_neither():
+    # 2 m to the right at 8 m is further left in the picture than 1 m at 2 m.
+    found = stated(mark(1, (8.0, -2.0, 1.0), 0.01), mark(2, (2.0, -1.0, 1.0), 0.01))
+    assert not {k for k in found if k[1] in (P.LEFT_OF, P.RIGHT_OF)}
+    assert (1, P.BEHIND, 2) in found
+
+
+def test_the_size_is_the_largest_extent_and_as_sure_as_two_faces():
+    found = measured((mark(1, (1, 0, 0), 0.04, (0.2, 0.7, 0.3)),))
+    size = found[1, P.SIZE, None]
+    assert (size.value, size.unit, size.reference) == (0.7, "m", "map")
+    assert size.std == pytest.approx(math.sqrt(2) * math.hypot(0.02, 0.02))
+    unsized = measured((mark(1, (1, 0, 0), 0.04, None),))
+    assert (1, P.SIZE, None) not in unsized
+    # Along its own axis, not along the others.
+    long = dataclasses.replace(
+        mark(1, (1, 0, 0), 0.0, (0.2, 0.7, 0.3)), covariance=as_covariance(np.diag([1, 0.01, 1]))
+    )
+    assert measured((long,))[1, P.SIZE, None].std == pytest.approx(
+        math.sqrt(2) * math.hypot(0.02, 0.05)
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "std", "on"),
+    [
+        ((1.0, 0.0, 0.75), 0.02, True),
+        ((1.0, 0.0, 0.809), 0.02, True),  # 5.9 cm above the table's top
+        ((1.0, 0.0, 0.811), 0.02, False),
+        ((1.0, 0.0, 0.691), 0.02, True),  # 5.9 cm in it
+        ((1.0, 0.0, 0.689), 0.02, False),
+        ((1.49, 0.0, 0.75), 0.02, True),  # over the table
+        ((1.51, 0.0, 0.75), 0.02, False),
+        ((1.0, 0.29, 0.75), 0.02, True),
+        ((1.0, -0.31, 0.75), 0.02, False),
+        ((1.0, 0.0, 0.75), 0.2, False),  # who knows
+    ],
+)
+def test_what_stands_on_a_table(place, std, on):
+    table, cup = mark(1, (1, 0, 0.35), 0.0, (1.0, 0.6, 0.7)), mark(2, place, std, (0.1,) * 3)
+    found = measured((table, cup))
+    assert ((2, P.ON, 1) in found) == on
+    assert (1, P.ON, 2) not in found
+    if on:
+        assert found[2, P.ON, 1].value == pytest.approx(abs(place[2] - 0.75), abs=1e-9)
+        assert found[2, P.ON, 1].std == pytest.approx(std)
+    unsized = (table, dataclasses.replace(cup, size=None))
+    assert (2, P.ON, 1) not in measured(unsized)
+
+
+def test_the_nearest_is_stated_where_the_next_is_clearly_further():
+    def nearest(second_x, std):
+        marks = (mark(1, (0, 0, 0), 0.0), mark(2, (1, 0, 0), 0.0), mark(3, (second_x, 0, 0), std))
+        return measured(marks).get((1, P.NEAREST, 2))
+
+    assert nearest(-1.051, 0.0) is not None and nearest(-1.049, 0.0) is None
+    assert nearest(-1.41, 0.2) is not None and nearest(-1.39, 0.2) is None
+    assert (nearest(-2.0, 0.1).value, nearest(-2.0, 0.1).std) == (1.0, 0.0)
+    # In opposite directions the mark's own error counts twice, in one direction not at all.
+    own = (mark(1, (0, 0, 0), 0.1), mark(2, (1, 0, 0), 0.0))
+    assert (1, P.NEAREST, 2) in measured((*own, mark(3, (-1.41, 0, 0), 0.0)))
+    assert (1, P.NEAREST, 2) not in measured((*own, mark(3, (-1.39, 0, 0), 0.0)))
+    assert (1, P.NEAREST, 2) in measured((*own, mark(3, (1.06, 0, 0), 0.0)))
+    # Two marks are each other's nearest; one alone has none.
+    pair = measured((mark(1, (0, 0, 0)), mark(2, (1, 0, 0))))
+    assert (1, P.NEAREST, 2) in pair and (2, P.NEAREST, 1) in pair
+    assert not [k for k in measured((mark(1, (0, 0, 0)),)) if k[1] is P.NEAREST]
+
+
+def view_at(stamp_ns, camera, pose=CAMERA):
+    rgb = np.zeros((4, 4, 3), np.uint8)
+    return Frame(camera, stamp_ns, "", rgb, "", T_fixed_camera=pose, fixed_frame="map")
+
+
+def test_directions_are_those_of_the_newest_view_with_a_pose():
+    frames = [view_at(1, "z"), view_at(3, "a"), view_at(3, "b"), view_at(9, "c", None)]
+    assert newest_viewpoint(frames).name == "b"
+    assert newest_viewpoint(frames).reference == "view:b"
+    assert newest_viewpoint(frames[3:]) is None
+    found = {key(r): r for r in measure_relations((mark(1, (1, 0, 0)),), frames)}
+    assert found[1, P.RANGE, None].reference == "view:b"
+    kinds = {r.predicate for r in measure_relations(MARKS, frames[3:])}
+    assert kinds <= {P.SIZE, P.DISTANCE, P.NEAREST}
+
+
+def test_a_mark_without_a_place_has_the_bearing_of_its_picture():
+    K = Intrinsics(np.array([[100.0, 0, 50.0], [0, 100.0, 40.0], [0, 0, 1]]), 80, 100)
+    frames = [view_at(1, "old", CAMERA.copy()), view_at(2, "new")]
+    frames[1] = dataclasses.replace(frames[1], intrinsics=K)
+    box = (20.0, 30.0, 30.0, 50.0)
+    seen = [MarkObservation(view, 26.0, 40.0, 5.0, 1.0, 1.0, 9, box) for view in (0, 1)]
+    found = measure_relations((Mark(4, tuple(seen)),), frames)
+    (bearing,) = found
+    left, right = math.atan(0.3), math.atan(0.2)
+    assert (bearing.subject, bearing.predicate, bearing.unit) == (4, P.BEARING, "rad")
+    assert bearing.value == pytest.approx((left + right) / 2)
+    # Anywhere between the edges: a uniform width over sqrt(12).
+    width = (left - right) / math.sqrt(12)
+    assert bearing.std == pytest.approx(math.hypot(width, VIEW_TURN_STD))
+    assert bearing.reference == "view:new"
+    assert measure_relations((Mark(4, tuple(seen[:1])),), frames) == ()
