@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -19,7 +20,17 @@ from oryx_scene.marks.label_placement import (
     find_spot,
     hidden_shares,
 )
-from oryx_scene.marks.mark_selection import BEYOND, NO_PLACE, FoundObject, SeenIn, choose_marks
+from oryx_scene.marks.mark_selection import (
+    BEYOND,
+    NO_PLACE,
+    FoundObject,
+    SeenIn,
+    _along,
+    choose_marks,
+    disc_radii,
+    rank,
+    reasons_by_view,
+)
 from oryx_scene.marks.named_objects import UNNAMED, names_in, number_place, place_in
 from oryx_scene.records import Frame
 
@@ -275,3 +286,55 @@ def test_labels_in_questions():
     assert names_in("a chair and a desk", ["desk", "lamp", "chair"]) == ["desk", "chair"]
     assert number_place("How far is mark 12 from object #3?", 3) < UNNAMED
     assert number_place("How far is mark 12?", 1) == UNNAMED
+
+
+def test_the_rank_is_name_then_views_then_share_then_place():
+    def key(views, question="", **rest):
+        return rank(dataclasses.replace(thing(views), **rest), FRAMES, question)
+
+    seen = block(4, 6, 5, 7)
+    whole = HEIGHT * WIDTH
+    assert key({0: seen}) == (UNNAMED, -1, -round(35 * 4 / whole, 9), 0, 0, 0, 0, 8, 12)
+    assert key({1: seen, 2: seen})[1:4] == (-2, -round(2 * 35 * 4 / whole, 9), 0)
+    assert key({1: seen}, position=None)[3:7] == (0, 0, 0, 1)
+    assert key({1: seen}, position=(1.23456789, 2, 3))[3:6] == (1.234568, 2, 3)
+    assert key({0: seen}, "Is mark 7 a mug?", number=7)[0] == 3
+    assert key({0: seen}, "Is mark 7 a mug?", label="mug")[0] == 12
+    assert key({0: seen}, "Is mark 7 a mug?", label="mug", number=7)[0] == 3
+    assert key({0: seen}, "Is mark 0 a mug?")[0] == UNNAMED
+
+
+def test_a_mark_keeps_what_was_found_of_its_object():
+    depth = np.full((11, 12), 2.0)
+    depth[5, 6] = 3.5
+    covariance = ((0.01, 0, 0), (0, 0.04, 0), (0, 0, 0.01))
+    part = SeenIn(1, block(20, 20, 11, 12), 0.75, depth)
+    found = FoundObject(
+        (part,), (1, 2, 3), (0.1, 0.2, 0.3), covariance, "map", "mug", 0.8, 0
+    )  # fmt: skip
+    (mark,) = choose_marks([found], FRAMES, RADII, 1).marks
+    assert (mark.position, mark.size, mark.covariance) == (found.position, found.size, covariance)
+    assert mark.position_std == pytest.approx(0.2)
+    assert (mark.label, mark.score, mark.frame_id, mark.number) == ("mug", 0.8, "map", 1)
+    (seen,) = mark.observations
+    assert (seen.view, seen.radius_px, seen.visible_fraction) == (1, 5.0, 0.75)
+    assert (seen.area_px, seen.bbox) == (11 * 12 * 4, (40.0, 40.0, 63.0, 61.0))
+    row, column = int(seen.v - 40) // STEP, int(seen.u - 40) // STEP
+    assert seen.depth_m == depth[row, column]
+    depth[row, column] = np.inf
+    assert np.isnan(choose_marks([found], FRAMES, RADII, 1).marks[0].observations[0].depth_m)
+
+
+def test_radii_are_those_given_or_a_fortieth_of_the_width():
+    assert disc_radii(FRAMES, (3.0, 4.0, 5.0)) == [3.0, 4.0, 5.0]
+    assert disc_radii(FRAMES, ()) == [WIDTH / 40] * 3
+    assert reasons_by_view(Counter({(1, "x"): 2, (0, "x"): 1, (1, "a"): 3}), [1, 0]) == (
+        {"a": 3, "x": 2},
+        {"x": 1},
+    )
+
+
+def test_points_of_a_leader_are_at_most_4_px_apart_and_leave_out_the_disc():
+    points = _along((0.0, 0.0), (12.0, 0.0))
+    assert [(p.u, p.v, p.radius) for p in points] == [(4, 0, 0), (8, 0, 0), (12, 0, 0)]
+    assert [p.v for p in _along((0.0, 1.0), (0.0, 2.0))] == [1.5, 2.0]

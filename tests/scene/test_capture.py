@@ -358,3 +358,12 @@ def test_the_report_of_a_choice_counts_voxels_where_it_can():
     }
     assert 17 * 22 <= report.covered + 30 <= 17 * 22 + 60
     assert CoverageReport("all", candidates=3).as_dict() == {"method": "all", "candidates": 3}
+
+
+def test_of_a_large_picture_about_3000_points_are_counted():
+    """480 x 640 pixels of depth are every tenth each way: 48 x 64 points, each in its own voxel."""
+    K = Intrinsics(np.array([[60.0, 0, 319.5], [0, 60.0, 239.5], [0, 0, 1]]), 480, 640)
+    rgb, depth = np.zeros((480, 640, 3), np.uint8), np.full((480, 640), 2.0, np.float32)
+    pose = {"T_fixed_camera": np.eye(4), "fixed_frame": "map"}
+    frames = [Frame("a", ms, "", rgb, str(ms), depth=depth, intrinsics=K, **pose) for ms in (0, 1)]
+    assert choose_views_reported(frames, 1)[1].covered == 48 * 64

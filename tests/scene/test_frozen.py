@@ -12,7 +12,7 @@ from oryx_scene.marks.drawing import PATCH, disc_radius
 from oryx_scene.model.api import Learnt, ModelCard, Rates, Stride, VisualItem
 from oryx_scene.records import Frame, Intrinsics, Mark, MarkObservation, MarkSet
 from oryx_scene.scene.deadline import patches_of, predicted_s
-from oryx_scene.scene.freeze import freeze_scene
+from oryx_scene.scene.freeze import find_marks_fresh, freeze_scene
 from oryx_scene.scene.placement import Placement
 from oryx_scene.scene.prepare import PADDING_VALUE, content_key, move_to_placement
 from oryx_scene.scene.prompt_text import marks_text, view_names, views_text
@@ -262,3 +262,20 @@ def test_a_deadline_is_said_with_what_it_cost():
     assert "6 of 8 views because of the deadline" in fewer.plan.reason
     assert f"predicted {fewer.plan.predicted_s:.2f} s of" in fewer.plan.reason
     assert fewer.warnings == ()
+
+
+def test_views_of_an_earlier_scene_stand_first():
+    first = freeze([frame("b"), frame("c")])[0]
+    both = [frame("a"), frame("b"), frame("c")]
+    assert [f.camera for f in freeze(both)[0].views.frames] == ["a", "b", "c"]
+    assert [f.camera for f in freeze(both, after=first)[0].views.frames] == ["b", "c", "a"]
+
+
+def test_a_fresh_finder_is_asked_with_the_question(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "oryx_scene.scene.freeze.find_marks", lambda *given, **named: asked.append((given, named))
+    )
+    views, settings = order_views([frame()], 1)[0], MarksConfig()
+    find_marks_fresh(views, settings, "Where is it?")
+    assert asked == [((views, settings), {"question": "Where is it?"})]
