@@ -142,7 +142,8 @@ def test_the_ways_of_other_cpus_multiply_too(monkeypatch, tmp_path, flags):
 
 
 @needs_compiler
-def test_torch_is_taken_where_it_is_timed_faster(monkeypatch):
+def test_torch_is_taken_where_it_is_timed_faster(monkeypatch, tmp_path):
+    monkeypatch.setattr(cpu_linear, "_cache", lambda: tmp_path)
     slow = rows_kernel()
 
     def late(*given, rounded=False):
@@ -158,6 +159,30 @@ def test_torch_is_taken_where_it_is_timed_faster(monkeypatch):
         assert speed_up(torch.nn.Sequential(torch.nn.Linear(64, 32))).startswith("torch, timed")
     finally:
         most_rows.cache_clear()
+
+
+@needs_compiler
+def test_what_was_timed_first_on_a_machine_holds_for_every_process(monkeypatch, tmp_path):
+    timings = iter((8, 32, 16))
+    monkeypatch.setattr(cpu_linear, "_cache", lambda: tmp_path)
+    monkeypatch.setattr(cpu_linear, "_timed_rows", lambda dtype: next(timings))
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for _ in range(2):  # another process starts with an empty cache of its own
+            most_rows.cache_clear()
+            found.append(most_rows(torch.float32, threads))
+        found.append(most_rows(torch.bfloat16, threads))  # another dtype is timed on its own
+        for file in tmp_path.glob("*.json"):
+            file.write_text("{torn")
+        most_rows.cache_clear()
+        found.append(most_rows(torch.float32, threads))
+        cpu_linear.fix_most_rows({"float32": 1})
+        found.append(most_rows(torch.float32, threads))
+    finally:
+        cpu_linear._FIXED.clear()
+        most_rows.cache_clear()
+    assert found == [8, 8, 32, 16, 1]
 
 
 def test_the_kernel_can_be_switched_off():

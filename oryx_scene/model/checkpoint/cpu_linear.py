@@ -3,21 +3,25 @@
 torch's own kernels reach the memory's speed for one float32 row at most; for several rows, and for
 bfloat16, they are two to ten times slower. `cpu_rows.c` reads every weight once. It is built on the
 machine with its C compiler, for its own CPU, tried on real numbers, and left out where there is
-none. Up to how many rows it is the faster way is timed at the first use. Many rows go to torch's
+none. Up to how many rows it is the faster way is timed once on a machine and kept, so that every
+process on it computes the same bits. Many rows go to torch's
 matrix product, in float32 piece by piece where the CPU has no bfloat16 of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
+import json
+import os
 import platform
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -130,12 +134,69 @@ def has_bfloat16() -> bool:
 def most_rows(dtype: torch.dtype, threads: int) -> int:
     """Up to how many rows of ``TIMED_ROWS`` the kernel is faster here than torch; 0 for none.
 
-    Timed on this machine, best of three calls in turn, in seconds that the calling thread computed:
-    other work beside must not decide. ``threads`` is what torch is set to.
+    Timed on this machine by the first process that asks, and kept in the user's cache; other
+    processes take what it found, with any number of threads, so that they sum in the same order.
+    ``threads`` is what torch is set to.
+    """
+    if dtype in _FIXED:
+        return _FIXED[dtype]
+    assert threads == torch.get_num_threads()
+    file = _cache() / f"{_rows_name(dtype)}.json"
+    kept = _read_rows(file)
+    return _keep_rows(file, _timed_rows(dtype)) if kept is None else kept
+
+
+def _read_rows(file: Path) -> int | None:
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["most_rows"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError):
+            file.unlink()  # damaged: timed anew
+        return None
+
+
+def _keep_rows(file: Path, most: int) -> int:
+    """Keep what was timed; the first to do so decides, whoever else has timed meanwhile."""
+    with contextlib.suppress(OSError):  # nothing can be kept: this process's own timing stands
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            fresh = Path(folder) / file.name
+            fresh.write_text(json.dumps({"most_rows": most}), encoding="utf-8")
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, file)
+    kept = _read_rows(file)
+    return most if kept is None else kept
+
+
+def fix_most_rows(rows: Mapping[str, int]) -> None:
+    """Take these numbers instead of any timing; for processes that must compute the same bits.
+
+    Args:
+        rows: name of a dtype ("float32", "bfloat16") -> what :func:`most_rows` shall give.
+    """
+    _FIXED.update({getattr(torch, name): count for name, count in rows.items()})
+    most_rows.cache_clear()
+
+
+_FIXED: dict[torch.dtype, int] = {}
+
+
+def _rows_name(dtype: torch.dtype) -> str:
+    """Names what a timing depends on: kernel, CPU, torch and dtype."""
+    source = SOURCE.read_bytes() if SOURCE.exists() else b""
+    known = f"{_cpu()} {torch.__version__} {dtype} {TIMED_ROWS} {TIMED_LAYER}"
+    return f"cpu_rows-{hashlib.sha256(source + known.encode()).hexdigest()[:16]}"
+
+
+def _timed_rows(dtype: torch.dtype) -> int:
+    """Best of three calls in turn, in seconds that the calling thread computed.
+
+    Other work beside must not decide, as far as that can be had.
     """
     kernel = rows_kernel()
     assert kernel is not None
-    assert threads == torch.get_num_threads()
     weight = torch.empty(TIMED_LAYER, dtype=dtype).fill_(1.0)
     most = 0
     for rows in TIMED_ROWS:
