@@ -175,27 +175,10 @@ def open_from_args(args: argparse.Namespace, config: PipelineConfig) -> FrameSou
 
 
 def moment_ns(text: str | None, source: FrameSource) -> int:
-    """The asked moment in the source's own clock.
+    """As :func:`oryx_scene.scene.frame_selection.moment_at`."""
+    from oryx_scene.scene.frame_selection import moment_at
 
-    Raises:
-        ConfigError: ``text`` is no number.
-        NoFramesError: the source holds no frame.
-    """
-    from oryx_scene.scene.frame_selection import newest_stamp
-
-    newest = newest_stamp(source)
-    if text is None:
-        return newest
-    try:
-        seconds = float(text.removeprefix("@"))
-        nanoseconds = round(seconds * 1e9)
-    except (ValueError, OverflowError) as err:
-        raise ConfigError(
-            f"--at '{text}' is not a time.", hint="e.g. --at 12.5 or --at @1700000000.25"
-        ) from err
-    if text.startswith("@"):
-        return nanoseconds
-    return min(stub.stamp_ns for stub in source.stubs()) + nanoseconds
+    return moment_at(text, source)
 
 
 def every_ns(period_s: float, source: FrameSource) -> list[int]:

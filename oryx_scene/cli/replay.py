@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import sys
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oryx_scene.config import PipelineConfig
-    from oryx_scene.model.api import Limits, ModelCard
-    from oryx_scene.replay.frame_cache import RecentFrames
     from oryx_scene.replay.journal import Journal
-    from oryx_scene.replay.questions import AskedQuestion, QuestionTime
+    from oryx_scene.replay.plan import ReplaySettings
+    from oryx_scene.replay.questions import QuestionTime
     from oryx_scene.replay.run import ReplayResult
 
 HELP = "Ask a file of questions over a whole recording; resumable; writes a report and a bag."
@@ -24,10 +22,26 @@ HELP = "Ask a file of questions over a whole recording; resumable; writes a repo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.add_argument("source", help="bag, video, RGB-D folder or pictures (docs/sources.md)")
+    add_question_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to keep; the same command goes on in it"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="one HTML page to send around")
+    parser.add_argument(
+        "--write-bag",
+        type=Path,
+        metavar="FILE",
+        help="answers, markers and pictures as .mcap, and a Foxglove layout beside it",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
+
+
+def add_question_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how views are chosen, what is asked when, and which model answers."""
     from oryx_scene.cli.common import add_view_arguments
     from oryx_scene.model.api import Limits
 
-    parser.add_argument("source", help="bag, video, RGB-D folder or pictures (docs/sources.md)")
     add_view_arguments(parser)
     parser.add_argument(
         "--questions", type=Path, required=True, metavar="FILE", help="YAML (see docs/replay.md)"
@@ -51,17 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-new-tokens", type=int, default=Limits.max_new_tokens)
     parser.add_argument("--timeout", type=float, metavar="S", help="deadline of each answer")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to keep; the same command goes on in it"
-    )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="one HTML page to send around")
-    parser.add_argument(
-        "--write-bag",
-        type=Path,
-        metavar="FILE",
-        help="answers, markers and pictures as .mcap, and a Foxglove layout beside it",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,34 +85,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace, folder: Path) -> int:
     from oryx_scene.cli.common import config_from_args, open_from_args
-    from oryx_scene.errors import ConfigError
-    from oryx_scene.model.api import Limits
     from oryx_scene.qa.pipeline import ScenePipeline
     from oryx_scene.replay.frame_cache import RecentFrames
     from oryx_scene.replay.journal import Journal
-    from oryx_scene.replay.questions import load_questions
+    from oryx_scene.replay.plan import model_words, plan_replay
     from oryx_scene.replay.run import Replay
 
-    if args.max_new_tokens < 1:
-        raise ConfigError(f"--max-new-tokens is {args.max_new_tokens}; it must be at least 1.")
-    if args.every is not None and not args.every > 0:
-        raise ConfigError(f"--every is {args.every}; it must be above 0 seconds.")
-    entries = load_questions(args.questions)
     config = config_from_args(args)
+    settings = replay_settings_from_args(args, config)
     source = RecentFrames(open_from_args(args, config))
-    schedule = _schedule(args, entries, source)
-    limits = Limits(max_new_tokens=args.max_new_tokens, deadline_s=args.timeout)
+    plan = plan_replay(source, Path(args.source).resolve().name, settings)
     # All bad input is refused before a model of many gigabytes is loaded.
     from oryx_scene.model.checkpoint.load import load_answerer
 
     answerer = load_answerer(
         args.model, device=args.device, dtype=args.dtype, quantization=args.quantization
     )
-    asked = _asked(source, entries, schedule, config, limits, answerer.card)
-    manifest = {"asked": asked, "recording": _recording(args, source)}
-    with Journal(folder, manifest) as journal:
-        replay = Replay(source, ScenePipeline(answerer, config), entries, journal, limits)
-        result = _run_shown(args, replay, schedule, journal)
+    asked = {**plan.asked, "model": model_words(answerer.card)}
+    with Journal(folder, {"asked": asked, "recording": plan.recording}) as journal:
+        pipeline = ScenePipeline(answerer, config)
+        replay = Replay(source, pipeline, settings.entries, journal, settings.limits)
+        result = _run_shown(args, replay, plan.schedule, journal)
         if result.asked:
             journal.finish(result.as_dict())
     _print_result(args, result)
@@ -127,63 +123,38 @@ def _replay(args: argparse.Namespace, folder: Path) -> int:
 
         size = write_report(ReplayStory(folder), args.report)
         print(f"{args.report}: {size / 1e6:.1f} MB", file=sys.stderr)
-    return 1 if any("error" in record for record in journal.records) else 0
+    return 1 if journal.errors else 0
 
 
-def _schedule(
-    args: argparse.Namespace, entries: tuple[AskedQuestion, ...], source: RecentFrames
-) -> tuple[QuestionTime, ...]:
-    from oryx_scene.cli.common import moment_ns
-    from oryx_scene.replay.questions import make_schedule
-    from oryx_scene.scene.frame_selection import newest_stamp
+def replay_settings_from_args(args: argparse.Namespace, config: PipelineConfig) -> ReplaySettings:
+    """What the arguments ask, checked; for every command that asks a file of questions.
 
-    last_ns = newest_stamp(source)
-    first_ns = min(stub.stamp_ns for stub in source.stubs())
-    moments = [moment_ns(text, source) for text in args.at]
-    return make_schedule(
-        entries, first_ns, last_ns, every_s=args.every, at_ns=moments, to_last=source.counted
-    )
+    Raises:
+        ConfigError: a number out of range, or a questions file that cannot be asked.
+    """
+    from oryx_scene.errors import ConfigError
+    from oryx_scene.model.api import Limits
+    from oryx_scene.replay.plan import ReplaySettings
+    from oryx_scene.replay.questions import load_questions
 
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def _asked(
-    source: RecentFrames,
-    entries: tuple[AskedQuestion, ...],
-    schedule: tuple[QuestionTime, ...],
-    config: PipelineConfig,
-    limits: Limits,
-    card: ModelCard,
-) -> dict[str, Any]:
-    """What makes a replay the same replay; names are shown to the user when they differ."""
-    from oryx_scene.config import config_as_dict
-
-    stubs = [(stub.camera, stub.stamp_ns, stub.topic) for stub in source.stubs()]
-    texts = [dataclasses.asdict(entry) for entry in entries]
-    moments = [(moment.at_ns, moment.questions) for moment in schedule]
-    return {
-        "recording": _digest(stubs),
-        "questions": _digest([{**text, "at_s": list(text["at_s"])} for text in texts]),
-        "moments": _digest(moments),
-        "settings": _digest(config_as_dict(config)),
-        "limits": _digest([limits.max_new_tokens, limits.deadline_s]),
-        "model": f"{card.name} {card.revision} {card.dtype} {card.quantization}",
-    }
+    if args.max_new_tokens < 1:
+        raise ConfigError(f"--max-new-tokens is {args.max_new_tokens}; it must be at least 1.")
+    if args.every is not None and not args.every > 0:
+        raise ConfigError(f"--every is {args.every}; it must be above 0 seconds.")
+    rig = "" if args.rig is None else _rig_sha256(args.rig)
+    entries = load_questions(args.questions)
+    limits = Limits(max_new_tokens=args.max_new_tokens, deadline_s=args.timeout)
+    at, cameras = tuple(args.at), tuple(args.cameras)
+    return ReplaySettings(entries, config, limits, args.every, at, rig, cameras)
 
 
-def _recording(args: argparse.Namespace, source: RecentFrames) -> dict[str, Any]:
-    stamps = [stub.stamp_ns for stub in source.stubs()]
-    return {
-        "name": Path(args.source).resolve().name,
-        "first_ns": min(stamps),
-        "last_ns": max(stamps),
-        "frames": len(stamps),
-        "cameras": list(source.cameras),
-        "synthetic": source.synthetic,
-    }
+def _rig_sha256(path: Path) -> str:
+    from oryx_scene.errors import ConfigError
+
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as err:
+        raise ConfigError(f"cannot read --rig {path}: {err.strerror}.") from err
 
 
 def _run_shown(

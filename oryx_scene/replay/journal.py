@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from oryx_scene.atomic_io import write_json
+from oryx_scene.atomic_io import write_bytes, write_json
 from oryx_scene.errors import OutputError, SourceError
 from oryx_scene.view.snapshot import Snapshot
-from oryx_scene.view.snapshot_file import load_snapshot, save_snapshot
+from oryx_scene.view.snapshot_file import load_snapshot, snapshot_bytes
 
 SCHEMA = "oryx_scene/replay/1"
 MANIFEST, ANSWERS, SCENES = "replay.json", "answers.jsonl", "scenes"
@@ -51,6 +51,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise SourceError(folder, f"{MANIFEST} is not of version {SCHEMA}.")
     return manifest
+
+
+def record_line(record: dict[str, Any]) -> bytes:
+    """A record as its line of JSON."""
+    text = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8") + b"\n"
 
 
 def _whole_lines(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -98,6 +104,8 @@ def read_scene(folder: Path, scene: str) -> Snapshot:
 class Journal:
     """Writes a replay's folder; use as a context manager.
 
+    ``done`` holds the keys of all records on disk, ``errors`` counts those that are errors.
+
     Args:
         folder: made if missing; continued if it holds the same replay.
         manifest: plain values; those under "asked" decide whether a replay is the same.
@@ -112,7 +120,9 @@ class Journal:
         try:
             self._lock()
             before = self._check_same(manifest)
-            self.records = self._repair()
+            self.done: set[str] = set()
+            self.errors = 0
+            self._repair()
             self.manifest = {"schema": SCHEMA, **manifest}
             if "summary" in before:
                 self.manifest["summary"] = before["summary"]
@@ -120,7 +130,6 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
-        self.done = {record["key"] for record in self.records}
 
     def __enter__(self) -> Journal:
         return self
@@ -160,34 +169,43 @@ class Journal:
             )
         return kept
 
-    def _repair(self) -> list[dict[str, Any]]:
+    def _repair(self) -> None:
         self._file.seek(0)
-        lines = list(_whole_lines(self._file.read(), self.folder / ANSWERS))
-        self._file.truncate(lines[-1][0] if lines else 0)
+        whole = 0
+        for end, record in _whole_lines(self._file.read(), self.folder / ANSWERS):
+            self._count(record)
+            whole = end
+        self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
-        return [record for _, record in lines]
+
+    def _count(self, record: dict[str, Any]) -> None:
+        self.done.add(record["key"])
+        self.errors += "error" in record
 
     def write_scene(self, scene: str, snapshot: Snapshot) -> None:
         """Keep what a scene looked like; must come before its answers."""
-        save_snapshot(self.folder / SCENES / f"{scene}.npz", snapshot)
+        self.write_scene_bytes(scene, snapshot_bytes(snapshot))
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one record; it is on disk when this returns.
+    def write_scene_bytes(self, scene: str, data: bytes) -> None:
+        """The same, from the bytes of a snapshot's file."""
+        write_bytes(self.folder / SCENES / f"{scene}.npz", data)
+
+    def append(self, *records: dict[str, Any]) -> None:
+        """Write records; they are on disk when this returns.
 
         Raises:
             OutputError: the disk is full or the folder is gone.
         """
-        line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False)
         try:
-            self._file.write(line.encode("utf-8") + b"\n")
+            self._file.write(b"".join(record_line(record) for record in records))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as err:
             full = err.errno in (errno.ENOSPC, errno.EDQUOT)
             hint = "free some space and repeat the command: it goes on here" if full else ""
             raise OutputError(self.folder, err.strerror or str(err), hint=hint) from err
-        self.records.append(record)
-        self.done.add(record["key"])
+        for record in records:
+            self._count(record)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Add the figures of the finished run to the manifest."""

@@ -12,24 +12,41 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from oryx_scene.errors import OryxSceneError, OutputError
 from oryx_scene.model.api import Limits
 from oryx_scene.qa.answer_json import answer_to_dict
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.replay.frame_cache import RecentFrames
-from oryx_scene.replay.journal import Journal, answer_key
+from oryx_scene.replay.journal import answer_key
 from oryx_scene.replay.questions import AskedQuestion, QuestionTime
 from oryx_scene.scene.frame_selection import CameraPath, frames_at
 from oryx_scene.scene.freeze import Scene
-from oryx_scene.view.snapshot import take_snapshot
+from oryx_scene.view.snapshot import Snapshot, take_snapshot
 
 # A replay keeps many scenes: coarser and smaller than a single picture needs.
 SNAPSHOT_VOXEL_M = 0.03
 SNAPSHOT_POINTS = 60_000
 
 OnRecord = Callable[[dict[str, Any]], None]
+
+
+class RecordSink(Protocol):
+    """Where records go: a replay's folder (``journal.Journal``), or the memory of a worker.
+
+    ``done`` holds the keys of what was answered already.
+    """
+
+    done: set[str]
+
+    def append(self, record: dict[str, Any], /) -> None:
+        """Keep one record."""
+        ...
+
+    def write_scene(self, scene: str, snapshot: Snapshot, /) -> None:
+        """Keep what a scene looked like; comes before its answers."""
+        ...
 
 
 @dataclass
@@ -98,6 +115,7 @@ class Replay:
         entries: the questions.
         journal: where records go, and what has been answered already.
         limits: of every generation.
+        path: where the cameras were, if another run over ``source`` has asked for poses already.
     """
 
     def __init__(
@@ -105,8 +123,9 @@ class Replay:
         source: RecentFrames,
         pipeline: ScenePipeline,
         entries: Sequence[AskedQuestion],
-        journal: Journal,
+        journal: RecordSink,
         limits: Limits | None = None,
+        path: CameraPath | None = None,
     ) -> None:
         self._source = source
         self._pipeline = pipeline
@@ -114,7 +133,7 @@ class Replay:
         self._journal = journal
         self._limits = limits or Limits()
         self._clock = Clock()
-        self._path = CameraPath(source)
+        self._path = path or CameraPath(source)
         # Frozen together: the marks of a scene may not depend on which of its questions are left.
         self._texts = " ".join(entry.question.text for entry in entries)
 
@@ -175,7 +194,7 @@ class Replay:
             raise
         except OryxSceneError as err:
             for index in moment.questions:
-                yield self._keep(moment, index, _error(err))
+                yield self._keep(moment, index, {"error": error_record(err)})
             return
         # While the model answers; in any case before the first record that refers to it.
         saving = saver.submit(self._save, scene)
@@ -209,7 +228,7 @@ class Replay:
         try:
             answer = self._pipeline.ask(scene, self._entries[index].question, self._limits)
         except OryxSceneError as err:
-            return {**_error(err), "scene": scene.scene_id}
+            return {"error": error_record(err), "scene": scene.scene_id}
         finally:
             self._clock.add("ask", since)
         return {"scene": scene.scene_id, "answer": answer_to_dict(answer)}
@@ -240,5 +259,6 @@ class Replay:
         self._journal.write_scene(scene.scene_id, snapshot)
 
 
-def _error(err: OryxSceneError) -> dict[str, Any]:
-    return {"error": {"type": type(err).__name__, "message": err.message, "hint": err.hint}}
+def error_record(err: OryxSceneError) -> dict[str, str]:
+    """An error as the records of a replay hold it."""
+    return {"type": type(err).__name__, "message": err.message, "hint": err.hint}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oryx_scene.config import ViewsConfig
-from oryx_scene.errors import NoFramesError, OryxSceneError, StaleFramesError
+from oryx_scene.errors import ConfigError, NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.geometry.camera import scaled_to
 from oryx_scene.records import FloatArray, Frame
 from oryx_scene.scene.view_selection import CoverageReport, choose_views_reported
@@ -223,3 +223,30 @@ def newest_stamp(source: FrameSource) -> int:
     if not stamps:
         raise NoFramesError("the source holds no frame.", hint="see `oryx-scene check`")
     return max(stamps)
+
+
+def moment_at(text: str | None, source: FrameSource) -> int:
+    """The moment that ``text`` means in the source's own clock, nanoseconds.
+
+    Args:
+        text: seconds after the first frame, or "@SECONDS" since the epoch; None is the newest
+            frame.
+        source: the recording.
+
+    Raises:
+        ConfigError: ``text`` is no number.
+        NoFramesError: the source holds no frame.
+    """
+    newest = newest_stamp(source)
+    if text is None:
+        return newest
+    try:
+        seconds = float(text.removeprefix("@"))
+        nanoseconds = round(seconds * 1e9)
+    except (ValueError, OverflowError) as err:
+        raise ConfigError(
+            f"--at '{text}' is not a time.", hint="e.g. --at 12.5 or --at @1700000000.25"
+        ) from err
+    if text.startswith("@"):
+        return nanoseconds
+    return min(stub.stamp_ns for stub in source.stubs()) + nanoseconds

@@ -40,8 +40,16 @@ class ReportStory(Protocol):
     """A replay's steps with what the report says about the whole (``replay.story.ReplayStory``)."""
 
     manifest: dict[str, Any]
-    records: list[dict[str, Any]]
-    errors: list[dict[str, Any]]
+
+    @property
+    def records(self) -> Sequence[dict[str, Any]]:
+        """The records that are answers."""
+        ...
+
+    @property
+    def errors(self) -> Sequence[dict[str, Any]]:
+        """The records that are errors."""
+        ...
 
     def __len__(self) -> int:
         """How many answers."""

@@ -45,6 +45,11 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    write_bytes(path, snapshot_bytes(snapshot))
+
+
+def snapshot_bytes(snapshot: Snapshot) -> bytes:
+    """What the file of a snapshot holds."""
     points = snapshot.cloud.points
     origin = points.mean(axis=0) if len(points) else np.zeros(3)
     about = {
@@ -78,7 +83,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
             arrays[f"T_{index}"] = camera.T_fixed_camera
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_snapshot(path: Path) -> Snapshot:
