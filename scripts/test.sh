@@ -8,7 +8,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 make_venv
-install_extras model,dev,json
+install_extras model,dev,json,ray
 if [ $# -gt 0 ]; then
     exec "$py" -m pytest -q "$@"
 fi
@@ -30,7 +30,7 @@ if reason=$(ros_wheels_missing); then
     say "The ROS 2 tests are left out: $reason"
     exit 0
 fi
-install_extras model,dev,json,ros
+install_extras model,dev,json,ray,ros
 install_interfaces
 say "colcon build"
 sh scripts/workspace.sh

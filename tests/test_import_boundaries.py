@@ -37,6 +37,10 @@ ALLOWED: dict[str, set[str]] = {
     "view": {*BASE, "dump", "geometry", "marks", "qa", "scene", "sources", "sources.registry"},
     "memory": {*BASE, "geometry", "marks", "qa", "sources"},
     "replay": {*BASE, "model.api", "qa", "scene", "sources", "sources.registry", "view"},
+    "batch": {
+        *(*BASE, "geometry", "model.api", "qa", "replay", "scene"),
+        *("sources", "sources.registry", "view"),
+    },
 }
 # The laboratory is imported by the command line only; nothing imports the command line.
 TOP = {"lab", "cli"}

@@ -25,6 +25,7 @@ COMMANDS = (
     "convert",
     "conformance",
     "replay",
+    "batch",
     "eval",
     "bench",
     "memory",

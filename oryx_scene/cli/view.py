@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE_OR_ANSWER",
-        help="bag, posed RGB-D folder, a dumped question, or what replay, ask or marks wrote with "
-        "--out",
+        help="bag, posed RGB-D folder, a dumped question, or what replay, batch, ask or marks "
+        "wrote with --out",
     )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
@@ -126,6 +126,8 @@ def _sheet_config(args: argparse.Namespace) -> SheetConfig:
 
 
 def _story(args: argparse.Namespace) -> StepSequence:
+    from oryx_scene.batch.folder import is_batch_folder
+    from oryx_scene.batch.steps import BatchStory
     from oryx_scene.replay.journal import is_replay_folder
     from oryx_scene.replay.steps import ReplayStory
     from oryx_scene.view.dump_folders import DumpStory, dump_folders
@@ -134,6 +136,8 @@ def _story(args: argparse.Namespace) -> StepSequence:
     path = Path(args.source)
     if is_replay_folder(path):
         return ReplayStory(path)
+    if is_batch_folder(path):
+        return BatchStory(path)
     if is_kept_folder(path):
         return KeptStory(path)
     dumps = dump_folders(path)
