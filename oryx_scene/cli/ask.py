@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("none", "int8", "int4"),
         help="of the language model's weights (default none)",
     )
-    parser.add_argument("--format", choices=("text", "yes_no", "marks"), default="text")
+    from oryx_scene.qa.formats import FORMATS
+
+    plain = [name for name, form in FORMATS.items() if not form.needs]
+    parser.add_argument("--format", choices=plain, default=plain[0], help="docs/answers.md")
     parser.add_argument("--choices", nargs="+", metavar="TEXT", help="answer with one of these")
     parser.add_argument(
         "--json-schema", type=Path, metavar="FILE", help="answer with JSON of this schema"
@@ -79,17 +82,16 @@ def run(args: argparse.Namespace) -> int:
         config_from_args,
         finder_from_args,
         frames_from_args,
-        rates_file,
     )
     from oryx_scene.cli.output import scene_to_dict, write_json, write_scene_pictures
     from oryx_scene.dump.folder import is_dump, write_dump
     from oryx_scene.errors import ConfigError
     from oryx_scene.model.api import Limits
     from oryx_scene.model.checkpoint.load import load_answerer
-    from oryx_scene.model.engine.rates import rates_of
+    from oryx_scene.model.engine.rates import rates_file, rates_of
     from oryx_scene.qa.answer_json import answer_to_dict
+    from oryx_scene.qa.formats import check_question
     from oryx_scene.qa.pipeline import ScenePipeline
-    from oryx_scene.qa.wording import check_question
     from oryx_scene.records import Question
 
     if not args.question:
@@ -172,12 +174,12 @@ def _ask_one(
     if quiet:
         return pipeline.ask(scene, question, limits)
     from oryx_scene.cli.output import printable
-    from oryx_scene.qa.disclaimer import caution_for
+    from oryx_scene.qa.answer_record import disclaimer_for
     from oryx_scene.qa.stream import VisibleText
 
     print(f"Q: {printable(question.text)}")
-    caution = caution_for(pipeline.answerer.card, synthetic=scene.synthetic)
-    print(f"A ({caution.label}): " if caution else "A: ", end="", flush=True)
+    disclaimer = disclaimer_for(pipeline.answerer.card, synthetic=scene.synthetic)
+    print(f"A ({disclaimer.label}): " if disclaimer else "A: ", end="", flush=True)
     works = pipeline.answerer.card.scratchpad
     visible = VisibleText(lambda piece: print(printable(piece), end="", flush=True), works=works)
     answer = pipeline.ask(scene, question, limits, visible.feed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -137,12 +136,6 @@ def picture_size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ConfigError(f"--size '{text}' is no size.", hint="e.g. --size 640x480")
     return int(width), int(height)
-
-
-def rates_file() -> Path:
-    """Where measured rates are kept: the user's cache folder (XDG base directories)."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "oryx_scene" / "rates.json"
 
 
 def open_recording(

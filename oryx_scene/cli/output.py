@@ -35,7 +35,7 @@ def view_caption(marks: MarkSet, view: int) -> str:
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
     """The documented JSON object of `oryx-scene marks`: per view its marks, in received pixels."""
     views = []
-    for index, evidence in enumerate(scene.evidence()):
+    for index, evidence in enumerate(scene.evidence):
         seen = [
             {
                 "number": mark.number,

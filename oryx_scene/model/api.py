@@ -268,7 +268,7 @@ class Answerer(Protocol):
         ...
 
     def generate(
-        self, prompt: Prompt, limits: Limits, on_text: Callable[[str], None] | None = None
+        self, prompt: Prompt, limits: Limits, on_text: TextSink | None = None
     ) -> Generation:
         """Answer ``prompt``; ``on_text`` receives each piece of text as soon as it exists.
 
@@ -309,9 +309,9 @@ class ManyAnswerer(Protocol):
         self,
         prompts: Sequence[Prompt],
         limits: Limits | Sequence[Limits],
-        on_text: Callable[[int, str], None] | None = None,
+        on_text: Sequence[TextSink | None] | None = None,
     ) -> list[Generation]:
-        """Answer ``prompts`` with equal system text and scene; ``on_text`` gets index and piece.
+        """Answer ``prompts`` with equal system text and scene; each has its own ``on_text``.
 
         Raises:
             EngineError: the model failed, or the prompts are about different scenes.

@@ -1,251 +1,253 @@
-"""Answers in a form: yes or no, one of the choices, mark numbers, JSON to a schema, text.
+"""The formats of an answer: one class each, and the one registry that everything else reads.
 
-The first three are scored, not read from prose: the model says how likely each allowed answer is,
-after its working where it was taught to write one. JSON is kept to its schema token by token. What
-the options are and how scores become confidences is decided in `qa/scoring`; what an answer
-wants of the model it yields, so that several answers can want it together (`batching`).
+A format says how it is called, which instruction the prompt ends with, how the model's text is
+read, and what it adds to the answer's JSON and message. Command line, replay, node and
+docs/answers.md are made from `FORMATS`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
-from oryx_scene.model.api import (
-    Answerer,
-    Generation,
-    Limits,
-    ModelCard,
-    Scored,
-    Scorer,
+from oryx_scene.errors import QuestionError
+from oryx_scene.qa.answer_format import (
+    AnswerFormat,
+    ScoredFormat,
+    no_such_mark,
+    scored_answer,
+    with_warning,
 )
-from oryx_scene.qa.batching import Asking, Weigh, Wishing
-from oryx_scene.qa.parse import ParsedAnswer, lead_in, working_of
-from oryx_scene.qa.query_context import QueryContext
+from oryx_scene.qa.parse import (
+    ParsedAnswer,
+    lead_in,
+    parse_text,
+    read_choice,
+    read_json,
+    read_verdict,
+)
+from oryx_scene.qa.query import Query, Steps
 from oryx_scene.qa.scoring import (
-    Decision,
-    Option,
-    candidates_of,
     choice_options,
-    decide,
     first_mark_options,
     next_mark_options,
     yes_no_options,
 )
-from oryx_scene.warning import Warning
+from oryx_scene.records import Question, SceneAnswer
 
-SCORED_FORMS = ("yes_no", "choice", "marks")
-# Below this the model would rather have said something else altogether.
-LEAST_MASS = 0.05
-
-
-@dataclass
-class _Verdict:
-    """What scoring has found so far."""
-
-    text: str = ""
-    confidence: float = 1.0
-    scores: dict[str, float] = field(default_factory=dict)
-    mass: float = 1.0
-    verdict: str = ""
-    choice: int = -1
-    marks: tuple[int, ...] = ()
+MAX_QUESTION_BYTES = 32 * 1024
+SYSTEM_TEXT = "You are a helpful assistant."
 
 
-class _Halted(Exception):  # noqa: N818 - control flow, not a failure
-    """A cancel or a deadline came before the answer."""
+class TextFormat(AnswerFormat):
+    """The model's own words."""
 
-    def __init__(self, record: Generation) -> None:
-        super().__init__(record.stop_reason)
-        self.record = record
-
-
-def ask_in_form(answerer: Answerer, asked: QueryContext) -> Asking:
-    """An answer that has not begun; :func:`.batching.run_together` brings it to its end.
-
-    Args:
-        answerer: the model; only what it is and can do is asked of it here.
-        asked: what the answer is to, and in which form it is wanted.
-
-    Raises (once it runs):
-        EngineError: the model failed.
-        MissingExtraError: JSON without the extra that keeps it to a schema.
-    """
-    question = asked.question
-    if asked.absent:
-        return _no_such_mark(asked)
-    if question.format in SCORED_FORMS and isinstance(answerer, Scorer):
-        return (yield from _Form(answerer.card, asked).run())
-    if question.format == "json":
-        prompt = dataclasses.replace(asked.prompt, json_schema=question.json_schema)
-        asked = dataclasses.replace(asked, prompt=prompt)
-    generation = yield from asked.say()
-    parsed = asked.read(generation.text)
-    if question.format in SCORED_FORMS:
-        note = "this answerer cannot score answers: the verdict was read from its text"
-        warning = Warning("answer_not_scored", note)
-        parsed = dataclasses.replace(parsed, warnings=(*parsed.warnings, warning))
-    return generation, parsed
+    name, code = "text", 0
+    gives = "the model's own words; marks that they name"
 
 
-def _no_such_mark(asked: QueryContext) -> tuple[Generation, ParsedAnswer]:
-    """The answer to a question about marks that there are not: no verdict on any other mark."""
-    *rest, last = map(str, asked.absent)
-    which = f"are no marks {', '.join(rest)} and {last}" if rest else f"is no mark {last}"
-    listed = ", ".join(map(str, asked.numbers))
-    there = f"the marks are {listed}" if listed else "nothing here has a number"
-    text = f"There {which}: {there}."
-    if asked.on_text is not None:
-        asked.on_text(text)
-    warning = Warning("no_such_mark", f"there {which}; the model was not asked")
-    return Generation(text, (), "eos", 0, 0, ""), ParsedAnswer(
-        text, "", (), asked.absent, warnings=(warning,)
-    )
+class YesNoFormat(ScoredFormat):
+    """Yes or no, or unsure where the scores are too close."""
+
+    name, code = "yes_no", 1
+    gives = "`verdict` yes / no / unsure, `confidence`, `scores`"
+    found = "scored"
+    empty: ClassVar = {"verdict": ""}
+    decides = "verdict"
+    codes: ClassVar = {"": 0, "yes": 1, "no": 2, "unsure": 3}
+
+    def instruction(self, question: Question) -> str:
+        """Which words to use."""
+        return "Answer yes or no."
+
+    def read(self, parsed: ParsedAnswer, question: Question) -> ParsedAnswer:
+        """How the text begins."""
+        verdict = read_verdict(parsed.text)
+        said = "" if verdict else "the answer says neither yes nor no"
+        read = dataclasses.replace(parsed, verdict=verdict)
+        return with_warning(read, "answer_without_verdict", said)
+
+    def decide(self, query: Query, said: str) -> Steps[ParsedAnswer]:
+        """The likelier one, if it is sure enough."""
+        found = yield from query.score(yes_no_options())
+        query.warn_if_improbable(found.mass)
+        sure = found.confidence >= query.config.unsure_below
+        verdict = found.best if sure else "unsure"
+        return scored_answer(found, verdict, found.probabilities, verdict=verdict)
+
+    def differs(self, read: ParsedAnswer, scored: ParsedAnswer) -> bool:
+        """Two verdicts, both sure."""
+        return scored.verdict != "unsure" and read.verdict not in ("", scored.verdict)
+
+    def message(self, answer: SceneAnswer) -> dict[str, float | int | str]:
+        """``verdict`` by its constant."""
+        return {"verdict": self.codes.get(answer.verdict, 0)}
 
 
-class _Form:
-    """One scored answer."""
+class ChoiceFormat(ScoredFormat):
+    """One of the choices that the question lists."""
 
-    def __init__(self, card: ModelCard, asked: QueryContext) -> None:
-        self.card = card
-        self.asked = asked
-        self.form = asked.question.format
-        self.started = time.perf_counter()
-        self.warnings: list[Warning] = []
-        self.record: Generation | None = None
-        self.score_s = 0.0
+    name, code = "choice", 2
+    gives = "`choice` (index), `confidence`, `scores`"
+    found = "scored"
+    needs = "choices"
+    empty: ClassVar = {"choice": -1}
+    decides = "choice"
 
-    def run(self) -> Asking:
-        """Working first where the model writes one, then the options' scores."""
-        try:
-            working, said = yield from self._write_working()
-            self.asked = self.asked.after(working)
-            found = yield from self._decide(said)
-        except _Halted as halted:
-            return self._halted(halted.record)
-        if not said and self.asked.on_text is not None:
-            self.asked.on_text(found.text)
-        return self._finished(found, said)
-
-    def _left(self) -> Limits:
-        limits = self.asked.limits
-        if limits.deadline_s is None:
-            return limits
-        left = limits.deadline_s - (time.perf_counter() - self.started)
-        return dataclasses.replace(limits, deadline_s=max(0.0, left))
-
-    def _write_working(self) -> Wishing[tuple[str, str]]:
-        """(text up to the answer, the model's own whole text); ("", "") without a scratchpad."""
-        if not self.card.scratchpad:
-            return "", ""
-        self.record = yield from self.asked.say()
-        if self.record.stop_reason in ("cancelled", "deadline"):
-            raise _Halted(self.record)
-        working, whole = working_of(self.record.text)
-        if not whole:
-            text = "the scratchpad was cut off; the answer was scored after what is there"
-            self.warnings.append(Warning("working_cut_off", text))
-        return working, self.record.text
-
-    def _score(self, options: Sequence[Option], after: str) -> Wishing[Decision]:
-        """Scores of ``options`` as the answer goes on after ``after``."""
-        started = time.perf_counter()
-        scored = yield Weigh(self.asked.after(after).prompt, candidates_of(options), self._left())
-        assert isinstance(scored, Scored)
-        self.score_s += time.perf_counter() - started
-        self.record = self.record or scored.generation
-        if not scored.continuations:
-            raise _Halted(
-                dataclasses.replace(self.record, stop_reason=scored.generation.stop_reason)
+    def check(self, question: Question) -> None:
+        """At least two choices, none of them empty."""
+        if len(question.choices) < 2:
+            raise QuestionError(
+                f"a choice question needs at least 2 choices, got {len(question.choices)}.",
+                hint="list the allowed answers",
             )
-        return decide(
-            options,
-            scored.continuations,
-            self.card.calibration.get(self.form),
-            branching=self.form == "choice",
-        )
+        if not all(choice.strip() for choice in question.choices):
+            raise QuestionError(
+                "a choice is empty.", hint="give each choice at least one visible character"
+            )
 
-    def _decide(self, said: str) -> Wishing[_Verdict]:
-        if self.form == "yes_no":
-            found = yield from self._score(yes_no_options(), "")
-            sure = found.confidence >= self.asked.config.unsure_below
-            verdict = found.best if sure else "unsure"
-            return _verdict(found, verdict, verdict=verdict)
-        if self.form == "choice":
-            choices = self.asked.question.choices
-            # A model that writes sentences is asked where its own one names a choice.
-            lead = lead_in(said, choices) if said else None
-            options = choice_options(choices, within=lead is not None)
-            found = yield from self._score(options, lead or "")
-            index = int(found.best)
-            named = {choices[int(name)]: p for name, p in found.probabilities.items()}
-            return dataclasses.replace(_verdict(found, choices[index], choice=index), scores=named)
-        return (yield from self._decide_marks())
+    def instruction(self, question: Question) -> str:
+        """The choices."""
+        return f"Answer with one of: {'; '.join(question.choices)}."
 
-    def _decide_marks(self) -> Wishing[_Verdict]:
-        """Numbers one after the other, each scored against the others and against the end."""
-        options = first_mark_options(self.asked.numbers)
-        found = yield from self._score(options, "")
-        answer = _verdict(found, found.best)
-        said, marks, after = "", [], ""
+    def read(self, parsed: ParsedAnswer, question: Question) -> ParsedAnswer:
+        """The one choice that the text names."""
+        choice = read_choice(parsed.text, question.choices)
+        said = "" if choice >= 0 else "the answer names none, or more than one, of the choices"
+        read = dataclasses.replace(parsed, choice=choice)
+        return with_warning(read, "answer_without_choice", said)
+
+    def decide(self, query: Query, said: str) -> Steps[ParsedAnswer]:
+        """A model that writes sentences is asked where its own one names a choice."""
+        choices = query.question.choices
+        lead = lead_in(said, choices) if said else None
+        options = choice_options(choices, within=lead is not None)
+        found = yield from query.score(options, lead or "")
+        query.warn_if_improbable(found.mass)
+        index = int(found.best)
+        named = {choices[int(name)]: p for name, p in found.probabilities.items()}
+        return scored_answer(found, choices[index], named, choice=index)
+
+    def differs(self, read: ParsedAnswer, scored: ParsedAnswer) -> bool:
+        """Two choices."""
+        return read.choice not in (-1, scored.choice)
+
+
+class MarksFormat(ScoredFormat):
+    """A list of mark numbers."""
+
+    name, code = "marks", 3
+    gives = "`marks` in the order of the answer, `confidence`, `scores` of the first one"
+    found = "scored, one number after the other"
+    decides = "marks"
+
+    def instruction(self, question: Question) -> str:
+        """Numbers alone."""
+        return "Answer with mark numbers only."
+
+    def read(self, parsed: ParsedAnswer, question: Question) -> ParsedAnswer:
+        """The marks are read in every format."""
+        said = "" if parsed.marks or parsed.unknown_marks else "the answer names no mark"
+        return with_warning(parsed, "answer_without_mark", said)
+
+    def decide(self, query: Query, said: str) -> Steps[ParsedAnswer]:
+        """Each number is scored against the others and against the end of the list."""
+        options = first_mark_options(query.numbers)
+        found = first = yield from query.score(options)
+        query.warn_if_improbable(first.mass)
+        confidence, marks, after = first.confidence, [], ""
         while found.best not in ("none", "end"):
             marks.append(int(found.best))
             chosen = next(option for option in options if option.name == found.best)
             after += chosen.variants[found.variant].text
-            rest = [number for number in self.asked.numbers if number not in marks]
-            options = next_mark_options(rest)
-            found = yield from self._score(options, after)
-            answer.confidence *= found.confidence
-        said = ", ".join(map(str, marks)) or "none"
-        return dataclasses.replace(answer, text=said, marks=tuple(marks))
+            options = next_mark_options(n for n in query.numbers if n not in marks)
+            found = yield from query.score(options, after)
+            confidence *= found.confidence
+        text = ", ".join(map(str, marks)) or "none"
+        answer = scored_answer(first, text, first.probabilities, marks=tuple(marks))
+        return dataclasses.replace(answer, confidence=confidence)
 
-    def _finished(self, found: _Verdict, said: str) -> tuple[Generation, ParsedAnswer]:
-        read = self.asked.read(said or found.text)
-        if self.card.trained and found.mass < LEAST_MASS:
-            text = (
-                f"the allowed answers have {100 * found.mass:.2g} % of the model's probability: "
-                "it would rather have said something else"
-            )
-            self.warnings.append(Warning("answer_improbable", text))
-        if said and _disagree(read, found):
-            text = f"the model's own words differ from its scored answer '{found.text}'"
-            self.warnings.append(Warning("answer_differs_from_score", text))
-        parsed = dataclasses.replace(
-            read,
-            marks=found.marks if self.form == "marks" else read.marks,
-            verdict=found.verdict,
-            choice=found.choice,
-            confidence=found.confidence,
-            scores=found.scores,
-            warnings=tuple(self.warnings),
+    def differs(self, read: ParsedAnswer, scored: ParsedAnswer) -> bool:
+        """Another set of marks than a list that is not empty."""
+        return bool(scored.marks) and set(read.marks) != set(scored.marks)
+
+
+class JsonFormat(AnswerFormat):
+    """JSON that is kept to a schema token by token."""
+
+    name, code = "json", 4
+    gives = "`json` that fits the schema"
+    found = "generated under a constraint (extra `json`)"
+    needs = "json_schema"
+    empty: ClassVar = {"json": ""}
+
+    def check(self, question: Question) -> None:
+        """A schema is needed."""
+        if not question.json_schema:
+            raise QuestionError("a JSON question needs a schema.", hint="give a JSON schema")
+
+    def instruction(self, question: Question) -> str:
+        """The schema itself."""
+        return "Answer with JSON that fits this schema: " + question.json_schema
+
+    def read(self, parsed: ParsedAnswer, question: Question) -> ParsedAnswer:
+        """The first JSON value."""
+        value = read_json(parsed.text)
+        said = "" if value else "the answer holds no JSON"
+        return with_warning(dataclasses.replace(parsed, json=value), "answer_without_json", said)
+
+
+FORMATS: dict[str, AnswerFormat] = {
+    form.name: form
+    for form in (TextFormat(), YesNoFormat(), ChoiceFormat(), MarksFormat(), JsonFormat())
+}
+
+
+def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> ParsedAnswer:
+    """Read the model's raw text as the answer to ``question`` about marks ``known_marks``."""
+    return FORMATS[question.format].read(parse_text(raw, known_marks), question)
+
+
+def answer_query(query: Query) -> Steps[ParsedAnswer]:
+    """An answer that has not begun; :func:`.query.run_together` brings it to its end."""
+    if query.absent:
+        return no_such_mark(query)
+    return (yield from FORMATS[query.question.format].answer(query))
+
+
+def check_question(question: Question) -> Question:
+    """Return ``question`` if it can be asked.
+
+    Raises:
+        QuestionError: empty, longer than 32 KiB, not valid text, or a format that lacks its part.
+    """
+    text = question.text
+    if not text.strip():
+        raise QuestionError("the question is empty.", hint='ask something, e.g. -q "What is here?"')
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as err:
+        raise QuestionError(
+            f"the question is not valid UTF-8 (at character {err.start}).",
+            hint="check the encoding of the terminal or the file that the question comes from",
+        ) from err
+    if "\x00" in text:
+        raise QuestionError("the question holds a NUL character.", hint="remove it")
+    if size > MAX_QUESTION_BYTES:
+        raise QuestionError(
+            f"the question is {size} bytes long; at most {MAX_QUESTION_BYTES} are taken.",
+            hint="shorten the question",
         )
-        return self._record(), parsed
-
-    def _halted(self, record: Generation) -> tuple[Generation, ParsedAnswer]:
-        self.record = record
-        parsed = self.asked.read(record.text)
-        note = f"{record.stop_reason} before the answer was scored; there is no verdict"
-        warning = Warning("answer_unfinished", note)
-        return self._record(), dataclasses.replace(
-            parsed, verdict="", choice=-1, marks=(), warnings=(warning,)
+    if question.format not in FORMATS:
+        raise QuestionError(
+            f"unknown answer format '{question.format}'.", hint=f"one of {', '.join(FORMATS)}"
         )
-
-    def _record(self) -> Generation:
-        assert self.record is not None
-        timings = {**self.record.timings_s, "score": self.score_s}
-        timings["total"] = time.perf_counter() - self.started
-        return dataclasses.replace(self.record, timings_s=timings)
+    FORMATS[question.format].check(question)
+    return question
 
 
-def _verdict(found: Decision, text: str, *, verdict: str = "", choice: int = -1) -> _Verdict:
-    return _Verdict(text, found.confidence, dict(found.probabilities), found.mass, verdict, choice)
-
-
-def _disagree(read: ParsedAnswer, found: _Verdict) -> bool:
-    if found.verdict in ("yes", "no"):
-        return bool(read.verdict) and read.verdict != found.verdict
-    if found.choice >= 0:
-        return read.choice >= 0 and read.choice != found.choice
-    return bool(found.marks) and set(read.marks) != set(found.marks)
+def question_text(question: Question, facts: Sequence[str]) -> str:
+    """The text after the views: facts that fit, the question, how to answer."""
+    parts = [*facts, question.text.strip(), FORMATS[question.format].instruction(question)]
+    return "\n".join(part for part in parts if part)

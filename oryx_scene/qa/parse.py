@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from oryx_scene.records import Question
+from oryx_scene.model.api import Generation
 from oryx_scene.warning import Warning
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -44,21 +44,25 @@ class ParsedAnswer:
         verdict: "yes", "no", "unsure" or "" (only for yes/no questions).
         choice: index into the choices, -1 if none fits.
         json: compact JSON text of format "json", "" if the text holds none.
+        fields: what other formats read from the text, by name.
         confidence: 0..1 of a scored answer, NaN where nothing was scored.
         scores: option -> probability of a scored answer.
         warnings: what did not fit the asked format.
+        generation: the record of the model's call.
     """
 
     text: str
-    scratchpad: str
-    marks: tuple[int, ...]
-    unknown_marks: tuple[int, ...]
+    scratchpad: str = ""
+    marks: tuple[int, ...] = ()
+    unknown_marks: tuple[int, ...] = ()
     verdict: str = ""
     choice: int = -1
     json: str = ""
-    warnings: tuple[Warning, ...] = ()
+    fields: dict[str, float | int | str] = field(default_factory=dict)
     confidence: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[Warning, ...] = ()
+    generation: Generation | None = None
 
 
 def split_scratchpad(raw: str) -> tuple[str, str]:
@@ -154,8 +158,13 @@ def read_json(text: str) -> str:
     return ""
 
 
-def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> ParsedAnswer:
-    """Read the model's raw text as the answer to ``question`` about marks ``known_marks``."""
+def parse_text(raw: str, known_marks: Iterable[int]) -> ParsedAnswer:
+    """What the model's raw text says in every format: answer, working and marks.
+
+    Args:
+        raw: as generated.
+        known_marks: numbers of the marks that the scene has.
+    """
     text, scratchpad = split_scratchpad(raw)
     known = set(known_marks)
     named = named_numbers(text)
@@ -171,25 +180,5 @@ def parse_answer(raw: str, question: Question, known_marks: Iterable[int]) -> Pa
         listed = ", ".join(map(str, unknown))
         said = f"the answer names marks that the scene does not have: {listed}"
         warnings.append(Warning("unknown_mark", said))
-    verdict = read_verdict(text) if question.format == "yes_no" else ""
-    choice = read_choice(text, question.choices) if question.format == "choice" else -1
-    value = read_json(text) if question.format == "json" else ""
-    if question.format == "yes_no" and not verdict:
-        warnings.append(Warning("answer_without_verdict", "the answer says neither yes nor no"))
-    if question.format == "choice" and choice < 0:
-        said = "the answer names none, or more than one, of the choices"
-        warnings.append(Warning("answer_without_choice", said))
-    if question.format == "marks" and not named:
-        warnings.append(Warning("answer_without_mark", "the answer names no mark"))
-    if question.format == "json" and not value:
-        warnings.append(Warning("answer_without_json", "the answer holds no JSON"))
-    return ParsedAnswer(
-        text=text,
-        scratchpad=scratchpad,
-        marks=tuple(number for number in named if number in known),
-        unknown_marks=unknown,
-        verdict=verdict,
-        choice=choice,
-        json=value,
-        warnings=tuple(warnings),
-    )
+    marks = tuple(number for number in named if number in known)
+    return ParsedAnswer(text, scratchpad, marks, unknown, warnings=tuple(warnings))

@@ -11,24 +11,23 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError, DeviceMemoryError
-from oryx_scene.model.api import Answerer, Limits, ModelCard, Prompt, Stride
-from oryx_scene.qa.answer_record import assemble_answer, prompt_hash, relations_for
-from oryx_scene.qa.batching import Found, run_together
+from oryx_scene.model.api import Answerer, Limits, ModelCard, Prompt, Stride, TextSink
+from oryx_scene.qa.answer_record import answer_record, prompt_hash
 from oryx_scene.qa.facts import fitting_facts
-from oryx_scene.qa.formats import ask_in_form
+from oryx_scene.qa.formats import SYSTEM_TEXT, answer_query, check_question, question_text
 from oryx_scene.qa.parse import named_numbers
-from oryx_scene.qa.query_context import QueryContext
-from oryx_scene.qa.view_references import without_counted_views
-from oryx_scene.qa.wording import SYSTEM_TEXT, check_question, question_text
+from oryx_scene.qa.query import Query, run_together
+from oryx_scene.qa.question_words import without_counted_views
 from oryx_scene.records import Frame, Question, SceneAnswer
 from oryx_scene.scene.freeze import MarkFinder, Scene, find_marks_fresh, freeze_scene
 from oryx_scene.scene.view_selection import CoverageReport
 from oryx_scene.warning import Warning
 
-__all__ = ["ScenePipeline", "prompt_hash", "relations_for", "with_scratchpad"]
+__all__ = ["ScenePipeline", "prompt_hash", "with_scratchpad"]
 
 
 class ScenePipeline:
@@ -92,13 +91,8 @@ class ScenePipeline:
 
     def prompt_for(self, scene: Scene, question: Question) -> Prompt:
         """The prompt of ``question`` about ``scene``."""
-        facts = fitting_facts(
-            question.text,
-            scene.views,
-            scene.marks,
-            self.config.marks.facts,
-            self.answerer.card.learnt.fact_order,
-        )
+        order = self.answerer.card.learnt.fact_order
+        facts = fitting_facts(question.text, scene.measured, self.config.marks.facts, order)
         return Prompt(SYSTEM_TEXT, scene.prompt, question_text(question, facts))
 
     def ask(
@@ -106,7 +100,7 @@ class ScenePipeline:
         scene: Scene,
         question: Question,
         limits: Limits | None = None,
-        on_text: Callable[[str], None] | None = None,
+        on_text: TextSink | None = None,
     ) -> SceneAnswer:
         """Answer ``question`` about ``scene``; ``on_text`` receives the raw text as it streams.
 
@@ -115,8 +109,94 @@ class ScenePipeline:
             BudgetError: question and views together exceed the model's context.
             EngineError: the model failed; pipeline and scene can be used again.
         """
-        heard = None if on_text is None else lambda _, text: on_text(text)
-        return self.ask_many(scene, [question], limits, heard)[0]
+        return self._ask(scene, [question], [limits or Limits()], [on_text])[0]
+
+    def ask_many(
+        self,
+        scene: Scene,
+        questions: Sequence[Question],
+        limits: Limits | Sequence[Limits] | None = None,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[SceneAnswer]:
+        """Answer questions about one scene together, whatever their formats.
+
+        Verdicts, choices and marks are scored in shared passes, texts and JSON are read and decoded
+        together.
+
+        Args:
+            scene: frozen.
+            questions: any number. An answerer that is no ``ManyAnswerer`` writes one by one.
+            limits: of all, or one per question.
+            on_text: receives the index of a question and a piece of its raw text.
+
+        Raises:
+            QuestionError, BudgetError: before any question is answered.
+            EngineError: the model failed; pipeline and scene can be used again.
+        """
+        count = range(len(questions))
+        shared = limits or Limits()
+        each = [shared] * len(questions) if isinstance(shared, Limits) else list(shared)
+        sinks = [None if on_text is None else functools.partial(on_text, i) for i in count]
+        return self._ask(scene, questions, each, sinks)
+
+    def _ask(
+        self,
+        scene: Scene,
+        questions: Sequence[Question],
+        limits: Sequence[Limits],
+        sinks: Sequence[TextSink | None],
+    ) -> list[SceneAnswer]:
+        started = time.perf_counter()
+        try:
+            queries = list(map(self._query, repeat(scene), questions, limits, sinks))
+            found = run_together(self.answerer, list(map(answer_query, queries)))
+        except DeviceMemoryError as err:
+            scene = self._with_less_memory(scene, err)
+            queries = list(map(self._query, repeat(scene), questions, limits, sinks))
+            found = run_together(self.answerer, list(map(answer_query, queries)))
+        answers = list(map(answer_record, repeat(scene), queries, found))
+        for answer in answers:
+            answer.timings_s["ask"] = time.perf_counter() - started
+        return answers
+
+    def _query(
+        self, scene: Scene, question: Question, limits: Limits, on_text: TextSink | None
+    ) -> Query:
+        """``question`` as it goes to the model.
+
+        Raises:
+            QuestionError, BudgetError: it cannot be asked.
+        """
+        prompt = self.prompt_for(scene, check_question(question))
+        limits = with_scratchpad(limits, self.answerer.card)
+        self._check_length(scene, prompt, limits.max_new_tokens)
+        return Query(
+            question,
+            prompt,
+            scene.numbers,
+            limits,
+            self.answerer,
+            self.config.answers,
+            on_text,
+            self._absent(scene, question),
+        )
+
+    def _absent(self, scene: Scene, question: Question) -> tuple[int, ...]:
+        """Numbers of marks that the question asks about in vain; none where none are drawn."""
+        if not self.config.marks.enabled:
+            return ()
+        asked = named_numbers(without_counted_views(question.text))
+        return tuple(number for number in asked if number not in scene.numbers)
+
+    def _check_length(self, scene: Scene, prompt: Prompt, new: int) -> None:
+        text = self.answerer.count_text_tokens(prompt.question)
+        visual, context = scene.plan.visual_tokens, self.answerer.card.context_length
+        if visual + text + new > context:
+            raise BudgetError(
+                f"{visual} visual tokens, {text} tokens of question and "
+                f"{new} of answer exceed the model's context of {context}.",
+                hint="shorten the question, or ask with fewer views or fewer new tokens",
+            )
 
     def _with_less_memory(self, scene: Scene, err: DeviceMemoryError) -> Scene:
         """The same views and marks at the next stronger compression.
@@ -145,106 +225,6 @@ class ScenePipeline:
             after=scene,
         )
         return dataclasses.replace(weaker, choice=scene.choice)
-
-    def ask_many(
-        self,
-        scene: Scene,
-        questions: Sequence[Question],
-        limits: Limits | Sequence[Limits] | None = None,
-        on_text: Callable[[int, str], None] | None = None,
-    ) -> list[SceneAnswer]:
-        """Answer questions about one scene together, whatever their forms.
-
-        Verdicts, choices and marks are scored in shared passes, texts and JSON are read and decoded
-        together.
-
-        Args:
-            scene: frozen.
-            questions: any number. An answerer that is no ``ManyAnswerer`` writes one by one.
-            limits: of all, or one per question.
-            on_text: receives the index of a question and a piece of its raw text.
-
-        Raises:
-            QuestionError, BudgetError: before any question is answered.
-            EngineError: the model failed; pipeline and scene can be used again.
-        """
-        started = time.perf_counter()
-        shared = limits or Limits()
-        each = [shared] * len(questions) if isinstance(shared, Limits) else list(shared)
-        try:
-            return self._ask_many(scene, questions, each, on_text, started)
-        except DeviceMemoryError as err:
-            weaker = self._with_less_memory(scene, err)
-            return self._ask_many(weaker, questions, each, on_text, started)
-
-    def _ask_many(
-        self,
-        scene: Scene,
-        questions: Sequence[Question],
-        each: Sequence[Limits],
-        on_text: Callable[[int, str], None] | None,
-        started: float,
-    ) -> list[SceneAnswer]:
-        asked = list(zip(questions, each, strict=True))
-        prompts = [self._checked_prompt(scene, question, own) for question, own in asked]
-        answers = [
-            ask_in_form(
-                self.answerer,
-                QueryContext(
-                    prompt,
-                    question,
-                    scene.numbers,
-                    with_scratchpad(own, self.answerer.card),
-                    self.config.answers,
-                    None if on_text is None else functools.partial(on_text, index),
-                    self._absent(scene, question),
-                ),
-            )
-            for index, ((question, own), prompt) in enumerate(zip(asked, prompts, strict=True))
-        ]
-        found = run_together(self.answerer, answers)
-        return [
-            self._answer(scene, question, prompt, own, one, started)
-            for (question, own), prompt, one in zip(asked, prompts, found, strict=True)
-        ]
-
-    def _absent(self, scene: Scene, question: Question) -> tuple[int, ...]:
-        """Numbers of marks that the question asks about in vain; none where none are drawn."""
-        if not self.config.marks.enabled:
-            return ()
-        asked = named_numbers(without_counted_views(question.text))
-        return tuple(number for number in asked if number not in scene.numbers)
-
-    def _checked_prompt(self, scene: Scene, question: Question, limits: Limits) -> Prompt:
-        prompt = self.prompt_for(scene, check_question(question))
-        self._check_length(scene, prompt, limits)
-        return prompt
-
-    def _answer(
-        self,
-        scene: Scene,
-        question: Question,
-        prompt: Prompt,
-        limits: Limits,
-        found: Found,
-        started: float,
-    ) -> SceneAnswer:
-        answer = assemble_answer(self.answerer.card, scene, question, prompt, limits, found)
-        answer.timings_s.update(scene.timings_s)
-        answer.timings_s["ask"] = time.perf_counter() - started
-        return answer
-
-    def _check_length(self, scene: Scene, prompt: Prompt, limits: Limits) -> None:
-        text = self.answerer.count_text_tokens(prompt.question)
-        new = with_scratchpad(limits, self.answerer.card).max_new_tokens
-        needed = scene.plan.visual_tokens + text + new
-        context = self.answerer.card.context_length
-        if needed > context:
-            raise BudgetError(
-                f"{scene.plan.visual_tokens} visual tokens, {text} tokens of question and "
-                f"{new} of answer exceed the model's context of {context}.",
-                hint="shorten the question, or ask with fewer views or fewer new tokens",
-            )
 
 
 def with_scratchpad(limits: Limits, card: ModelCard) -> Limits:

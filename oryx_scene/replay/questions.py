@@ -13,10 +13,9 @@ from typing import Any
 import yaml
 
 from oryx_scene.errors import ConfigError, QuestionError
-from oryx_scene.qa.wording import check_question
+from oryx_scene.qa.formats import FORMATS, check_question
 from oryx_scene.records import Question
 
-FORMATS = ("text", "yes_no", "choice", "marks", "json")
 _KEYS = ("id", "text", "format", "choices", "json_schema", "at", "every")
 
 
@@ -99,15 +98,15 @@ def _question(item: dict[str, Any], place: str) -> Question:
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise ConfigError(f"{place}.choices must be a list of texts, got {choices!r}.")
     kind = item.get("format", "choice" if choices else "text")
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise ConfigError(f"{place}.format is {kind!r}.", hint=f"one of {', '.join(FORMATS)}")
-    if bool(choices) != (kind == "choice"):
+    if bool(choices) != (FORMATS[kind].needs == "choices"):
         raise ConfigError(f"{place}: format 'choice' and a list of choices go together.")
     schema = item.get("json_schema", "")
     if not isinstance(schema, str):
         raise ConfigError(f"{place}.json_schema must be JSON text, got {schema!r}.")
     try:
-        return check_question(Question(text, str(kind), tuple(choices), schema))
+        return check_question(Question(text, kind, tuple(choices), schema))
     except QuestionError as err:
         raise ConfigError(f"{place}: {err.message}", hint=err.hint) from err
 

@@ -7,6 +7,7 @@ model but its card, and nothing reads the source's clock: "now" is handed in.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from oryx_scene.marks.finder import find_marks
 from oryx_scene.model.api import ModelCard, Stride, VisualItem
 from oryx_scene.records import DiscLayout, Evidence, Frame, Lattice, MarkSet, RgbImage, ViewSet
 from oryx_scene.scene.budget import BudgetPlan
+from oryx_scene.scene.measurements import Measurements
 from oryx_scene.scene.placement import Placement
 from oryx_scene.scene.prepare import PADDING_VALUE, content_key, move_to_placement
 from oryx_scene.scene.prompt_text import marks_text, views_text
@@ -70,19 +72,37 @@ class Scene:
     synthetic: bool = False
     choice: dict[str, int | float | str] = field(default_factory=dict)
 
-    @property
+    # Computed where they are first asked for, and kept for every question.
+
+    @functools.cached_property
     def frame_id(self) -> str:
         """Coordinate frame of all places, "" without poses."""
         return next((frame.fixed_frame for frame in self.views.frames if frame.fixed_frame), "")
 
-    @property
-    def numbers(self) -> list[int]:
+    @functools.cached_property
+    def numbers(self) -> tuple[int, ...]:
         """Numbers of all marks."""
-        return [mark.number for mark in self.marks.marks]
+        return tuple(mark.number for mark in self.marks.marks)
 
+    @functools.cached_property
     def evidence(self) -> tuple[Evidence, ...]:
         """The frames without their pixels."""
         return tuple(_evidence(frame, self.frozen_ns) for frame in self.views.frames)
+
+    @functools.cached_property
+    def compression(self) -> int:
+        """1, 4 or 16."""
+        return self.plan.stride.compression
+
+    @functools.cached_property
+    def budget(self) -> dict[str, int | float | str]:
+        """The row of the decision table, as answers hold it."""
+        return self.plan.as_dict()
+
+    @functools.cached_property
+    def measured(self) -> Measurements:
+        """Points, directions and relations of the marks, from every view."""
+        return Measurements(self.views, self.marks)
 
 
 def _evidence(frame: Frame, frozen_ns: int) -> Evidence:
@@ -162,7 +182,7 @@ def freeze_scene(
     after: Scene | None = None,
 ) -> Scene:
     """Freeze a scene; arguments and errors as in :meth:`ScenePipeline.freeze`."""
-    clock = _Laps()
+    clock = StageTimer()
     earlier = () if after is None else after.views.frames
     views, report, plan = plan_views(frames, config, card, earlier)
     clock.lap("views")
@@ -187,7 +207,7 @@ def freeze_scene(
         prepared=prepared,
         discs=discs,
         prompt=prompt,
-        timings_s=clock.laps,
+        timings_s=clock.seconds,
         warnings=tuple(
             dict.fromkeys(
                 (*warnings, *views.warnings, *marks.warnings, *lateness(plan, config, card))
@@ -198,16 +218,17 @@ def freeze_scene(
     )
 
 
-class _Laps:
+class StageTimer:
     """Seconds between stages on the steady clock."""
 
     def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """A stage of this name has ended."""
         now = time.perf_counter()
-        self.laps[name] = now - self._last
+        self.seconds[name] = now - self._last
         self._last = now
 
 

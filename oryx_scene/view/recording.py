@@ -89,11 +89,11 @@ class RecordingStory:
 
 def scene_caption(scene: Scene) -> Caption:
     """Marks, ages and warnings of a scene that nobody has asked about, in words."""
-    ages = ", ".join(f"{item.camera} {item.age_s:.2f} s" for item in scene.evidence())
+    ages = ", ".join(f"{item.camera} {item.age_s:.2f} s" for item in scene.evidence)
     marks = scene.marks
     left_out = ", ".join(f"{count} {why}" for why, count in marks.left_out.items())
     found = f"{len(marks.marks)} marks by route '{marks.route}'"
-    names = [item.camera for item in scene.evidence()]
+    names = [item.camera for item in scene.evidence]
     by_view = left_out_line(names, marks.left_out_by_view)
     return Caption(
         details=(

@@ -20,8 +20,8 @@ from oryx_scene.model.api import (
 )
 from oryx_scene.model.checkpoint.sidecar_files import LEARNT_FILE, learnt_dict, load_learnt
 from oryx_scene.qa.answer_json import answer_to_dict
-from oryx_scene.qa.disclaimer import caution_for, never_learnt
-from oryx_scene.qa.parse import parse_answer
+from oryx_scene.qa.answer_record import disclaimer_for, never_learnt
+from oryx_scene.qa.formats import parse_answer
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.qa.stream import VisibleText
 from oryx_scene.records import Frame, Mark, MarkSet, Question
@@ -57,8 +57,8 @@ def test_out_of_depth_is_said_in_every_answer(synthetic, label):
 
 
 def test_a_model_of_the_real_world_is_not_warned_of_and_a_random_one_always():
-    assert caution_for(dataclasses.replace(CARD, synthetic_only=False), synthetic=False) is None
-    random = caution_for(dataclasses.replace(CARD, trained=False), synthetic=True)
+    assert disclaimer_for(dataclasses.replace(CARD, synthetic_only=False), synthetic=False) is None
+    random = disclaimer_for(dataclasses.replace(CARD, trained=False), synthetic=True)
     assert random is not None and "random weights" in random.warning.text
 
 

@@ -23,10 +23,9 @@ from oryx_scene.model.checkpoint.sidecar_files import (
     calibration_dict,
     load_calibration,
 )
-from oryx_scene.qa.batching import run_together
-from oryx_scene.qa.formats import ask_in_form
+from oryx_scene.qa.formats import answer_query
 from oryx_scene.qa.parse import working_of
-from oryx_scene.qa.query_context import QueryContext
+from oryx_scene.qa.query import Query, run_together
 from oryx_scene.qa.scoring import (
     Option,
     branch_sums,
@@ -52,8 +51,9 @@ def scorer_of(likely, *, says="", **settings):
 def ask(scorer, kind, *, choices=(), numbers=(1, 2, 3), limits=None, **config):
     question = Question("?", kind, choices)
     limits = limits or Limits()
-    asked = QueryContext(PROMPT, question, numbers, limits, AnswersConfig(**config))
-    return run_together(scorer, [ask_in_form(scorer, asked)])[0]
+    query = Query(question, PROMPT, numbers, limits, scorer, AnswersConfig(**config))
+    (read,) = run_together(scorer, [answer_query(query)])
+    return read.generation, read
 
 
 def test_the_spellings_of_an_answer_add_up():

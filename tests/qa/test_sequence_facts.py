@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from oryx_scene.qa.facts import fitting_facts
-from oryx_scene.qa.view_references import named_views
+from oryx_scene.qa.question_words import named_views
 from oryx_scene.records import Changes, Frame, Mark, MarkObservation, MarkSet, ViewSet
+from oryx_scene.scene.measurements import Measurements
 
 
 def frame(camera, second):
@@ -25,7 +26,7 @@ CHANGED = MarkSet(MARKS, changes=Changes((3,), (1,)))
 
 
 def told(question, marks=CHANGED):
-    return fitting_facts(question, VIEWS, marks, "fit")
+    return fitting_facts(question, Measurements(VIEWS, marks), "fit")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_what_views_show_is_told_where_it_is_asked_for(question, lines):
 )
 def test_viewpoints_and_marks_between_bring_no_sightings(question):
     assert told(question) and not any("Seen in" in line for line in told(question))
-    assert not named_views(question, VIEWS) or "view 2" not in question
+    assert not named_views(question, Measurements(VIEWS, CHANGED).names) or "view 2" not in question
 
 
 def test_no_change_is_told_only_where_something_is_known():

@@ -2,17 +2,13 @@ import numpy as np
 import pytest
 
 from oryx_scene.errors import QuestionError
-from oryx_scene.qa.facts import fitting_facts, viewpoint_of
-from oryx_scene.qa.parse import named_numbers, parse_answer, read_choice, split_scratchpad
+from oryx_scene.qa.facts import direction_facts, fitting_facts, position_facts
+from oryx_scene.qa.formats import check_question, parse_answer
+from oryx_scene.qa.parse import named_numbers, read_choice, split_scratchpad
+from oryx_scene.qa.question_words import QuestionKind, question_kinds, viewpoint_of
 from oryx_scene.qa.stream import VisibleText
-from oryx_scene.qa.wording import (
-    QuestionKind,
-    check_question,
-    direction_facts,
-    position_facts,
-    question_kinds,
-)
 from oryx_scene.records import Frame, Mark, MarkSet, Predicate, Question, Relation, ViewSet
+from oryx_scene.scene.measurements import Measurements
 from oryx_scene.scene.prompt_text import view_names
 
 
@@ -171,9 +167,7 @@ def test_a_model_without_working_streams_at_once():
 )
 def test_a_direction_is_not_taken_for_a_view(question, viewpoint):
     names = ("front", "back", "left", "right")
-    pixels = np.zeros((1, 1, 3), np.uint8)
-    frames = tuple(Frame(name, 1, name, pixels, "") for name in names)
-    assert viewpoint_of(question, ViewSet(frames)) == viewpoint
+    assert viewpoint_of(question, names, newest=0) == viewpoint
 
 
 def test_facts_name_only_the_marks_that_are_asked_for():
@@ -184,7 +178,7 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     found = MarkSet(marks, (Relation(3, Predicate.ON, 1, "map"),))
 
     def line(question, *order):
-        return fitting_facts(question, ViewSet((frame,)), found, "fit", *order)
+        return fitting_facts(question, Measurements(ViewSet((frame,)), found), "fit", *order)
 
     # The asked direction only; the name of the viewpoint asks for none.
     assert line("From front, is mark 1 behind mark 3?") == (

@@ -11,8 +11,9 @@ from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.lab.synth.true_sightings import true_changes, true_sightings
 from oryx_scene.lab.synth.truth import ObjectTruth
 from oryx_scene.lab.synth.world import World
-from oryx_scene.qa.facts import viewpoint_of
+from oryx_scene.qa.question_words import viewpoint_of
 from oryx_scene.records import Changes, FloatArray, MarkSet, Predicate, ViewSet
+from oryx_scene.scene.measurements import newest_view
 from oryx_scene.scene.prompt_text import view_names
 
 # What a number on the wall or the floor stands on (the finder's error).
@@ -72,7 +73,8 @@ class MarkedScene:
 
     def seen(self, number: int, question: str) -> FloatArray:
         """(3,) of a mark in the optical frame of the view that ``question`` speaks of."""
-        frame = self.views.frames[viewpoint_of(question, self.views)]
+        index = viewpoint_of(question, self.names, newest_view(self.views))
+        frame = self.views.frames[index]
         assert frame.T_fixed_camera is not None
         points: FloatArray = transform_points(
             invert(frame.T_fixed_camera), self.place(number)[None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from oryx_scene.lab.synth.marked_scene import MarkedScene
 from oryx_scene.lab.synth.words import COLOURS, SHAPES
-from oryx_scene.qa.view_references import named_views
+from oryx_scene.qa.question_words import named_views
 
 NONE = "none"
 # Views with nothing in common with the marks are many and teach little.
@@ -46,7 +46,7 @@ def needle(scene: MarkedScene, rng: np.random.Generator) -> Posed | None:
     text = _pick(
         rng, [f"What was in {view}?", f"Which marks are in {view}?", f"What do you see in {view}?"]
     )
-    (index, _) = named_views(text, scene.views)[0]
+    index = named_views(text, scene.names)[0].index
     seen = [thing for n, thing in sorted(scene.things.items()) if index in scene.seen_in[n]]
     if not seen and rng.random() > KEPT_NONE:
         return None
@@ -62,9 +62,10 @@ def differs(scene: MarkedScene, rng: np.random.Generator) -> Posed | None:
     if count < 2:
         return None
     text = _pick(rng, _pairs(scene, rng, *map(int, rng.permutation(count)[:2])))
+    views = {one.index: one.name for one in named_views(text, scene.names)}
     told = []
     for number in sorted(scene.things):
-        names = [name for i, name in named_views(text, scene.views) if i in scene.seen_in[number]]
+        names = [name for i, name in views.items() if i in scene.seen_in[number]]
         if len(names) == 1:
             told.append(f"{number} only in {names[0]}")
     if not told and rng.random() > KEPT_NONE:

@@ -22,9 +22,10 @@ from oryx_scene.marks.drawing import draw_marks
 from oryx_scene.model.api import Stride
 from oryx_scene.model.checkpoint.tokenizer import IM_END, TextTokenizer, closing_ids, opening_ids
 from oryx_scene.qa.facts import fitting_facts
+from oryx_scene.qa.formats import SYSTEM_TEXT, question_text
 from oryx_scene.qa.parse import THINK_CLOSE
-from oryx_scene.qa.wording import SYSTEM_TEXT, question_text
 from oryx_scene.records import Changes, MarkSet, Question, RgbImage
+from oryx_scene.scene.measurements import Measurements
 from oryx_scene.scene.prompt_text import marks_text, views_text
 
 # Share of lessons whose cameras have other names than the trained rigs.
@@ -105,7 +106,8 @@ def scene_ids(sample: Sample, tokenizer: TextTokenizer) -> list[int]:
 
 def prompt_text(sample: Sample, question: Question) -> str:
     """The question with its facts, as the pipeline writes it."""
-    facts = fitting_facts(question.text, sample.views, sample.marks, "fit", LEARNT.fact_order)
+    measured = Measurements(sample.views, sample.marks)
+    facts = fitting_facts(question.text, measured, "fit", LEARNT.fact_order)
     return question_text(question, facts)
 
 

@@ -42,7 +42,7 @@ from oryx_scene.model.checkpoint.sidecar_files import LEARNT_FILE, learnt_dict
 from oryx_scene.model.checkpoint.tokenizer import HubTokenizer
 from oryx_scene.model.checkpoint.weights import read_json
 from oryx_scene.model.oryx.oryx import Oryx
-from oryx_scene.qa.disclaimer import words_of
+from oryx_scene.qa.answer_record import words_of
 
 
 @dataclass(frozen=True, eq=False)

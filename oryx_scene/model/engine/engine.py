@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from oryx_scene.model.api import (
     Prompt,
     Scored,
     Stride,
+    TextSink,
     VisualItem,
 )
 from oryx_scene.model.engine.config import EngineConfig, Stops, Work
@@ -77,7 +78,7 @@ class Engine(EngineState):
         self,
         prompt: Prompt,
         limits: Limits,
-        on_text: Callable[[str], None] | None = None,
+        on_text: TextSink | None = None,
         *,
         constraint: Constraint | None = None,
     ) -> Generation:
@@ -101,7 +102,7 @@ class Engine(EngineState):
         self,
         prompts: Sequence[Prompt],
         limits: Limits | Sequence[Limits],
-        on_text: Callable[[int, str], None] | None = None,
+        on_text: Sequence[TextSink | None] | None = None,
         *,
         constraints: Sequence[Constraint | None] | None = None,
     ) -> list[Generation]:
@@ -110,18 +111,18 @@ class Engine(EngineState):
         Args:
             prompts: with equal system text and scene.
             limits: of all, or one per prompt; each is cancelled and timed on its own.
-            on_text: called with the index of the prompt and a piece of its text.
+            on_text: one per prompt, called in this thread with each piece of its text.
             constraints: one per prompt.
 
         Raises:
             EngineError: as for :meth:`generate`, and prompts of different scenes.
         """
         each = _per_prompt(limits, prompts)
-        rules = list(constraints) if constraints is not None else [None] * len(prompts)
+        none = [None] * len(prompts)
         with self._guard.alone():
             answers = [
-                self._begin(prompt, own, _numbered(on_text, index), rule)
-                for index, (prompt, own, rule) in enumerate(zip(prompts, each, rules, strict=True))
+                self._begin(*one)
+                for one in zip(prompts, each, on_text or none, constraints or none, strict=True)
             ]
             for start in range(0, len(answers), self.config.rows):
                 self._answer(answers[start : start + self.config.rows])
@@ -188,7 +189,7 @@ class Engine(EngineState):
         self,
         prompt: Prompt,
         limits: Limits,
-        on_text: Callable[[str], None] | None = None,
+        on_text: TextSink | None = None,
         constraint: Constraint | None = None,
     ) -> Answering:
         if constraint is None and prompt.json_schema:
@@ -225,12 +226,6 @@ class Engine(EngineState):
                 for answer in answers:
                     answer.lap("decode", started)
                 self.work.decoded_tokens += sum(len(a.stream.tokens) for a in answers)
-
-
-def _numbered(
-    on_text: Callable[[int, str], None] | None, index: int
-) -> Callable[[str], None] | None:
-    return None if on_text is None else lambda text: on_text(index, text)
 
 
 def _per_prompt(limits: Limits | Sequence[Limits], prompts: Sequence[Prompt]) -> list[Limits]:

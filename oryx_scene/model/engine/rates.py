@@ -1,13 +1,14 @@
 """How fast a loaded model is on this machine: measured once in a few seconds, kept on disk.
 
 The file maps model, device, precision and versions to rates, so that nothing measured elsewhere or
-for other weights is ever used. Where the file lies is the caller's business.
+for other weights is ever used.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import statistics
 from pathlib import Path
@@ -86,6 +87,12 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
+
+
+def rates_file() -> Path:
+    """Where measured rates are kept: the user's cache folder (XDG base directories)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "oryx_scene" / "rates.json"
 
 
 def rates_of(engine: Engine, file: Path) -> Rates:

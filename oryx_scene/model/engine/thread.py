@@ -15,7 +15,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.api import Candidate, Generation, Limits, ModelCard, Prompt, Scored
+from oryx_scene.model.api import (
+    Candidate,
+    Generation,
+    Limits,
+    ModelCard,
+    Prompt,
+    Scored,
+    TextSink,
+)
 from oryx_scene.model.engine.engine import Engine
 
 T = TypeVar("T")
@@ -73,7 +81,7 @@ class EngineThread:
         return self._pool.submit(work, self._engine)
 
     def generate(
-        self, prompt: Prompt, limits: Limits, on_text: Callable[[str], None] | None = None
+        self, prompt: Prompt, limits: Limits, on_text: TextSink | None = None
     ) -> Generation:
         """Answer ``prompt``; ``on_text`` is called in the engine's thread.
 
@@ -88,7 +96,7 @@ class EngineThread:
         self,
         prompts: Sequence[Prompt],
         limits: Limits | Sequence[Limits],
-        on_text: Callable[[int, str], None] | None = None,
+        on_text: Sequence[TextSink | None] | None = None,
     ) -> list[Generation]:
         """Answer prompts on one scene together; as :meth:`Engine.generate_many`."""
         asked = time.perf_counter()

@@ -75,7 +75,7 @@ def _unanswered(reply: Reply, kept: KeptScene, request: Request) -> SceneAnswer:
         request.question,
         "",
         scene=kept.scene.marks.marks,
-        evidence=kept.scene.evidence(),
+        evidence=kept.scene.evidence,
         frame_id=kept.scene.frame_id,
         compression=kept.scene.plan.stride.compression,
         stop_reason="error",

@@ -33,13 +33,13 @@ from oryx_scene import __version__
 from oryx_scene.geometry.transforms import rotation_to_quaternion
 from oryx_scene.marks.change.changed import SceneChanges
 from oryx_scene.model.api import ModelCard
-from oryx_scene.records import Evidence, FloatArray, Mark, Relation, SceneAnswer
+from oryx_scene.qa.formats import FORMATS
+from oryx_scene.records import Evidence, FloatArray, Mark, Question, Relation, SceneAnswer
 from oryx_scene.warning import Warning
 from oryx_scene_ros.error_codes import Code, Failure, for_clients
 from oryx_scene_ros.queries.query_handler import Reply
 from oryx_scene_ros.queries.scene_store import KeptScene
 
-_VERDICTS = {"": 0, "yes": 1, "no": 2, "unsure": 3}
 _FINISH = {
     "eos": Answer.FINISH_STOP,
     "max_new_tokens": Answer.FINISH_LENGTH,
@@ -177,7 +177,7 @@ def scene_message(
         frozen_at=time_message(scene.frozen_ns),
         expires_at=time_message(kept.expires_ns),
         prefilled=kept.prefilled,
-        frames=[frame_message(item, T_answer_fixed) for item in scene.evidence()],
+        frames=[frame_message(item, T_answer_fixed) for item in scene.evidence],
         objects=objects_message(scene.marks.marks, T_answer_fixed),
         relations=[relation_message(item) for item in scene.marks.relations],
         marks_route=scene.marks.route,
@@ -232,12 +232,14 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
     message = Answer(
         answered_at=time_message(now_ns),
         query_id=UUID(uuid=np.frombuffer(query_id, dtype=np.uint8).copy()),
-        choice=-1,
         confidence=_NAN,
         error=error_message(reply.failure),
         oldest_evidence_age_s=_NAN,
         timing=_timing_message(reply, now_ns, total_s),
     )
+    for form in FORMATS.values():
+        for name, value in form.message(reply.answer or SceneAnswer(Question(""))).items():
+            setattr(message, name, value)
     if reply.request is not None:
         message.question = reply.request.question.text
         message.session_id = reply.request.session_id
@@ -250,7 +252,7 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
         message.provenance.scene_id = scene.scene_id
         message.provenance.marks_route = scene.marks.route
         message.provenance.frames = [
-            frame_message(item, reply.T_answer_fixed) for item in scene.evidence()
+            frame_message(item, reply.T_answer_fixed) for item in scene.evidence
         ]
     if reply.answer is not None:
         _fill(message, reply.answer, reply)
@@ -264,10 +266,7 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
 
 def _fill(message: Answer, answer: SceneAnswer, reply: Reply) -> None:
     message.text = answer.text
-    message.verdict = _VERDICTS.get(answer.verdict, Answer.VERDICT_NONE)
-    message.choice = answer.choice
     message.confidence = float(answer.confidence)
-    message.json = answer.json
     message.marks = [mark.number for mark in answer.marks]
     message.objects = objects_message(answer.marks, reply.T_answer_fixed)
     message.relations = [relation_message(item) for item in answer.relations]

@@ -52,7 +52,7 @@ def test_answers_stand_in_the_facts(scene, seed):
     for kind in ("needle", "differs", "changed"):
         asked = ask(measured, kind, np.random.default_rng(seed))
         assert asked == ask(true, kind, np.random.default_rng(seed))
-        (fact,) = fitting_facts(asked.question.text, frozen.views, frozen.marks, "fit")
+        (fact,) = fitting_facts(asked.question.text, frozen.measured, "fit")
         told = fact.rstrip(".").split(": ")[1].split("; ")
         key = asked.key.split("; ")
         if kind == "needle":
@@ -68,7 +68,7 @@ def test_the_key_of_a_view_holds_the_numbers_drawn_in_it(scene):
     measured, _ = both(scene)
     for seed in range(6):
         asked = ask(measured, "needle", np.random.default_rng(seed))
-        name = fitting_facts(asked.question.text, frozen.views, frozen.marks, "fit")[0]
+        name = fitting_facts(asked.question.text, frozen.measured, "fit")[0]
         index = int(name.split(":")[0].split()[-1]) - 1
         drawn = sorted(disc.number for disc in frozen.discs[index])
         assert [int(part.split()[0]) for part in asked.key.split("; ")] == drawn

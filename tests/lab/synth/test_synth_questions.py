@@ -12,6 +12,7 @@ from oryx_scene.lab.synth.scenes import SceneSpec, pipeline_config, render_spec
 from oryx_scene.lab.synth.true_marks import objects_under, true_marks
 from oryx_scene.qa.facts import fitting_facts
 from oryx_scene.scene.freeze import NO_MODEL, freeze_scene
+from oryx_scene.scene.measurements import Measurements
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,9 @@ def test_the_taught_answer_is_judged_right_and_another_ones_wrong(rooms, kind):
 @pytest.mark.parametrize("kind", [kind for kind in FACT_KINDS if kind not in ("total", "on")])
 def test_numbers_in_taught_answers_stand_in_the_facts(rooms, kind):
     for scene, item in asked_of(rooms, kind):
-        facts = " ".join(fitting_facts(item.question.text, scene.views, scene.marks, "fit"))
+        facts = " ".join(
+            fitting_facts(item.question.text, Measurements(scene.views, scene.marks), "fit")
+        )
         for number in re.findall(r"-?\d+\.\d", item.target):
             assert number in facts, (item.question.text, facts, item.target)
 

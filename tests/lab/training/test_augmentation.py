@@ -12,6 +12,7 @@ from oryx_scene.lab.training import examples
 from oryx_scene.lab.training.augmentation import camera_name, rename_cameras
 from oryx_scene.lab.training.samples import make_sample
 from oryx_scene.qa.facts import fitting_facts
+from oryx_scene.scene.measurements import Measurements
 
 
 def test_a_renamed_scene_is_asked_about_by_its_new_names():
@@ -28,7 +29,7 @@ def test_a_renamed_scene_is_asked_about_by_its_new_names():
     assert asked
     for item in asked:
         assert names[0] in item.question.text
-        (fact,) = fitting_facts(item.question.text, new.views, new.marks, "fit")
+        (fact,) = fitting_facts(item.question.text, Measurements(new.views, new.marks), "fit")
         assert fact.startswith(f"Measured from {names[0]} ")
 
 

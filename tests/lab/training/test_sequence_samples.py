@@ -19,6 +19,7 @@ from oryx_scene.lab.training.samples import (
 )
 from oryx_scene.qa.facts import fitting_facts
 from oryx_scene.records import Changes
+from oryx_scene.scene.measurements import Measurements
 
 SPEC = SceneSpec(5, "train", "handheld", 8, compression="16", changed=True)
 
@@ -46,7 +47,7 @@ def test_changes_and_sightings_come_back(kept):
         asked = asked_of(again, kind)
         assert asked == asked_of(sample, kind)
         facts = [
-            fitting_facts(asked.question.text, one.views, one.marks, "fit")
+            fitting_facts(asked.question.text, Measurements(one.views, one.marks), "fit")
             for one in (sample, again)
         ]
         assert facts[0] == facts[1] and len(facts[0]) == 1

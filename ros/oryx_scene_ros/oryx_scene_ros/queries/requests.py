@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from oryx_scene.model.api import Limits
-from oryx_scene.qa.wording import check_question
+from oryx_scene.qa.formats import FORMATS, check_question
 from oryx_scene.records import Question
 from oryx_scene_ros.error_codes import Code, NodeError
 from oryx_scene_ros.intake.frame_requirements import Wanted
 from oryx_scene_ros.parameters.settings import NodeSettings
 
-FORMATS = ("text", "yes_no", "choice", "marks", "json")
+FORMAT_OF_CODE = {form.code: name for name, form in FORMATS.items()}
 MAX_TIMEOUT_S = 3600.0
 MAX_AGE_S = 86400.0
 
@@ -103,11 +103,11 @@ def request_from_ask(asked: Any) -> Request:
     Raises:
         NodeError, QuestionError: fields that cannot be meant.
     """
-    if asked.format >= len(FORMATS):
-        raise _invalid(f"format is {asked.format}.", "0 TEXT, 1 YES_NO, 2 CHOICE, 3 MARKS, 4 JSON")
-    question = Question(
-        str(asked.question), FORMATS[asked.format], tuple(asked.choices), str(asked.json_schema)
-    )
+    if asked.format not in FORMAT_OF_CODE:
+        known = ", ".join(f"{code} {name.upper()}" for code, name in FORMAT_OF_CODE.items())
+        raise _invalid(f"format is {asked.format}.", known)
+    name = FORMAT_OF_CODE[asked.format]
+    question = Question(str(asked.question), name, tuple(asked.choices), str(asked.json_schema))
     return Request(
         check_question(question),
         scene_id=str(asked.scene_id),

@@ -41,9 +41,8 @@ def know_rates(answerer: Answerer, settings: NodeSettings) -> None:
     wanted = settings.pipeline.budget.deadline_s > 0.0 and answerer.card.rates is None
     if set_rates is None or not wanted:
         return
-    from oryx_scene.cli.common import rates_file
     from oryx_scene.model.engine.engine import Engine
-    from oryx_scene.model.engine.rates import rates_of
+    from oryx_scene.model.engine.rates import rates_file, rates_of
 
     assert isinstance(answerer, Engine)
     set_rates(rates_of(answerer, rates_file()))
