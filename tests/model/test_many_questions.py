@@ -10,7 +10,7 @@ from oryx_scene.model.api import Limits, Prompt, Stride, VisualItem  # noqa: E40
 from oryx_scene.model.checkpoint.load import load_answerer  # noqa: E402
 from oryx_scene.model.engine.cuda_graphs import StaticRows  # noqa: E402
 from oryx_scene.model.engine.engine import EngineConfig  # noqa: E402
-from oryx_scene.model.oryx.prompt_units import embed_units, units_of  # noqa: E402
+from oryx_scene.model.oryx.prompt_layout import embed_units, units_of  # noqa: E402
 from oryx_scene.model.oryx.splice import splice  # noqa: E402
 
 ALONE = EngineConfig(feature_cache_bytes=0, scene_cache_bytes=0, share_prefix=False)

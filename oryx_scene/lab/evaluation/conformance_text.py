@@ -18,11 +18,12 @@ from torch import Tensor
 from oryx_scene.lab.evaluation.conformance_compare import Comparer, StageResult
 from oryx_scene.model.api import Limits
 from oryx_scene.model.engine.cuda_graphs import StaticRows
-from oryx_scene.model.engine.decode import Stepper, StopWatch, TokenStream, decode
+from oryx_scene.model.engine.decode import Stepper, decode
 from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.kv import Slab
 from oryx_scene.model.engine.sampling import TokenChooser
+from oryx_scene.model.engine.sequence_state import TokenStream
 
 GREEDY = "greedy_ids"
 PENALISED = "greedy_ids_repetition_penalty_1.05"
@@ -113,7 +114,7 @@ def say(
     """The engine's own greedy ids (end token included), and how clear each choice was."""
     limits = Limits(max_new_tokens=max(most, 1))
     chooser = _Recorder(penalty)
-    stream = TokenStream(chooser, frozenset([end]), most, StopWatch.start(limits))
+    stream = TokenStream(chooser, frozenset([end]), most, limits)
     scene = Slab(decoder.shape, row.shape[0] - 1)
     prefill(decoder, scene, row[:-1])
     rows = DecodeBatch(decoder, scene, 1, shared=True)

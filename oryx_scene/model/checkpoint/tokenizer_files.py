@@ -119,26 +119,17 @@ def _hub_of_class(folder: Path, config: Any) -> Any:
 
 def _of_hub(hub: Any, source: str) -> Words:
     # Encoded alone and after a line end, a word has the same ids unless a blank is put before it.
-    alone, after, line = (_hub_encode(hub, text) for text in ("a", "\na", "\n"))
+    encode = partial(hub.encode, add_special_tokens=False, split_special_tokens=True)
+    alone, after, line = (encode(text) for text in ("a", "\na", "\n"))
     return Words(
-        partial(_hub_encode, hub),
-        partial(_hub_decode, hub),
+        encode,
+        partial(hub.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False),
         dict(hub.get_vocab()),
         frozenset(map(int, hub.all_special_ids)),
         blank_first=after[len(line) :] != alone,
         source=source,
         hub=partial(_given, hub),
     )
-
-
-def _hub_encode(hub: Any, text: str) -> list[int]:
-    found = hub(text, add_special_tokens=False, split_special_tokens=True)
-    return [int(token) for token in found["input_ids"]]
-
-
-def _hub_decode(hub: Any, ids: list[int]) -> str:
-    text: str = hub.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return text
 
 
 def _given(hub: Any) -> Any:

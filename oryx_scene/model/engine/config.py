@@ -39,7 +39,7 @@ class Stops:
 
 
 @dataclass
-class Work:
+class WorkCounters:
     """What the engine has computed since it was made."""
 
     encodes: int = 0

@@ -1,113 +1,24 @@
-"""Decoding: each question chooses its next token, then all of them take one step together.
+"""Decoding: each answer chooses its next token, then all of them take one step together.
 
-A question that ends leaves; the others go on. Knows neither pictures nor prompts.
+An answer that ends leaves; the others go on. Steps are captured ones where they were captured and
+fit, plain ones everywhere else. Knows neither pictures nor prompts.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from torch import Tensor
 
-from oryx_scene.model.api import Limits
-from oryx_scene.model.engine.sampling import TokenChooser, largest
-
-
-class Stopped(Exception):  # noqa: N818 - control flow, not a failure
-    """A cancel or a deadline was noticed; ``reason`` is the stop reason of the answer."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass
-class StopWatch:
-    """Notices cancel and deadline of one answer on the steady clock."""
-
-    limits: Limits
-    started: float
-
-    @classmethod
-    def start(cls, limits: Limits) -> StopWatch:
-        """Begin now."""
-        return cls(limits, time.perf_counter())
-
-    def reason(self) -> str:
-        """ "cancelled" or "deadline" if the answer must end here, "" if not."""
-        limits = self.limits
-        if limits.cancelled is not None and limits.cancelled():
-            return "cancelled"
-        if limits.deadline_s is not None and self.elapsed() > limits.deadline_s:
-            return "deadline"
-        return ""
-
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.started
-
-
-class TokenStream:
-    """The tokens of one answer as they come, until one of its stop reasons.
-
-    Args:
-        chooser: from logits to tokens.
-        stop_ids: tokens that end the answer; they are kept as its last.
-        room: most tokens.
-        watch: cancel and deadline.
-        on_token: called after each token.
-    """
-
-    def __init__(
-        self,
-        chooser: TokenChooser,
-        stop_ids: frozenset[int],
-        room: int,
-        watch: StopWatch,
-        on_token: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.tokens: list[int] = []
-        self.reason = ""
-        self.watch = watch
-        self._chooser = chooser
-        self._stop_ids = stop_ids
-        self._room = room
-        self._on_token = on_token
-
-    @property
-    def greedy(self) -> bool:
-        """Whether only the largest logit counts."""
-        return self._chooser.plain
-
-    def take(self, logits: Tensor, best: tuple[float, int] | None = None) -> None:
-        """Choose the next token for (vocabulary,) logits; ``best`` as in the chooser."""
-        token = self._chooser.choose(logits, best)
-        self.tokens.append(token)
-        if token in self._stop_ids:
-            self.reason = "eos"
-        elif len(self.tokens) == self._room:
-            self.reason = "max_new_tokens"
-        self._on_token()
-
-    def goes_on(self) -> bool:
-        """Whether another token is wanted; asks the watch."""
-        self.reason = self.reason or self.watch.reason()
-        return not self.reason
-
-
-def check_all(streams: Sequence[TokenStream]) -> None:
-    """Between two pieces of work that streams share.
-
-    Raises:
-        Stopped: none of them goes on.
-    """
-    # Every one is asked, so that each notices its own end.
-    going = [stream for stream in streams if stream.goes_on()]
-    if not going:
-        raise Stopped(streams[0].reason)
+from oryx_scene.errors import EngineError
+from oryx_scene.model.engine.config import EngineConfig, WorkCounters
+from oryx_scene.model.engine.cuda_graphs import StaticRows
+from oryx_scene.model.engine.decode_batch import DecodeBatch
+from oryx_scene.model.engine.decoder import Decoder
+from oryx_scene.model.engine.sampling import largest
+from oryx_scene.model.engine.sequence_state import SequenceState, TokenStream
 
 
 class Stepper(Protocol):
@@ -145,3 +56,74 @@ def decode(rows: Stepper, logits: Tensor, streams: Sequence[TokenStream]) -> int
         live = [live[index] for index in going]
         logits = rows.step([stream.tokens[-1] for stream in live])
         steps += 1
+
+
+class DecodeLoop:
+    """How the answers of one engine grow.
+
+    Attributes:
+        static: captured steps, None where there are none.
+        note: why there are none although there could be, for the answers' warnings.
+    """
+
+    def __init__(self) -> None:
+        self.static: StaticRows | None = None
+        self.note = ""
+
+    def capture(
+        self,
+        decoder: Decoder,
+        config: EngineConfig,
+        alone: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """Capture decode steps and try them against the plain way; without them, say why."""
+        self.static, self.note = None, ""
+        try:
+            with alone():
+                static = StaticRows(decoder, config.graph_tokens, config.rows)
+                static.capture()
+                static.check()
+        except EngineError as err:
+            self.note = f"decode runs without captured graphs, slower: {err.message}"
+        else:
+            self.static = static
+
+    def forget(self) -> None:
+        """Drop the scene that captured steps hold."""
+        if self.static is not None:
+            self.static.forget()
+
+    def give_up(self) -> None:
+        """Free the memory of captured steps, for good."""
+        if self.static is not None:
+            self.static = None
+            self.note = "decode runs without captured graphs, slower: their memory was needed"
+
+    def run(
+        self,
+        rows: DecodeBatch,
+        logits: Tensor,
+        answers: Sequence[SequenceState],
+        work: WorkCounters,
+    ) -> None:
+        """Decode ``answers`` to their end.
+
+        Args:
+            rows: one per answer, read up to where it begins.
+            logits: (answers, vocabulary) after each.
+            answers: in the order of the rows.
+            work: counts the steps.
+        """
+        static = self.static
+        if static is None or not static.fits(rows, max(answer.room for answer in answers)):
+            work.decode_steps += decode(rows, logits, answers)
+            return
+        static.take(rows)
+        try:
+            steps = decode(static, logits, answers)
+        except EngineError:
+            # Numbers that are not finite would stay in the block and enter later products.
+            static.forget()
+            raise
+        work.decode_steps += steps
+        work.graph_steps += steps

@@ -27,17 +27,19 @@ from oryx_scene.model.api import (
     TextSink,
     VisualItem,
 )
-from oryx_scene.model.engine.config import EngineConfig, Stops, Work
-from oryx_scene.model.engine.decode import Stopped
+from oryx_scene.model.engine.config import EngineConfig, Stops, WorkCounters
 from oryx_scene.model.engine.sampling import Constraint
-from oryx_scene.model.engine.score_pass import read_places, read_rows, scored_prompts
-from oryx_scene.model.engine.scoring import plan_scores
-from oryx_scene.model.engine.sequence_state import Answering
+from oryx_scene.model.engine.scoring import (
+    plan_scores,
+    read_places,
+    read_rows,
+    scored_prompts,
+)
+from oryx_scene.model.engine.sequence_state import SequenceState, Stopped
 from oryx_scene.model.engine.state import EngineState
-from oryx_scene.model.oryx.prompt_units import units_of
 from oryx_scene.warning import Warning
 
-__all__ = ["Engine", "EngineConfig", "Stops", "Work"]
+__all__ = ["Engine", "EngineConfig", "Stops", "WorkCounters"]
 
 
 class Engine(EngineState):
@@ -66,11 +68,11 @@ class Engine(EngineState):
             self.generate_many([prompt] * rows, Limits(max_new_tokens=3))
         if self.model.device.type == "cuda" and self.config.graph_tokens:
             self._capture()
-        self._reader.work = Work()
+        self._reader.work = WorkCounters()
         return time.perf_counter() - started
 
     def _capture(self) -> None:
-        self._stepping.capture(self.decoder, self.config, self._guard.alone)
+        self._loop.capture(self.decoder, self.config, self._alone)
 
     # -- questions ------------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Engine(EngineState):
         Raises:
             EngineError: the model failed, or another thread is answering; the engine lives on.
         """
-        with self._guard.alone():
+        with self._alone():
             answer = self._begin(prompt, limits, on_text, constraint)
             self._answer([answer])
         return answer.generation(self.counters())
@@ -119,7 +121,7 @@ class Engine(EngineState):
         """
         each = _per_prompt(limits, prompts)
         none = [None] * len(prompts)
-        with self._guard.alone():
+        with self._alone():
             answers = [
                 self._begin(*one)
                 for one in zip(prompts, each, on_text or none, constraints or none, strict=True)
@@ -144,7 +146,7 @@ class Engine(EngineState):
         Raises:
             EngineError: as for :meth:`generate_many`.
         """
-        with self._guard.alone():
+        with self._alone():
             answers = [self._begin(prompt, Limits(max_new_tokens=1)) for prompt in prompts]
             return read_places(self._reader, answers, positions or [(-1,)] * len(prompts))
 
@@ -163,8 +165,8 @@ class Engine(EngineState):
             plan_scores(self._tokenizer, prompt, own)
             for prompt, own in zip(prompts, candidates, strict=True)
         ]
-        with self._guard.alone():
-            answers: list[Answering] = []
+        with self._alone():
+            answers: list[SequenceState] = []
             for prompt, plan, own in zip(prompts, plans, each, strict=True):
                 for row in plan.rows:
                     answers.append(self._begin(prompt, dataclasses.replace(own, max_new_tokens=1)))
@@ -179,9 +181,8 @@ class Engine(EngineState):
         Raises:
             EngineError: another thread is answering.
         """
-        with self._guard.alone():
-            answer = self._begin(prompt, Limits(max_new_tokens=1))
-            self.scenes.drop(units_of(answer.scene_ids, answer.items))
+        with self._alone():
+            self.scenes.drop(self._reader.layout(prompt))
 
     # -- stages ---------------------------------------------------------------------------------
 
@@ -191,11 +192,12 @@ class Engine(EngineState):
         limits: Limits,
         on_text: TextSink | None = None,
         constraint: Constraint | None = None,
-    ) -> Answering:
+    ) -> SequenceState:
         if constraint is None and prompt.json_schema:
             constraint = self.constraint_for(prompt.json_schema)
-        answer = Answering(
+        answer = SequenceState(
             self._tokenizer,
+            self._reader.layout(prompt),
             prompt,
             limits,
             self._stops.ids,
@@ -207,11 +209,11 @@ class Engine(EngineState):
         answer.warnings.extend(self._card.warnings)
         if self._tokenizer.doubt:
             answer.warnings.append(Warning("tokenizer_doubtful", self._tokenizer.doubt))
-        if self._stepping.note:
-            answer.warnings.append(Warning("graphs_unavailable", self._stepping.note))
+        if self._loop.note:
+            answer.warnings.append(Warning("graphs_unavailable", self._loop.note))
         return answer
 
-    def _answer(self, answers: Sequence[Answering]) -> None:
+    def _answer(self, answers: Sequence[SequenceState]) -> None:
         """Run answers on one scene to their end."""
         with contextlib.suppress(Stopped):
             rows, hidden = self._reader.read_questions(answers)
@@ -219,13 +221,13 @@ class Engine(EngineState):
             self._reader.synchronise()
             started = time.perf_counter()
             for answer in answers:
-                answer.timings["prefill"] = answer.watch.elapsed() - answer.timings["encode"]
+                answer.timings["prefill"] = answer.elapsed() - answer.timings["encode"]
             try:
-                self._stepping.run(rows, logits, answers, self.work)
+                self._loop.run(rows, logits, answers, self.work)
             finally:
                 for answer in answers:
                     answer.lap("decode", started)
-                self.work.decoded_tokens += sum(len(a.stream.tokens) for a in answers)
+                self.work.decoded_tokens += sum(len(a.tokens) for a in answers)
 
 
 def _per_prompt(limits: Limits | Sequence[Limits], prompts: Sequence[Prompt]) -> list[Limits]:

@@ -6,12 +6,11 @@ again. A scene that begins like a kept one takes over the tokens they have in co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oryx_scene.model.engine.feature_cache import CacheCounters
 from oryx_scene.model.engine.kv import Slab
-from oryx_scene.model.oryx.prompt_units import Unit, common_units
+from oryx_scene.model.oryx.prompt_layout import SceneLayout, common_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,17 +18,12 @@ class PrefilledScene:
     """One scene in the language model.
 
     Attributes:
-        units: what it is made of.
+        layout: what it is made of.
         slab: keys and values, exactly as long as the scene.
     """
 
-    units: tuple[Unit, ...]
+    layout: SceneLayout
     slab: Slab
-
-    @property
-    def length(self) -> int:
-        """Tokens of the scene."""
-        return self.slab.length
 
 
 class SceneCache:
@@ -52,11 +46,14 @@ class SceneCache:
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def get(self, units: Sequence[Unit]) -> PrefilledScene | None:
+    def layouts(self) -> list[SceneLayout]:
+        """Of the scenes kept, last used first."""
+        return [scene.layout for scene in reversed(self._scenes)]
+
+    def get(self, layout: SceneLayout) -> PrefilledScene | None:
         """The scene made of exactly these units, None if absent."""
         for scene in self._scenes:
-            same = len(scene.units) == len(units) == common_units(scene.units, units)
-            if same and scene.length == sum(unit.tokens for unit in units):
+            if scene.layout is layout or scene.layout.equals(layout):
                 self._scenes.remove(scene)
                 self._scenes.append(scene)
                 self.counters.hits += 1
@@ -64,32 +61,27 @@ class SceneCache:
         self.counters.misses += 1
         return None
 
-    def longest_prefix(self, units: Sequence[Unit]) -> tuple[PrefilledScene | None, int]:
-        """The kept scene that shares most first units with ``units``, and how many."""
+    def longest_prefix(self, layout: SceneLayout) -> tuple[PrefilledScene | None, int]:
+        """The kept scene that shares most first units with ``layout``, and how many."""
         best, most = None, 0
         for scene in self._scenes:
-            count = common_units(scene.units, units)
+            count = common_units(scene.layout.units, layout.units)
             if count > most:
                 best, most = scene, count
         return best, most
 
     def put(self, scene: PrefilledScene) -> None:
         """Keep ``scene``; others go where there is no room. Pictures without a key are not kept."""
-        keyed = all(unit.key is not None for unit in scene.units)
-        if not keyed or scene.slab.bytes > self.capacity_bytes:
+        if not scene.layout.keyed or scene.slab.bytes > self.capacity_bytes:
             return
         self._scenes.append(scene)
         while self.bytes > self.capacity_bytes:
             self._scenes.pop(0)
             self.counters.evictions += 1
 
-    def drop(self, units: Sequence[Unit]) -> None:
+    def drop(self, layout: SceneLayout) -> None:
         """Give back the scene made of exactly these units, where it is kept."""
-        self._scenes = [
-            scene
-            for scene in self._scenes
-            if not len(scene.units) == len(units) == common_units(scene.units, units)
-        ]
+        self._scenes = [scene for scene in self._scenes if not scene.layout.equals(layout)]
 
     def clear(self) -> None:
         """Drop all scenes."""

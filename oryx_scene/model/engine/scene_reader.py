@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.engine.config import EngineConfig, Work
-from oryx_scene.model.engine.decode import check_all
+from oryx_scene.model.api import Prompt
+from oryx_scene.model.checkpoint.tokenizer import TextTokenizer, opening_ids
+from oryx_scene.model.engine.config import EngineConfig, WorkCounters
 from oryx_scene.model.engine.decode_batch import DecodeBatch, prefill
 from oryx_scene.model.engine.decoder import Decoder
 from oryx_scene.model.engine.feature_cache import FeatureCache
 from oryx_scene.model.engine.kv import Slab
 from oryx_scene.model.engine.scene_cache import PrefilledScene, SceneCache
-from oryx_scene.model.engine.sequence_state import Answering
+from oryx_scene.model.engine.sequence_state import SequenceState, check_all
 from oryx_scene.model.oryx.device_pixels import (
     normalise_on_device,
     pixels_on_device,
@@ -29,8 +30,7 @@ from oryx_scene.model.oryx.device_pixels import (
 )
 from oryx_scene.model.oryx.oryx import Oryx
 from oryx_scene.model.oryx.pixels import normalise
-from oryx_scene.model.oryx.prompt_layout import View
-from oryx_scene.model.oryx.prompt_units import Unit, common_units, embed_units, units_of
+from oryx_scene.model.oryx.prompt_layout import SceneLayout, View, embed_units, layout_of
 
 
 class SceneReader:
@@ -38,29 +38,50 @@ class SceneReader:
 
     Args:
         model: loaded weights.
+        tokenizer: of the same checkpoint.
         decoder: over its language model.
         config: memory limits.
     """
 
-    def __init__(self, model: Oryx, decoder: Decoder, config: EngineConfig) -> None:
+    def __init__(
+        self, model: Oryx, tokenizer: TextTokenizer, decoder: Decoder, config: EngineConfig
+    ) -> None:
         self.model = model
+        self.tokenizer = tokenizer
+        self.device = model.device
         self.decoder = decoder
         self.config = config
         self.features = FeatureCache(config.feature_cache_bytes)
         self.scenes = SceneCache(config.scene_cache_bytes)
-        self.work = Work()
+        self.work = WorkCounters()
+        self._last: SceneLayout | None = None
 
     def forget(self) -> None:
         """Drop every encoded picture and prefilled scene."""
         self.features.clear()
         self.scenes.clear()
+        self._last = None
 
     def synchronise(self) -> None:
         """Wait until the device has done what it was given."""
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
-    def read_questions(self, answers: Sequence[Answering]) -> tuple[DecodeBatch, list[Tensor]]:
+    def layout(self, prompt: Prompt) -> SceneLayout:
+        """The scene part of ``prompt``, laid out anew unless it is that of a kept scene."""
+        known = self.scenes.layouts()
+        if self._last is not None:
+            known.insert(0, self._last)
+        for layout in known:
+            # Items compare by identity: a picture without a key is equal to itself only.
+            if (layout.system, layout.scene) == (prompt.system, prompt.scene):
+                return layout
+        pieces = [part if isinstance(part, str) else None for part in prompt.scene]
+        ids = opening_ids(self.tokenizer, prompt.system, pieces)
+        self._last = layout_of(prompt.system, prompt.scene, ids)
+        return self._last
+
+    def read_questions(self, answers: Sequence[SequenceState]) -> tuple[DecodeBatch, list[Tensor]]:
         """All questions in one packed pass: their rows, and hidden states (ids, hidden) of each.
 
         Raises:
@@ -69,34 +90,34 @@ class SceneReader:
         """
         scene = self.open(answers)
         lengths = [len(answer.question_ids) for answer in answers]
-        shared = self.config.share_prefix and scene.length >= self.config.share_from
+        shared = self.config.share_prefix and scene.slab.length >= self.config.share_from
         rows = DecodeBatch(self.decoder, scene.slab, len(answers), shared=shared)
         ids = [token for answer in answers for token in answer.question_ids]
         embeds = self.decoder.embed(torch.tensor(ids)).split(lengths)
         self.work.suffix_tokens += len(ids)
-        return rows, rows.read(embeds, lambda: check_all([answer.stream for answer in answers]))
+        return rows, rows.read(embeds, lambda: check_all(answers))
 
-    def open(self, answers: Sequence[Answering]) -> PrefilledScene:
+    def open(self, answers: Sequence[SequenceState]) -> PrefilledScene:
         """The scene of ``answers`` in the language model, from the cache as far as it is there."""
-        units = _common_scene(answers)
-        streams = [answer.stream for answer in answers]
+        layout = _common_scene(answers)
         for answer in answers:
             answer.timings["encode"] = 0.0
-        check_all(streams)
-        kept = self.scenes.get(units)
-        return kept or self._prefilled(units, answers, lambda: check_all(streams))
+        check_all(answers)
+        return self.scenes.get(layout) or self._prefilled(layout, answers)
 
-    def _prefilled(
-        self, units: list[Unit], answers: Sequence[Answering], check: Callable[[], None]
-    ) -> PrefilledScene:
-        donor, shared = self.scenes.longest_prefix(units)
+    def _prefilled(self, layout: SceneLayout, answers: Sequence[SequenceState]) -> PrefilledScene:
+        def check() -> None:
+            check_all(answers)
+
+        units = layout.units
+        donor, shared = self.scenes.longest_prefix(layout)
         started = time.perf_counter()
         rest = units[shared:]
         maps = self.encode([view for unit in rest for view in unit.views], check)
         self.synchronise()
         for answer in answers:
             answer.lap("encode", started)
-        slab = Slab(self.decoder.shape, sum(unit.tokens for unit in units))
+        slab = Slab(self.decoder.shape, layout.tokens)
         if donor is not None:
             slab.take_prefix(donor.slab, sum(unit.tokens for unit in units[:shared]))
         self.work.reused_tokens += slab.length
@@ -104,7 +125,7 @@ class SceneReader:
         embeds = embed_units(rest, maps, self.model, self.decoder.embed)
         prefill(self.decoder, slab, embeds, check)
         self.work.prefills += 1
-        scene = PrefilledScene(tuple(units), slab)
+        scene = PrefilledScene(layout, slab)
         self.scenes.put(scene)
         return scene
 
@@ -142,7 +163,7 @@ class SceneReader:
 
     def _pixels(self, views: Sequence[View]) -> list[Tensor]:
         """(3, H, W) normalised per view; on a GPU a picture goes there once, as bytes."""
-        device = self.model.device
+        device = self.device
         if not pixels_on_device(device):
             return [normalise(view.pixels()) for view in views]
         sent: dict[int, Tensor] = {}
@@ -170,17 +191,13 @@ class SceneReader:
         }
 
 
-def _common_scene(answers: Sequence[Answering]) -> list[Unit]:
-    """The units of the scene that all answers are about."""
-    first = answers[0]
-    units = units_of(first.scene_ids, first.items)
-    for other in answers[1:]:
-        # Items compare by identity: a picture without a key is equal to itself only.
-        if other.items == first.items and other.scene_ids == first.scene_ids:
-            continue
-        own = units_of(other.scene_ids, other.items)
-        if not len(own) == len(units) == common_units(own, units):
-            raise EngineError(
-                "questions on different scenes were asked together.", hint="ask per scene"
-            )
-    return units
+def _common_scene(answers: Sequence[SequenceState]) -> SceneLayout:
+    """The scene that all answers are about."""
+    layout = answers[0].layout
+    others = (answer.layout for answer in answers[1:])
+    # A picture without a key is equal to itself only.
+    if not all(other is layout or other.equals(layout) for other in others):
+        raise EngineError(
+            "questions on different scenes were asked together.", hint="ask per scene"
+        )
+    return layout

@@ -1,12 +1,12 @@
-"""Which rows must be read to score given answers, and the numbers read off their logits.
+"""Scoring given answers: the rows that must be read, packed passes over them, and their numbers.
 
 Candidates of one prompt share most of their ids; each row is read once and serves every candidate
-that is its beginning. Integers and logits only; the engine runs the rows.
+that is its beginning. Nothing is generated.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.api import Candidate, Continuation, Prompt
-from oryx_scene.model.checkpoint.tokenizer import TextTokenizer, split_prompt_ids
+from oryx_scene.model.api import Candidate, Continuation, Prompt, Scored
+from oryx_scene.model.checkpoint.tokenizer import TextTokenizer, closing_ids
+from oryx_scene.model.engine.scene_reader import SceneReader
+from oryx_scene.model.engine.sequence_state import SequenceState, Stopped
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,9 @@ def plan_scores(
     """
     if not candidates or any(not one.text and not one.ends for one in candidates):
         raise EngineError("there is nothing to score.", hint="give candidates that say something")
-    bare = tuple(split_prompt_ids(tokenizer, prompt)[1])
+    bare = tuple(closing_ids(tokenizer, prompt.question, prompt.answer_prefix))
     ids = tuple(
-        tuple(
-            split_prompt_ids(
-                tokenizer,
-                dataclasses.replace(prompt, answer_prefix=prompt.answer_prefix + one.text),
-            )[1]
-        )
+        tuple(closing_ids(tokenizer, prompt.question, prompt.answer_prefix + one.text))
         for one in candidates
     )
     start = _common(bare, ids)
@@ -114,3 +111,70 @@ def read_scores(
             tail = (*tail, stops[0] if stops else -1)
         found.append(Continuation(candidate, tail, tuple(values)))
     return tuple(found)
+
+
+def read_places(
+    reader: SceneReader, answers: Sequence[SequenceState], places: Sequence[Sequence[int]]
+) -> list[Tensor]:
+    """Logits after chosen ids of each question: (places, vocabulary) float32 per answer.
+
+    Args:
+        reader: of the engine.
+        answers: on one scene.
+        places: per answer indices into its ids from the question on, negative from the end.
+    """
+    found: list[Tensor] = []
+    size = reader.config.rows
+    for start in range(0, len(answers), size):
+        _, hidden = reader.read_questions(answers[start : start + size])
+        picked = [
+            own[list(own_places)] for own, own_places in zip(hidden, places[start:], strict=False)
+        ]
+        logits = reader.decoder.logits(torch.cat(picked)).float()
+        found += logits.split([own.shape[0] for own in picked])
+    return found
+
+
+def read_rows(
+    reader: SceneReader, answers: Sequence[SequenceState], starts: Sequence[int]
+) -> list[Tensor]:
+    """Logits of each row from the last id before its start on; fewer rows where all were stopped.
+
+    Args:
+        reader: of the engine.
+        answers: one per row, on one scene.
+        starts: per row the first id in which its candidates may differ.
+    """
+    found: list[Tensor] = []
+    size = reader.config.rows
+    with contextlib.suppress(Stopped):
+        for first in range(0, len(answers), size):
+            group = answers[first : first + size]
+            _, hidden = reader.read_questions(group)
+            ends = [own[start - 1 :] for own, start in zip(hidden, starts[first:], strict=False)]
+            # The head is read once for all of them.
+            logits = reader.decoder.logits(torch.cat(ends))
+            found += logits.split([own.shape[0] for own in ends])
+            for answer in group:
+                answer.reason = answer.reason or "eos"
+    return found
+
+
+def scored_prompts(
+    plans: Sequence[ScorePlan],
+    answers: Sequence[SequenceState],
+    logits: Sequence[Tensor],
+    stop_ids: frozenset[int],
+    counters: dict[str, int | float],
+) -> list[Scored]:
+    """What :func:`read_rows` says of each prompt; nothing of one that was stopped."""
+    scored, first = [], 0
+    for plan in plans:
+        rows = answers[first : first + len(plan.rows)]
+        own: tuple[Continuation, ...] = ()
+        if all(row.reason == "eos" for row in rows):
+            own = read_scores(plan, logits[first : first + len(rows)], stop_ids)
+        stopped = [row for row in rows if row.reason != "eos"]
+        scored.append(Scored(own, (stopped or rows)[0].generation(counters)))
+        first += len(rows)
+    return scored

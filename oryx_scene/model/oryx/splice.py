@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -31,20 +31,30 @@ def splice(
     wanted = sum(1 for token in ids if token == PLACEHOLDER)
     if wanted != len(slots):
         raise EngineError(f"the prompt has {wanted} image slots, {len(slots)} were given.")
-    parts: list[Tensor] = []
-    run: list[int] = []
     remaining = iter(slots)
-    for token in ids:
-        if token != PLACEHOLDER:
-            run.append(token)
+    return embed_parts([next(remaining) if token == PLACEHOLDER else token for token in ids], embed)
+
+
+def embed_parts(parts: Iterable[int | Tensor], embed: Callable[[Tensor], Tensor]) -> Tensor:
+    """Embeddings of one row: (length, hidden_size).
+
+    Args:
+        parts: token ids, and (tokens, hidden_size) embeddings that go where they stand.
+        embed: token ids (n,) to embeddings (n, hidden_size).
+    """
+    rows: list[Tensor] = []
+    ids: list[int] = []
+    for part in parts:
+        if isinstance(part, int):
+            ids.append(part)
             continue
-        if run:
-            parts.append(embed(torch.tensor(run)))
-            run = []
-        parts.append(next(remaining))
-    if run:
-        parts.append(embed(torch.tensor(run)))
-    return torch.cat(parts)
+        if ids:
+            rows.append(embed(torch.tensor(ids)))
+            ids = []
+        rows.append(part)
+    if ids:
+        rows.append(embed(torch.tensor(ids)))
+    return torch.cat(rows)
 
 
 def pad_rows(rows: Sequence[Tensor], side: str) -> tuple[Tensor, Tensor]:

@@ -238,7 +238,7 @@ def answer_message(reply: Reply, query_id: bytes, now_ns: int, total_s: float) -
         timing=_timing_message(reply, now_ns, total_s),
     )
     for form in FORMATS.values():
-        for name, value in form.message(reply.answer or SceneAnswer(Question(""))).items():
+        for name, value in form.message(reply.answer or SceneAnswer(Question(""), "")).items():
             setattr(message, name, value)
     if reply.request is not None:
         message.question = reply.request.question.text
