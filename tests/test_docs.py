@@ -3,6 +3,7 @@
 A block is left out only after a line `<!-- not run: reason -->`.
 """
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -72,3 +73,13 @@ def test_the_path_of_a_question_names_what_the_code_has():
     sources = [*(ROOT / "oryx_scene").rglob("*.py"), *(ROOT / "ros").rglob("*.py")]
     known = set(re.findall(r"(?:def|class) (\w+)", "\n".join(f.read_text() for f in sources)))
     assert {name.rpartition(".")[2] for name in named} <= known
+
+
+def test_dotted_names_of_the_path_lead_to_what_they_name():
+    pytest.importorskip("torch", reason="the extra 'model' is not installed")
+    page = (ROOT / "docs" / "developing" / "design.md").read_text()
+    section = page.split("## The path of one question")[1].split("\n## ")[0]
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", section)
+    assert len(names) > 20
+    for name in names:
+        pkgutil.resolve_name(f"oryx_scene.{name}")
