@@ -22,7 +22,7 @@ from oryx_scene.lab.evaluation.conformance_compare import (  # noqa: E402
 )
 from oryx_scene.lab.evaluation.conformance_text import compare_ids  # noqa: E402
 from oryx_scene.model.checkpoint.checkpoint import load_model  # noqa: E402
-from oryx_scene.model.engine import cuda_graphs, decode_batch, score_pass  # noqa: E402
+from oryx_scene.model.engine import cuda_graphs, decode_batch, scoring  # noqa: E402
 from oryx_scene.model.engine import decode as decode_module  # noqa: E402
 from oryx_scene.model.engine.decoder import Decoder  # noqa: E402
 
@@ -209,7 +209,7 @@ def places_shifted(whole):
         (decode_batch, "attend_rows", first_row_for_all, "greedy_scores"),
         (cuda_graphs, "_attend", without_scale, "greedy_scores: constant shapes"),
         (decode_module, "largest", second_best, "engine.generate"),
-        (score_pass, "read_scores", places_shifted, "engine.score"),
+        (scoring, "read_scores", places_shifted, "engine.score"),
     ],
 )
 def test_each_way_of_the_engine_broken_once(monkeypatch, precision, owner, name, broken, stage):

@@ -328,7 +328,7 @@ def test_the_age_of_an_answer_is_that_of_its_oldest_frame():
         marks=MarkSet(),
         warnings=(),
         timings_s={},
-        evidence=tuple,
+        evidence=(),
     )
     reply = Reply(None, kept=KeptScene(scene, 10**12, 0.0))
     message = answer_message(reply, bytes(16), 5 * 10**9, 0.1)
