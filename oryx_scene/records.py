@@ -298,7 +298,7 @@ class Question:
 
     Attributes:
         text: the user's words, at most 32 KiB of UTF-8.
-        format: "text", "yes_no", "choice", "marks" or "json".
+        format: name of an answer format (`qa.formats.FORMATS`).
         choices: the allowed answers of format "choice".
         json_schema: JSON text of format "json".
     """
@@ -346,6 +346,7 @@ class SceneAnswer:
         confidence: 0..1 of a scored answer (yes/no, choice, marks), NaN where nothing was scored.
         scores: option -> probability of a scored answer, the options of its form summing to 1.
         json: the validated JSON text of format "json", "" otherwise.
+        fields: what the question's format has of its own beside these, by name.
         evidence: the frames, in the order the model saw them.
         frame_id: coordinate frame of all positions.
         compression: 1, 4 or 16; ``visual_tokens``, ``prompt_tokens``, ``generated_tokens`` counts.
@@ -372,6 +373,7 @@ class SceneAnswer:
     confidence: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
     json: str = ""
+    fields: dict[str, float | int | str] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     frame_id: str = ""
     compression: int = 1

@@ -53,6 +53,11 @@ KINDS: dict[str, Kind] = {
         "The model's context leaves fewer tokens for the answer than were allowed.",
         "ask with fewer views or a stronger compression",
     ),
+    "answer_not_in_format": Kind(
+        "warning",
+        "The answer holds nothing of the kind that its format asks for.",
+        "ask a question that can be answered in this format, or ask for text",
+    ),
     "answer_not_scored": Kind(
         "warning",
         "An answer of a fixed form was read from text instead of being scored.",

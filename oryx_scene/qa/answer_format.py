@@ -66,7 +66,10 @@ class AnswerFormat:
 
     def message(self, answer: SceneAnswer) -> dict[str, float | int | str]:
         """Its fields of the message Answer."""
-        return {name: getattr(answer, name) for name in self.empty}
+        return {
+            name: answer.fields.get(name, getattr(answer, name, value))
+            for name, value in self.empty.items()
+        }
 
 
 class ScoredFormat(AnswerFormat):

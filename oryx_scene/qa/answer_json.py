@@ -45,6 +45,7 @@ def _mark(mark: Mark, answer: SceneAnswer) -> dict[str, Any]:
 def answer_to_dict(answer: SceneAnswer) -> dict[str, Any]:
     """The documented JSON object of ``answer``."""
     plain = to_plain(answer)
+    plain.update(plain.pop("fields"))
     plain["marks"] = [_mark(mark, answer) for mark in answer.marks]
     plain["scene"] = [_mark(mark, answer) for mark in answer.scene]
     return {"schema": SCHEMA, **plain}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from oryx_scene import __version__
 from oryx_scene.model.api import FormCalibration, Generation, Learnt, ModelCard, Prompt
 from oryx_scene.qa.claim_check import cross_check
+from oryx_scene.qa.formats import FORMATS
 from oryx_scene.qa.parse import ParsedAnswer
 from oryx_scene.qa.query import Query
 from oryx_scene.qa.question_words import viewpoint_of
@@ -99,7 +100,7 @@ def answer_record(scene: Scene, query: Query, parsed: ParsedAnswer) -> SceneAnsw
     marks, measured = scene.marks.marks, scene.measured
     view = measured.by_view[viewpoint_of(question.text, measured.names, measured.newest)]
     stated, disagreements = cross_check(
-        parsed.text, view.relations, question=question.text, marks=len(marks)
+        parsed.statement or parsed.text, view.relations, question=question.text, marks=len(marks)
     )
     return SceneAnswer(
         question=question,
@@ -113,6 +114,7 @@ def answer_record(scene: Scene, query: Query, parsed: ParsedAnswer) -> SceneAnsw
         confidence=parsed.confidence,
         scores=dict(parsed.scores),
         json=parsed.json,
+        fields=_own_fields(query, parsed),
         evidence=scene.evidence,
         frame_id=scene.frame_id,
         compression=scene.compression,
@@ -137,6 +139,16 @@ def answer_record(scene: Scene, query: Query, parsed: ParsedAnswer) -> SceneAnsw
             *(Warning("answer_contradicts_measurement", text) for text in disagreements),
         ),
     )
+
+
+def _own_fields(query: Query, parsed: ParsedAnswer) -> dict[str, float | int | str]:
+    """What the question's format reads beside the fields that every record has."""
+    empty = FORMATS[query.question.format].empty
+    return {
+        name: parsed.fields.get(name, value)
+        for name, value in empty.items()
+        if not hasattr(parsed, name)
+    }
 
 
 def _not_learnt(question: Question, learnt: Learnt, names: Iterable[str]) -> tuple[Warning, ...]:

@@ -45,6 +45,8 @@ class ParsedAnswer:
         choice: index into the choices, -1 if none fits.
         json: compact JSON text of format "json", "" if the text holds none.
         fields: what other formats read from the text, by name.
+        statement: what the answer states, where its text alone is no sentence; it is compared with
+            what was measured in the text's place.
         confidence: 0..1 of a scored answer, NaN where nothing was scored.
         scores: option -> probability of a scored answer.
         warnings: what did not fit the asked format.
@@ -59,6 +61,7 @@ class ParsedAnswer:
     choice: int = -1
     json: str = ""
     fields: dict[str, float | int | str] = field(default_factory=dict)
+    statement: str = ""
     confidence: float = float("nan")
     scores: dict[str, float] = field(default_factory=dict)
     warnings: tuple[Warning, ...] = ()
