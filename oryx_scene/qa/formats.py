@@ -8,6 +8,8 @@ docs/answers.md are made from `FORMATS`.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -22,6 +24,7 @@ from oryx_scene.qa.answer_format import (
 from oryx_scene.qa.parse import (
     ParsedAnswer,
     lead_in,
+    named_numbers,
     parse_text,
     read_choice,
     read_json,
@@ -198,9 +201,80 @@ class JsonFormat(AnswerFormat):
         return with_warning(dataclasses.replace(parsed, json=value), "answer_without_json", said)
 
 
+class NumberFormat(AnswerFormat):
+    """A number with its unit, where the answer's text holds just one beside mark numbers.
+
+    Lengths come in metres, angles in radians; a count has no unit. The question itself asks for the
+    number, so that the prompt is that of a text.
+    """
+
+    name, code = "number", 5
+    gives = "`value` in SI units and `unit` (`m`, `rad`, or empty for a count)"
+    found = "generated, read from the text, compared with what was measured"
+    empty: ClassVar = {"value": math.nan, "unit": ""}
+
+    def read(self, parsed: ParsedAnswer, question: Question) -> ParsedAnswer:
+        """The one number; several are none, since nobody says which is meant."""
+        found = list(_NUMBER.finditer(_MARKS.sub(" ", parsed.text)))
+        if len(found) != 1:
+            count = len(found) or "no"
+            said = f"the answer holds {count} number{'' if len(found) == 1 else 's'}, not one"
+            read = dataclasses.replace(parsed, fields=dict(self.empty))
+            return with_warning(read, "answer_not_in_format", said)
+        unit, factor = next(
+            ((unit, factor) for name, unit, factor in _UNITS if found[0][name]), ("", 1.0)
+        )
+        value = float(found[0]["value"]) * factor
+        fields: dict[str, float | int | str] = {"value": value, "unit": unit}
+        return dataclasses.replace(
+            parsed, fields=fields, statement=_statement(parsed, question, value, unit)
+        )
+
+
+def _statement(parsed: ParsedAnswer, question: Question, value: float, unit: str) -> str:
+    """A bare length as a sentence about the marks whose distance is asked for, else ""."""
+    asked = named_numbers(question.text)
+    if parsed.marks or unit != "m" or not _DISTANCE.search(question.text):
+        return ""
+    if len(asked) == 1:
+        return f"mark {asked[0]} is {value} m away"
+    return f"mark {asked[0]} is {value} m from mark {asked[1]}" if len(asked) == 2 else ""
+
+
+# Names of groups, SI unit and factor.
+_UNITS = (
+    ("mm", "m", 0.001),
+    ("cm", "m", 0.01),
+    ("km", "m", 1000.0),
+    ("m", "m", 1.0),
+    ("deg", "rad", math.pi / 180.0),
+    ("rad", "rad", 1.0),
+)
+_NUMBER = re.compile(
+    r"(?P<value>(?<![\w.])-?\d+(?:\.\d+)?)\s*(?:(?P<mm>mm\b|millimet(?:er|re)s?\b)"
+    r"|(?P<cm>cm\b|centimet(?:er|re)s?\b)|(?P<km>km\b|kilomet(?:er|re)s?\b)"
+    r"|(?P<m>m\b|met(?:er|re)s?\b)|(?P<deg>deg(?:ree)?s?\b|\u00b0)|(?P<rad>rad(?:ian)?s?\b))?",
+    re.IGNORECASE,
+)
+# "mark 2", "marks 1 and 3", "#4": numbers of marks are no measures.
+_MARKS = re.compile(
+    r"(?:\b(?:marks?|objects?|discs?)\s*|(?=#))#?\d+\b(?!\.\d)"
+    r"(?:\s*(?:,\s*and|,|and|&|or)\s*(?:marks?\s*)?#?\d+\b(?!\.\d|\s*[cmk]?m\b))*",
+    re.IGNORECASE,
+)
+_DISTANCE = re.compile(r"\bhow\s+(?:far|close|near)\b|\bdistance\b", re.IGNORECASE)
+
+
 FORMATS: dict[str, AnswerFormat] = {
     form.name: form
-    for form in (TextFormat(), YesNoFormat(), ChoiceFormat(), MarksFormat(), JsonFormat())
+    for form in (
+        TextFormat(),
+        YesNoFormat(),
+        ChoiceFormat(),
+        MarksFormat(),
+        JsonFormat(),
+        NumberFormat(),
+    )
 }
 
 
