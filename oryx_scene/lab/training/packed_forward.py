@@ -1,8 +1,8 @@
-"""Many questions behind one scene in one pass: the language model, run for training.
+"""Many questions behind one scene in one pass: the engine's forward, with attention for training.
 
 The scene goes through the layers once; every question sees it and itself, never another question.
-The numbers are those of the stock model (tests compare them); only the bookkeeping differs, which
-saves the scene's cost for all questions but the first.
+The layers are those of `model.engine.decoder`, under autograd; attention and what it keeps of a
+scene are here, which saves the scene's cost for all questions but the first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from oryx_scene.model.engine.decoder import Decoder
 
 NEVER = -1e9
 
@@ -31,24 +33,18 @@ class LayerPrefix:
 
 
 class PackedLanguage:
-    """A Qwen2 of transformers with as many key as query heads.
+    """A causal language model of transformers with as many key as query heads.
 
     Args:
-        language: the causal language model; its weights are used in place.
-        longest: positions for which rotary tables are kept.
+        language: its weights are used in place.
     """
 
-    def __init__(self, language: Any, longest: int = 8192) -> None:
+    def __init__(self, language: Any) -> None:
         config = language.config
         assert config.num_key_value_heads == config.num_attention_heads
         self.language = language
+        self.decoder = Decoder(language)
         self.heads = int(config.num_attention_heads)
-        inner = language.model
-        place = inner.embed_tokens.weight.device
-        probe = torch.zeros(1, 1, config.hidden_size, device=place)
-        with torch.no_grad():
-            cos, sin = inner.rotary_emb(probe, torch.arange(longest, device=place)[None])
-        self._cos, self._sin = cos[0], sin[0]
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids, from any device, to embeddings."""
@@ -57,9 +53,8 @@ class PackedLanguage:
         return embedded
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., hidden_size) to (..., vocabulary)."""
-        out: Tensor = self.language.lm_head(hidden)
-        return out
+        """(n, hidden_size) of :meth:`scene` or :meth:`questions` to (n, vocabulary)."""
+        return self.decoder.logits(hidden)
 
     def scene(self, embeds: Tensor, multiple: int = 1) -> tuple[Tensor, list[LayerPrefix]]:
         """The shared part: (tokens, hidden_size) -> last hidden states, and what is kept of it.
@@ -72,15 +67,18 @@ class PackedLanguage:
         embeds = F.pad(embeds, (0, 0, 0, -used % multiple))
         length = embeds.shape[0]
         mask = embeds.new_full((length, length), NEVER).triu(1)
-        positions = torch.arange(length, device=embeds.device)[None]
-        hidden, kept = embeds[None], []
-        for layer in self.language.model.layers:
-            q, k, v = self._qkv(layer, hidden, positions)
+        kept: list[LayerPrefix] = []
+
+        def mix(_: int, *qkv: Tensor) -> Tensor:
+            # (tokens, heads, head_dim) -> (1, heads, tokens, head_dim)
+            q, k, v = (x.transpose(0, 1)[None] for x in qkv)
             scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-            weights = (scores + mask).softmax(-1)
-            hidden = self._finish(layer, hidden, weights @ v)
             kept.append(LayerPrefix(k, v, used))
-        return self.language.model.norm(hidden)[0, :used], kept
+            mixed: Tensor = (scores + mask).softmax(-1) @ v
+            return mixed[0].transpose(0, 1)
+
+        positions = torch.arange(length, device=embeds.device)
+        return self.decoder.forward(embeds, positions, mix)[:used], kept
 
     def nothing(self) -> list[LayerPrefix]:
         """What is kept of no scene at all."""
@@ -91,7 +89,7 @@ class PackedLanguage:
     def questions(
         self, embeds: Tensor, scene: list[LayerPrefix], start: int
     ) -> tuple[Tensor, list[LayerPrefix]]:
-        """All questions of one scene.
+        """All questions of one scene: (questions, longest, hidden_size), and what is kept of them.
 
         Args:
             embeds: (questions, longest, hidden_size), shorter ones filled up on the right.
@@ -100,30 +98,16 @@ class PackedLanguage:
         """
         rows, length, _ = embeds.shape
         mask = embeds.new_full((length, length), NEVER).triu(1)
-        positions = torch.arange(start, start + length, device=embeds.device)[None].expand(rows, -1)
-        hidden, kept = embeds, []
-        for layer, shared in zip(self.language.model.layers, scene, strict=True):
-            q, k, v = self._qkv(layer, hidden, positions)
-            hidden = self._finish(layer, hidden, _attend(q, k, v, shared, mask))
+        kept: list[LayerPrefix] = []
+
+        def mix(layer: int, *qkv: Tensor) -> Tensor:
+            q, k, v = (_rows_of(x, rows) for x in qkv)
             kept.append(LayerPrefix(k, v))
-        out: Tensor = self.language.model.norm(hidden)
-        return out, kept
+            return _packed(_attend(q, k, v, scene[layer], mask))
 
-    def _qkv(self, layer: Any, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = layer.input_layernorm(hidden)
-        attention = layer.self_attn
-        split = [
-            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-        ]
-        cos, sin = (table[positions][:, None].to(x.dtype) for table in (self._cos, self._sin))
-        return _turn(split[0], cos, sin), _turn(split[1], cos, sin), split[2]
-
-    @staticmethod
-    def _finish(layer: Any, hidden: Tensor, mixed: Tensor) -> Tensor:
-        hidden = hidden + layer.self_attn.o_proj(mixed.transpose(1, 2).flatten(2))
-        out: Tensor = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-        return out
+        positions = torch.arange(start, start + length, device=embeds.device).repeat(rows)
+        hidden = self.decoder.forward(embeds.flatten(0, 1), positions, mix)
+        return hidden.unflatten(0, (rows, length)), kept
 
     # -- writing answers ------------------------------------------------------------------------
 
@@ -162,16 +146,15 @@ class PackedLanguage:
     def _step(
         self, tokens: Tensor, scene: list[LayerPrefix], grown: _Growing, start: int
     ) -> Tensor:
-        positions = (start + grown.lengths)[:, None]
-        hidden = self.embed(tokens)[:, None]
+        positions = start + grown.lengths
         grown.extend()
-        for index, layer in enumerate(self.language.model.layers):
-            q, k, v = self._qkv(layer, hidden, positions)
-            own = grown.put(index, k, v)
-            mixed = _attend(q, own.keys, own.values, scene[index], grown.mask)
-            hidden = self._finish(layer, hidden, mixed)
-        normed: Tensor = self.language.model.norm(hidden)
-        return normed[:, 0]
+
+        def mix(layer: int, *qkv: Tensor) -> Tensor:
+            q, k, v = (_rows_of(x, len(tokens)) for x in qkv)
+            own = grown.put(layer, k, v)
+            return _packed(_attend(q, own.keys, own.values, scene[layer], grown.mask))
+
+        return self.decoder.forward(self.embed(tokens), positions, mix)
 
 
 class _Growing:
@@ -208,6 +191,17 @@ class _Growing:
         return torch.where(self._seen, 0.0, NEVER)[:, None, None].to(self._layers[0].keys.dtype)
 
 
+def _rows_of(x: Tensor, rows: int) -> Tensor:
+    """(rows * tokens, heads, head_dim) to (rows, heads, tokens, head_dim)."""
+    split: Tensor = x.unflatten(0, (rows, -1))
+    return split.transpose(1, 2)
+
+
+def _packed(mixed: Tensor) -> Tensor:
+    """The way back of :func:`_rows_of`."""
+    return mixed.transpose(1, 2).flatten(0, 1)
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor, shared: LayerPrefix, mask: Tensor) -> Tensor:
     """Rows attend to the shared tokens and, under ``mask``, to their own."""
     rows, heads, length, width = q.shape
@@ -223,9 +217,3 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, shared: LayerPrefix, mask: Tensor) 
     of_scene = weights[..., :seen].transpose(0, 1).reshape(heads, rows * length, seen)
     mixed = (of_scene @ shared.values[0]).view(heads, rows, length, width).transpose(0, 1)
     return mixed + weights[..., seen:] @ v
-
-
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (arXiv 2104.09864), halves as in Qwen2."""
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
