@@ -177,7 +177,7 @@ def test_a_padded_picture_keeps_the_larger_of_its_two_disc_sizes():
 
 def test_without_marks_nothing_is_sought_and_without_pictures_all_is_grey():
     scene, given = freeze([frame()], [seen(0, 50.0, 20.0)], settings=config())
-    assert given == [] and scene.marks == MarkSet() and scene.numbers == []
+    assert given == [] and scene.marks == MarkSet() and scene.numbers == ()
     grey, _ = freeze([frame()], settings=config(pictures=False))
     assert (grey.prepared[0] == PADDING_VALUE).all()
 
@@ -216,7 +216,7 @@ def test_evidence_is_the_frames_without_their_pixels():
         frame("a", 2 * SECOND, T_fixed_camera=T, fixed_frame="map"),
     ]
     scene, _ = freeze(frames, synthetic=True, warnings=(LATE, LATE))
-    first, second = scene.evidence()
+    first, second = scene.evidence
     assert (first.camera, first.stamp_ns, first.age_s) == ("a", 2 * SECOND, 1.0)
     assert first.T_answer_camera == tuple(tuple(row) for row in T.tolist())
     assert (second.topic, second.encoding, second.depth_sha256) == ("/b", "bgr8", "dd")
