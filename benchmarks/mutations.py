@@ -23,7 +23,7 @@ source_paths=oryx_scene
 only_mutate=oryx_scene/{package}/*
 do_not_mutate_patterns=^\s*(raise \w+\(|f?"|(hint|problem|text|name|what) ?= ?f?")
   (Warning|_Gap)\(
-pytest_add_cli_args_test_selection=tests/{package}
+pytest_add_cli_args_test_selection={tests}
 pytest_add_cli_args=-p
   no:cacheprovider
 also_copy=ros
@@ -40,14 +40,15 @@ use_git_change_detection=false
 MEANING = {None: "not run", 0: "survived", 1: "killed", 3: "killed", 5: "untested", 33: "untested"}
 
 
-def prepare(work: Path, package: str) -> None:
+def prepare(work: Path, package: str, tests: list[str]) -> None:
     """Copy what is committed; results of an earlier call in ``work`` stay."""
     work.mkdir(parents=True, exist_ok=True)
     archive = subprocess.run(
         ["git", "archive", "HEAD"], cwd=ROOT, check=True, stdout=subprocess.PIPE
     )
     subprocess.run(["tar", "xf", "-", "-C", str(work)], input=archive.stdout, check=True)
-    (work / "setup.cfg").write_text(SETTINGS.format(package=package))
+    settings = SETTINGS.format(package=package, tests="\n  ".join(tests))
+    (work / "setup.cfg").write_text(settings)
 
 
 def mutmut(work: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -78,10 +79,11 @@ def main() -> None:
     parser.add_argument("package", help="a folder of oryx_scene/ and of tests/")
     parser.add_argument("--sample", type=int, default=0, help="so many at random, 0 for all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", nargs="+", help="files to run instead of tests/PACKAGE")
     parser.add_argument("--work", type=Path, default=Path("out/mutations"))
     given = parser.parse_args()
     work = given.work.resolve() / given.package
-    prepare(work, given.package)
+    prepare(work, given.package, given.tests or [f"tests/{given.package}"])
     # A name that fits none: the mutants are made, and the tests are timed, but none is run.
     mutmut(work, "run", "--max-children", "1", "none")
     names = list(results(work))
