@@ -187,3 +187,152 @@ def test_stated_relations_are_data():
     assert {r.source for r in stated} == {"model"}
     assert stated[0].reference == FRONT
     assert stated_relations("Mark 1 is not left of mark 2.") == ()
+
+
+# -- exact cases ----------------------------------------------------------------------------------
+
+
+def told(text):
+    """(subject, predicate, object, holds) of all claims, with the value of distances."""
+    return [
+        (c.relation.subject, c.relation.predicate, c.relation.object, c.holds)
+        + ((c.relation.value,) if c.relation.unit else ())
+        for c in claims_in(text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("Mark 1 is left of marks 2 and 3.", [(1, P.LEFT_OF, 2, True), (1, P.LEFT_OF, 3, True)]),
+        ("Marks 1 and 2 are behind mark 2.", [(1, P.BEHIND, 2, True)]),  # not behind itself
+        ("Mark 2 is nearest to mark 1.", [(1, P.NEAREST, 2, True)]),
+        (
+            "Mark 1 is not left of mark 2 but not behind mark 3.",
+            [(1, P.LEFT_OF, 2, False), (1, P.BEHIND, 3, False)],
+        ),
+        ("Behind mark 3 is mark 1.", [(1, P.BEHIND, 3, True)]),
+        ("Mark 1 is 120 cm from mark 2.", [(1, P.DISTANCE, 2, True, 1.2)]),
+        ("Marks 1 and 2 are not 3 m apart.", [(1, P.DISTANCE, 2, False, 3.0)]),
+        (
+            "Mark 1 is 2 m away, mark 3 is 50 cm away.",
+            [(1, P.RANGE, None, True, 2.0), (3, P.RANGE, None, True, 0.5)],
+        ),
+        ("Mark 1 is not 2 m away.", [(1, P.RANGE, None, False, 2.0)]),
+        ("Mark 3 is nearest to me.", [(3, P.NEAREST, None, True)]),
+        ("Closest to the camera is mark 4.", [(4, P.NEAREST, None, True)]),
+        ("Marks 1 and 3 are nearest to me.", []),
+        ("Mark 1 is 1 m from mark 1.", []),
+        ("It is false that mark 1 is left of mark 2.", [(1, P.LEFT_OF, 2, False)]),
+        ("Is mark 1 behind mark 2? Mark 1 is above mark 2.", [(1, P.ABOVE, 2, True)]),
+        ("Mark 1 is left of mark 2. Mark 1 is left of mark 2.", [(1, P.LEFT_OF, 2, True)]),
+    ],
+)
+def test_what_a_text_claims(text, claims):
+    assert told(text) == claims
+
+
+def test_a_claim_keeps_the_words_around_it():
+    (claim,) = claims_in("Well. Mark 1 is left of mark 2 ; so what.")
+    assert claim.clause == "Mark 1 is left of mark 2"
+    assert (claim.relation.source, claim.relation.reference) == ("model", "")
+    (first, second) = claims_in("Mark 1 is left of mark 2\nMark 3 is behind mark 4!")
+    assert (first.clause, second.clause) == ("Mark 1 is left of mark 2", "Mark 3 is behind mark 4")
+
+
+def distance_is_wrong(stated, measured, std, kind="from mark 2"):
+    known = (
+        Relation(1, P.DISTANCE, 2, "map", measured, "m", std),
+        Relation(1, P.RANGE, None, FRONT, measured, "m", std),
+    )
+    return cross_check(f"Mark 1 is {stated} m {kind}.", known)[1]
+
+
+@pytest.mark.parametrize(
+    ("stated", "measured", "std", "wrong"),
+    [
+        ("1.29", 1.0, 0.0, False),
+        ("1.31", 1.0, 0.0, True),  # 30 cm
+        ("0.69", 1.0, 0.0, True),
+        ("4.9", 4.0, 0.0, False),
+        ("5.1", 4.0, 0.0, True),  # a quarter
+        ("1.59", 1.0, 0.2, False),
+        ("1.61", 1.0, 0.2, True),  # three deviations
+    ],
+)
+def test_how_far_off_a_distance_may_be(stated, measured, std, wrong):
+    for kind in ("from mark 2", "away"):
+        sentences = distance_is_wrong(stated, measured, std, kind)
+        assert bool(sentences) == wrong
+        if wrong:
+            whom = "mark 2" if kind == "from mark 2" else "the viewpoint"
+            said = f"the answer says mark 1 is {float(stated):.1f} m from {whom}, measured is "
+            assert sentences == (f"disagreement: {said}{measured:.1f} m (std {std:.2f} m)",)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "std", "wrong"),
+    [((2.0, 2.09), 0.0, False), ((2.0, 2.11), 0.0, True), ((2.0, 2.5), 0.2, False)],
+)
+def test_when_another_mark_is_nearer_to_the_camera(ranges, std, wrong):
+    """By more than 10 cm and two deviations of the difference."""
+    known = [
+        Relation(n, P.RANGE, None, FRONT, value, "m", std) for n, value in enumerate(ranges, 1)
+    ]
+    sentences = cross_check("Mark 2 is nearest to me.", known)[1]
+    assert bool(sentences) == wrong
+    if wrong:
+        assert sentences[0].endswith("(2.1 m), measured is mark 1 (2.0 m)")
+    assert cross_check("Mark 1 is nearest to me.", known)[1] == ()
+    assert cross_check("Mark 2 is not nearest to me.", known)[1] == ()
+    assert cross_check("Mark 7 is nearest to me.", known)[1] == ()
+
+
+@pytest.mark.parametrize(("apart", "std", "wrong"), [(0.9, 0.0, True), (0.9, 0.04, False)])
+def test_a_thing_cannot_stand_on_what_is_further_away_than_both_are_large(apart, std, wrong):
+    sizes = [Relation(n, P.SIZE, None, "map", 0.4, "m", 0.0) for n in (1, 2)]
+    far = Relation(1, P.DISTANCE, 2, "map", apart, "m", std)
+    assert bool(cross_check("Mark 1 is on mark 2.", [*sizes, far])[1]) == wrong
+    assert cross_check("Mark 1 is on mark 2.", [sizes[0], far])[1] == ()
+    assert cross_check("Mark 1 is not on mark 2.", [*sizes, far])[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "count"),
+    [
+        ("How many marks are there?", "There are 4.", None),
+        ("How many marks are there?", "five", None),
+        ("How many marks are there?", "There are exactly ten marks in total.", 10),
+        ("How many numbered objects do you see?", "0", 0),
+        ("How many marks are in this scene?", "There is one.", 1),
+        ("How many marks are there on the table?", "There are 4.", None),
+        ("How many marks are there?", "There are some.", None),
+        ("How many marks are there?", "4", 4),
+    ],
+)
+def test_counts_of_all_marks_are_checked(question, text, count):
+    marks = 5 if count is not None or text == "five" else 4
+    sentences = cross_check(text, (), question=question, marks=marks)[1]
+    said = f"disagreement: the answer counts {count} marks, the scene has {marks}"
+    assert sentences == (() if count is None else (said,))
+    assert cross_check(text, (), question=question)[1] == ()
+
+
+def test_stated_directions_are_those_of_the_measured_viewpoint():
+    stated, _ = cross_check("Mark 1 is left of mark 2 and above mark 3.", MEASURED)
+    assert [r.reference for r in stated] == [FRONT, ""]
+    assert cross_check("Mark 1 is left of mark 2.", ())[0][0].reference == ""
+
+
+def test_sentences_say_what_was_measured():
+    def said(text):
+        return cross_check(text, MEASURED)[1]
+
+    head = "disagreement: the answer says mark"
+    assert said("Mark 1 is right of mark 2.") == (
+        f"{head} 1 is right of mark 2, measured is left of it ({FRONT}, 0.50 m)",
+    )
+    assert said("Mark 4 is not on mark 2.")[0].startswith(f"{head} 4 is not on mark 2, measured")
+    assert said("Mark 3 is nearest to mark 1.") == (
+        f"{head} 3 is nearest to mark 1, measured is mark 2 (1.2 m)",
+    )
