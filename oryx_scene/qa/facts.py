@@ -83,7 +83,7 @@ def fitting_facts(
         mode: "fit", "all" or "none" (``MarksConfig.facts``).
         order: of distances, as in :func:`distance_pairs`.
     """
-    every = measured.marks.marks
+    every = measured.stated
     if mode == "none" or not every:
         return ()
     mentioned = named_views(question, measured.names)
@@ -111,7 +111,7 @@ def _fact(
     """The line of one kind; ``asked`` are the marks that the question names, or all."""
     marks = measured.marks
     # "What is left of mark 3" asks about all the others too.
-    compared = asked if len(asked) > 1 else marks.marks
+    compared = asked if len(asked) > 1 else measured.stated
     line = ""
     if kind is QuestionKind.POSITION:
         line = position_facts(asked)
@@ -137,7 +137,7 @@ def _fact(
             line = direction_facts(seen, view.name, axes)
         else:
             line = distance_facts(
-                distance_pairs(question, marks.marks, view.points, order), view.name
+                distance_pairs(question, measured.stated, view.points, order), view.name
             )
     return line
 

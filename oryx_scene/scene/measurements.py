@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,8 +10,30 @@ import numpy as np
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.geometry.upright import z_is_up
 from oryx_scene.marks.relations import ReferenceView, measure_relations
-from oryx_scene.records import Frame, MarkSet, Relation, Vector3, ViewSet
+from oryx_scene.records import Frame, Mark, MarkSet, Relation, Vector3, ViewSet
 from oryx_scene.scene.prompt_text import view_names
+
+# A number in the prompt is taken at its word. Where two standard deviations are more than half a
+# metre, and more than a quarter of the way to the camera, it is not told.
+STATED_STD_M = 0.25
+STATED_STD_SHARE = 0.125
+
+
+def as_stated(mark: Mark, views: ViewSet) -> Mark:
+    """A mark as facts may tell it: without a place, and a size, that is not known well enough.
+
+    A deviation that nobody knows (NaN: rendered truth, older dumps) is no reason against a place.
+    """
+    if mark.position is None:
+        return mark
+    cameras = [views.frames[seen.view].T_fixed_camera for seen in mark.observations]
+    away = [
+        float(np.linalg.norm(np.array(mark.position) - camera[:3, 3]))
+        for camera in cameras
+        if camera is not None
+    ]
+    most = max(STATED_STD_M, STATED_STD_SHARE * min(away, default=0.0))
+    return dataclasses.replace(mark, position=None, size=None) if mark.position_std > most else mark
 
 
 def newest_view(views: ViewSet) -> int:
@@ -25,23 +48,27 @@ class ViewMeasurements:
     Args:
         views: of the scene.
         marks: of the scene.
+        stated: the same as facts may tell them (:func:`as_stated`).
         index: of the view.
         name: of the view, as the prompt calls it.
     """
 
-    def __init__(self, views: ViewSet, marks: MarkSet, index: int, name: str) -> None:
+    def __init__(
+        self, views: ViewSet, marks: MarkSet, stated: tuple[Mark, ...], index: int, name: str
+    ) -> None:
         self.name = name
         self._views = views
         self._marks = marks
+        self._stated = stated
         self._frame: Frame = views.frames[index]
 
     @functools.cached_property
     def points(self) -> tuple[tuple[int, Vector3], ...]:
-        """(number, point) of the marks with a place, in the view's optical frame, metres.
+        """(number, point) of the stated marks with a place, in the view's optical frame, metres.
 
         Empty where the view has no pose.
         """
-        placed = [mark for mark in self._marks.marks if mark.position is not None]
+        placed = [mark for mark in self._stated if mark.position is not None]
         pose = self._frame.T_fixed_camera
         if pose is None or not placed:
             return ()
@@ -75,6 +102,7 @@ class Measurements:
     Attributes:
         names: of the views, as the prompt calls them.
         newest: index of the newest view.
+        stated: the marks with those places only that facts may tell as numbers.
         by_view: the marks as each view has them.
     """
 
@@ -83,8 +111,10 @@ class Measurements:
         self.marks = marks
         self.names = view_names([frame.camera for frame in views.frames])
         self.newest = newest_view(views)
+        self.stated = tuple(as_stated(mark, views) for mark in marks.marks)
         self.by_view = tuple(
-            ViewMeasurements(views, marks, index, name) for index, name in enumerate(self.names)
+            ViewMeasurements(views, marks, self.stated, index, name)
+            for index, name in enumerate(self.names)
         )
 
     @functools.cached_property

@@ -7,7 +7,16 @@ from oryx_scene.qa.formats import check_question, parse_answer
 from oryx_scene.qa.parse import named_numbers, read_choice, split_scratchpad
 from oryx_scene.qa.question_words import QuestionKind, question_kinds, viewpoint_of
 from oryx_scene.qa.stream import VisibleText
-from oryx_scene.records import Frame, Mark, MarkSet, Predicate, Question, Relation, ViewSet
+from oryx_scene.records import (
+    Frame,
+    Mark,
+    MarkObservation,
+    MarkSet,
+    Predicate,
+    Question,
+    Relation,
+    ViewSet,
+)
 from oryx_scene.scene.measurements import Measurements
 from oryx_scene.scene.prompt_text import view_names
 
@@ -204,6 +213,25 @@ def test_facts_name_only_the_marks_that_are_asked_for():
     assert line("How big is mark 2?") == ("Measured sizes, metres: 2 0.1 by 0.2 by 0.3.",)
     # The optical frame's z is not up: heights would be wrong.
     assert line("Is mark 3 above mark 1?") == ()
+
+
+@pytest.mark.parametrize(
+    ("away", "std", "told"),
+    # At 1 m half a metre (two deviations) is the most, at 4 m a quarter of the way.
+    [
+        *((1.0, 0.25, True), (1.0, 0.2501, False), (4.0, 0.5, True), (4.0, 0.5001, False)),
+        (1.0, float("nan"), True),
+    ],
+)
+def test_a_place_that_is_not_sure_enough_is_no_fact(away, std, told):
+    frame = Frame("front", 1, "front", np.zeros((1, 1, 3), np.uint8), "", T_fixed_camera=np.eye(4))
+    seen = (MarkObservation(0, 0.5, 0.5, 1.0, away, 1.0, 1, (0, 0, 0, 0)),)
+    mark = Mark(1, seen, position=(0.0, 0.0, away), size=(0.1, 0.1, 0.1), position_std=std)
+    measured = Measurements(ViewSet((frame,)), MarkSet((mark,)))
+    assert measured.marks.marks == (mark,)
+    for question in ("How far is mark 1?", "Where is mark 1 in metres?", "How big is mark 1?"):
+        assert bool(fitting_facts(question, measured, "fit")) is told
+    assert bool(measured.by_view[0].points) is told
 
 
 @pytest.mark.parametrize(
