@@ -7,7 +7,7 @@ see something in front of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,15 +19,12 @@ from oryx_scene.geometry.camera import project
 from oryx_scene.geometry.transforms import invert, transform_points
 from oryx_scene.marks.change.revisit import TOLERANCE_M, TOLERANCE_SHARE
 from oryx_scene.marks.depth.view_grid import ViewGrid, usable
-from oryx_scene.memory.keyframes import cell_keys
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.memory.walls import Walls
 from oryx_scene.records import FloatArray, Frame
 
 Wish = Literal["check", "same", "apart"]
 
-CELL_M = 0.2
-# Cells of surfaces whose normal is this far from level are upright ones.
-UPRIGHT = 0.2
 # Points that must be judged before anything is said, and how many of them must agree.
 LEAST_JUDGED = 200
 AGREE_SHARE, DIFFER_SHARE = 0.7, 0.5
@@ -51,7 +48,11 @@ class Alignment:
 
 
 def align(
-    store: MemoryStore, frames: Iterable[Frame], fixed_frame: str, wish: Wish = "check"
+    store: MemoryStore,
+    frames: Iterable[Frame],
+    fixed_frame: str,
+    wish: Wish = "check",
+    drift_m: float = 0.3,
 ) -> Alignment:
     """Which map a session belongs to.
 
@@ -59,6 +60,7 @@ def align(
         store: what is known already.
         frames: some of the session, spread over it.
         fixed_frame: of its poses.
+        drift_m: by how much poses may be off although the frame is the same.
         wish: "check" measures; "same" is the user's word that the frame is the same, which counts
             where too little can be measured; "apart" begins a map of its own.
 
@@ -70,11 +72,15 @@ def align(
         return Alignment(0, "first")
     if wish == "apart":
         return Alignment(0, "apart")
-    walls = {row: walls_of(store, row) for row in maps}
+    walls = {row: Walls(store, row) for row in maps}
     counts = {row: np.zeros(3) for row in maps}
     for frame in frames:
-        for row in maps if usable(frame) else ():
-            counts[row] += _judge(walls[row], frame)
+        if not usable(frame):
+            continue
+        assert frame.T_fixed_camera is not None
+        for row, known in walls.items():
+            near = known.near(frame.T_fixed_camera[:3, 3])[0]
+            counts[row] += _judge(near, frame, drift_m)
     measured = {row: _agreement(counts[row]) for row in maps}
     judged = {row: share for row, (share, count) in measured.items() if count >= LEAST_JUDGED}
     best = max(judged, key=lambda row: judged[row], default=0)
@@ -113,7 +119,7 @@ def _agreement(counts: FloatArray) -> tuple[float, int]:
     return (same / judged if judged else 0.0), round(same + through)
 
 
-def _judge(walls: FloatArray, frame: Frame) -> FloatArray:
+def _judge(walls: FloatArray, frame: Frame, drift_m: float) -> FloatArray:
     """(3,) points that a view measures where they are kept, looks through, has something before."""
     assert frame.depth is not None and frame.intrinsics is not None
     assert frame.T_fixed_camera is not None
@@ -125,39 +131,10 @@ def _judge(walls: FloatArray, frame: Frame) -> FloatArray:
     inside = (uv >= 0).all(axis=1) & (uv[:, 0] < frame.width) & (uv[:, 1] < frame.height)
     u, v = uv[inside].astype(np.int64).T
     off = frame.depth[v, u].astype(np.float64) - local[inside, 2]
-    # A kept point stands for its cell: it may lie off the others' surface.
-    tolerance = np.maximum(TOLERANCE_M, TOLERANCE_SHARE * local[inside, 2]) + CELL_M / 4.0
+    tolerance = np.maximum(TOLERANCE_M, TOLERANCE_SHARE * local[inside, 2]) + drift_m / 2.0
     with np.errstate(invalid="ignore"):
         same = np.abs(off) <= tolerance
         return np.array([same.sum(), (off > tolerance).sum(), (off < -tolerance).sum()], float)
-
-
-def walls_of(store: MemoryStore, map_row: int) -> FloatArray:
-    """(n, 3) kept points of upright surfaces."""
-    found = [tuple(row) for row in store.rows("SELECT x, y, z FROM walls WHERE map = ?", map_row)]
-    return np.array(found, dtype=np.float64).reshape(-1, 3)
-
-
-def keep_walls(
-    store: MemoryStore, map_row: int, frame: Frame, grid: ViewGrid, boxes: Sequence[FloatArray]
-) -> None:
-    """Keep the upright surfaces that a view shows.
-
-    Args:
-        boxes: (2, 3) low and high of things in view: they may be moved, and are left out.
-    """
-    assert frame.T_fixed_camera is not None
-    rotation = frame.T_fixed_camera[:3, :3]
-    normals = grid.normal[::2, ::2].reshape(-1, 3) @ rotation.T
-    points = grid.points[::2, ::2].reshape(-1, 3).astype(np.float64)
-    edge = grid.edge[::2, ::2].ravel()
-    upright = normals.any(axis=1) & (np.abs(normals[:, 2]) < UPRIGHT) & (points[:, 2] > 0) & ~edge
-    points = transform_points(frame.T_fixed_camera, points[upright])
-    for low, high in boxes:
-        points = points[~((points >= low) & (points <= high)).all(axis=1)]
-    cells, first = np.unique(cell_keys(points, CELL_M), return_index=True)
-    for cell, (x, y, z) in zip(cells.tolist(), points[first].tolist(), strict=True):
-        store.rows("INSERT OR IGNORE INTO walls VALUES (?, ?, ?, ?, ?)", map_row, cell, x, y, z)
 
 
 def floor_height(frame: Frame, grid: ViewGrid) -> float | None:

@@ -18,7 +18,8 @@ from oryx_scene.geometry.camera import scaled_depth, scaled_to
 from oryx_scene.geometry.transforms import transform_points
 from oryx_scene.marks.depth.view_grid import ViewGrid
 from oryx_scene.memory.store import MemoryStore
-from oryx_scene.records import FloatArray, Frame, Intrinsics, RgbImage
+from oryx_scene.memory.walls import cell_keys
+from oryx_scene.records import Frame, Intrinsics, RgbImage
 
 # A frame is kept for what it covers where this share of it lies in cells that no kept frame showed.
 NEW_SHARE = 0.3
@@ -88,12 +89,6 @@ def _cells(frame: Frame, grid: ViewGrid) -> NDArray[np.int64]:
     points = grid.points[::3, ::3].reshape(-1, 3).astype(np.float64)
     points = transform_points(frame.T_fixed_camera, points[points[:, 2] > 0])
     return np.unique(cell_keys(points, CELL_M))
-
-
-def cell_keys(points: FloatArray, cell_m: float) -> NDArray[np.int64]:
-    """One integer per cell of space that a point (n, 3) lies in."""
-    cells = np.floor(points / cell_m).astype(np.int64) + (1 << 19)
-    return np.asarray((cells[:, 0] << 40) | (cells[:, 1] << 20) | cells[:, 2])
 
 
 def keep_keyframe(

@@ -1,9 +1,9 @@
 """What a thing looks like, measured from points of its surface: names of colours, and its shape.
 
-Colours are compared as paint (`marks.paint`), which light and shade change little. Shapes are
-least-squares fits of a ball, an upright cylinder and an upright box to the points; the map's z axis
-points up (REP 103). Both give a probability to every name: a question weighs them, nothing decides
-here. Knows no detector and no model.
+Colours are compared as paint (`marks.colour_invariance`), which light and shade change little.
+Shapes are least-squares fits of a ball, an upright cylinder, an upright box and a plane to the
+points; the map's z axis points up (REP 103). Both give a probability to every name: a question
+weighs them, nothing decides here. Knows no detector and no model.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "black": ((20, 20, 20), (45, 45, 45)),
     "blue": ((50, 80, 200), (30, 60, 130), (70, 130, 220)),
     "brown": ((120, 72, 40), (150, 100, 60), (90, 60, 40)),
-    "gray": ((120, 120, 120), (90, 90, 90)),
+    "gray": ((115, 115, 115), (85, 85, 85)),
     "green": ((50, 160, 60), (30, 100, 40), (120, 190, 90)),
     "orange": ((235, 140, 40), (220, 110, 30)),
     "pink": ((240, 150, 180), (230, 110, 160)),
     "purple": ((140, 60, 170), (100, 60, 150)),
     "red": ((200, 40, 40), (150, 25, 30)),
-    "white": ((235, 235, 235), (195, 195, 195), (160, 160, 160)),
+    "white": ((235, 235, 235), (195, 195, 195), (160, 160, 160), (130, 130, 130)),
     "yellow": ((230, 215, 50), (240, 220, 110)),
 }
 COLOURS = tuple(_TONES)
@@ -37,9 +37,12 @@ _PAINTS = paint_of(np.array([tone for tones in _TONES.values() for tone in tones
 # Standard deviation of a measured thing's paint about its tone.
 PAINT_STD = 5.5
 
-SHAPES = ("ball", "box", "cylinder")
+# "flat" is what never shows more than one face: a panel, or a piece of a wall.
+SHAPES = ("ball", "box", "cylinder", "flat")
 # Standard deviation of points about the surface of the shape they lie on: metres, share of size.
 FIT_STD_M, FIT_STD_SHARE = 0.008, 0.02
+# A plane explains one face as well as a box does, with less: so much squared misfit less.
+PLAINER = 0.5
 # A surface that fits none of the shapes better than this is something else.
 OTHER_STDS = 2.5
 MOST_MISFIT = 6.0
@@ -62,24 +65,29 @@ def colour_names(paint: FloatArray) -> dict[str, float]:
     return {name: value / total for name, value in best.items()}
 
 
-def colour_called(word: str, paint: FloatArray) -> float | None:
-    """How well ``word`` names a paint (3,), 0..1; None where it is no colour's name.
+def colour_tones(word: str) -> FloatArray | None:
+    """(n, 3) paints that a word calls, None where it is no colour's name.
 
-    1 where no basic term is nearer. Beside the basic terms, names of the CSS colours count ("teal",
-    "beige"): such a tone stands beside the basic ones.
+    Beside the basic terms, names of the CSS colours count ("teal", "beige").
     """
-    word = "gray" if word == "grey" else word
-    tones = _TONES.get(word)
+    tones = _TONES.get("gray" if word == "grey" else word)
     if tones is None:
         try:
             tones = (ImageColor.getrgb(word)[:3],) if word.isalpha() else None
         except ValueError:
             return None
-    if tones is None:
-        return None
-    own = np.linalg.norm(paint_of(np.array(tones, np.uint8)) - paint, axis=1).min()
-    others = np.linalg.norm(_PAINTS - paint, axis=1).min()
-    return float(_weights(np.array([own, min(own, others)]))[0])
+    return None if tones is None else paint_of(np.array(tones, np.uint8))
+
+
+def colour_called(tones: FloatArray, paints: FloatArray) -> FloatArray:
+    """(n,) how well a word's tones (k, 3) name paints (n, 3), 0..1.
+
+    1 where no basic term is nearer.
+    """
+    own = np.linalg.norm(paints[:, None] - tones[None], axis=2).min(axis=1)
+    others = np.linalg.norm(paints[:, None] - _PAINTS[None], axis=2).min(axis=1)
+    nearest = np.minimum(own, others)
+    return np.asarray(np.exp(-0.5 * (own**2 - nearest**2) / PAINT_STD**2))
 
 
 def _weights(apart: FloatArray) -> FloatArray:
@@ -89,7 +97,7 @@ def _weights(apart: FloatArray) -> FloatArray:
 
 
 def shape_misfits(points: FloatArray) -> FloatArray | None:
-    """(3,) squared misfits of one view's surface points (n, 3) to :data:`SHAPES`, 1 is usual.
+    """(4,) squared misfits of one view's surface points (n, 3) to :data:`SHAPES`, 1 is usual.
 
     None where too few points say nothing. Of one view, since poses of several smear their edges.
     """
@@ -97,19 +105,29 @@ def shape_misfits(points: FloatArray) -> FloatArray | None:
         return None
     size = float(np.ptp(np.percentile(points, (3, 97), axis=0), axis=0).max())
     std = FIT_STD_M + FIT_STD_SHARE * size
-    misfits = np.array([_ball(points), _box(points), _cylinder(points)]) / std
+    misfits = np.array([_ball(points), _box(points), _cylinder(points), _plane(points)]) / std
     return np.minimum(misfits, MOST_MISFIT) ** 2
 
 
-def shape_names(misfits: FloatArray, views: float) -> dict[str, float]:
-    """Name -> probability, of mean squared misfits (3,) over so many views.
+def shape_chances(misfits: FloatArray, views: FloatArray) -> FloatArray:
+    """(n, 5) probabilities of :data:`SHAPES` and "something else".
 
-    The names of :data:`SHAPES` and "other" sum to 1.
+    Args:
+        misfits: (n, 4) mean squared misfits.
+        views: (n,) of how many views each.
     """
-    power = SHARPNESS * min(views, MOST_VIEWS) ** 0.5
-    weights = np.exp(-0.5 * power * (np.append(misfits, OTHER_STDS**2) - misfits.min()))
-    weights /= weights.sum()
-    return dict(zip((*SHAPES, "other"), weights.tolist(), strict=True))
+    power = SHARPNESS * np.sqrt(np.minimum(views, MOST_VIEWS))
+    against = np.column_stack([misfits, np.full(len(misfits), OTHER_STDS**2)])
+    against[:, SHAPES.index("flat")] -= PLAINER
+    against -= against.min(axis=1, keepdims=True)
+    weights = np.exp(-0.5 * power[:, None] * against)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def shape_names(misfits: FloatArray, views: float) -> dict[str, float]:
+    """Name -> probability of one thing's shape; the names and "other" sum to 1."""
+    chances = shape_chances(misfits[None], np.array([views]))[0]
+    return dict(zip((*SHAPES, "other"), chances.tolist(), strict=True))
 
 
 def _robust(off: FloatArray) -> float:
@@ -128,6 +146,12 @@ def _ball(points: FloatArray) -> float:
     if radius > np.ptp(points, axis=0).max():
         return math.inf
     return _robust(np.linalg.norm(local - solved[:3], axis=1) - radius)
+
+
+def _plane(points: FloatArray) -> float:
+    """Misfit to the best plane."""
+    local = points - points.mean(axis=0)
+    return _robust(local @ np.linalg.svd(local, full_matrices=False)[2][2])
 
 
 def _cylinder(points: FloatArray) -> float:

@@ -60,7 +60,7 @@ class Stay:
     @property
     def gone(self) -> bool:
         """Whether its place was looked through often enough since it was last seen."""
-        return self.missed >= 2 or self.sure_miss
+        return self.missed >= (2 if self.sure_miss else 3)
 
     @property
     def surface(self) -> Surface:
@@ -108,7 +108,7 @@ class Instance:
         first_ns, views: since when, in how many views it was seen.
         windows, chances: in how many windows it was told apart, of those that show its surface.
         stays: at how many places.
-        misfits: (3,) mean squared misfits to the shapes, of ``shaped`` views.
+        misfits: (4,) mean squared misfits to the shapes, of ``shaped`` views.
         labels: of a detector.
     """
 
@@ -119,7 +119,7 @@ class Instance:
     windows: int = 0
     chances: int = 0
     stays: int = 1
-    misfits: FloatArray = field(default_factory=lambda: np.zeros(3))
+    misfits: FloatArray = field(default_factory=lambda: np.zeros(len(SHAPES)))
     shaped: int = 0
     labels: Counter[str] = field(default_factory=Counter)
 
@@ -183,7 +183,8 @@ def load_instances(store: MemoryStore, map_row: int) -> list[Instance]:
     }
     found = store.rows(
         "SELECT s.*, i.first_ns AS born_ns, i.views, i.windows, i.chances, i.ball, i.box, "
-        "i.cylinder, i.shaped, max(s.last_ns) FROM stays s JOIN instances i ON i.id = s.instance "
+        "i.cylinder, i.flat, i.shaped, max(s.last_ns) FROM stays s "
+        "JOIN instances i ON i.id = s.instance "
         "WHERE i.map = ? AND i.same_as IS NULL GROUP BY i.id ORDER BY i.id",
         map_row,
     )

@@ -22,12 +22,13 @@ from oryx_scene.errors import ConfigError, NoFramesError, OryxSceneError
 from oryx_scene.geometry.transforms import invert
 from oryx_scene.marks.depth.reprojection_votes import CutView
 from oryx_scene.marks.depth.route import cut_view
-from oryx_scene.marks.depth.view_grid import ViewGrid, make_grid, usable
+from oryx_scene.marks.depth.view_grid import ViewGrid, usable
 from oryx_scene.marks.finder import NoMemory, find_marks
-from oryx_scene.memory.alignment import Alignment, Wish, align, floor_height, keep_walls
+from oryx_scene.memory.alignment import Alignment, Wish, align, floor_height
 from oryx_scene.memory.keyframes import KeyframeChoice, KeyframeConfig, keep_crop, keep_keyframe
 from oryx_scene.memory.store import MemoryStore
 from oryx_scene.memory.tracking import Tracker, Update
+from oryx_scene.memory.walls import Walls
 from oryx_scene.records import DiscLayout, FloatArray, Frame, MarkObservation, MarkSet, ViewSet
 from oryx_scene.sources.base import BaseSource, FrameStub, left_out
 from oryx_scene.warning import Warning
@@ -54,6 +55,8 @@ class MemoryConfig:
             Frames without any pose are never recorded. False records the rest however bad it is.
         most_shift_m, most_turn_rad: frames whose source says that its pose is worse than this
             (``Frame.pose_std``) do not count as localised.
+        drift_m: by how much localised poses may be off for minutes: things that moved by less are
+            not told from drift. Less for a localiser that is known to be better.
         keyframes: which pictures are kept.
         marks: limits of the mark finder.
     """
@@ -64,6 +67,7 @@ class MemoryConfig:
     localised_only: bool = True
     most_shift_m: float = 0.5
     most_turn_rad: float = 0.2
+    drift_m: float = 0.3
     keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
     marks: MarksConfig = field(default_factory=lambda: MarksConfig(max_marks=MOST_MARKS))
 
@@ -113,11 +117,6 @@ class _Cuts(NoMemory):
             self._kept[key] = cut_view(frame, config)
         return self._kept[key]
 
-    def grid(self, frame: Frame, config: MarksConfig) -> ViewGrid:
-        """The grid of a frame, of its cut view where there is one."""
-        cut = self._kept.get((frame.camera, frame.stamp_ns))
-        return make_grid(frame, config.max_range_m) if cut is None else cut.grid
-
     def forget(self, frames: Iterable[Frame]) -> None:
         """Keep only cut views of ``frames``."""
         wanted = {(frame.camera, frame.stamp_ns) for frame in frames}
@@ -165,7 +164,10 @@ class Recorder:
         self._alignment = alignment
         with store.transaction():
             self._session, self._map = self._begin(source, fingerprint, alignment, fixed_frame)
-            self._tracker = Tracker(store, self._map, self._session)
+            self._walls = Walls(store, self._map)
+            self._tracker = Tracker(
+                store, self._map, self._session, self._walls, self.config.drift_m
+            )
 
     @property
     def session(self) -> int:
@@ -208,6 +210,8 @@ class Recorder:
             self.counts["not_localised"] += 1
             return
         self.counts["frames"] += 1
+        if usable(frame):
+            self._walls.learn(self._cuts.cut(frame, self.config.marks))
         self._window.append(frame)
         self._fresh += 1
         if self._fresh >= self.config.step:
@@ -231,6 +235,7 @@ class Recorder:
         with self._store.transaction():
             update = self._tracker.update(views, fresh, marks)
             self._keep_pictures(frames, fresh, update)
+            self._walls.write()
             self._store.rows(
                 "UPDATE sessions SET first_ns = coalesce(first_ns, ?), done_ns = ?, "
                 "frames = frames + ?, not_localised = ? WHERE id = ?",
@@ -291,18 +296,17 @@ class Recorder:
                 changed.add(view)
         for view in fresh:
             frame = frames[view]
-            grid = self._cuts.grid(frame, self.config.marks) if usable(frame) else None
+            grid = self._cuts.cut(frame, self.config.marks).grid if usable(frame) else None
             reason = self._keep.reason(frame, grid, view in changed)
             self._go(frame, grid, bool(reason))
             for stay, where in seen.get(view, []):
                 keep_crop(self._store, stay, frame, where.bbox, self.config.keyframes.jpeg_quality)
             if reason:
-                self._keep_frame(frame, grid, reason, seen.get(view, []))
+                self._keep_frame(frame, reason, seen.get(view, []))
 
     def _keep_frame(
         self,
         frame: Frame,
-        grid: ViewGrid | None,
         reason: str,
         seen: Sequence[tuple[int, MarkObservation]],
     ) -> None:
@@ -324,8 +328,6 @@ class Recorder:
                 visible=visible if math.isfinite(visible) else None,
                 area=where.area_px * scale * scale,
             )
-        if grid is not None:
-            keep_walls(self._store, self._map, frame, grid, self._tracker.boxes(frame))
 
     def _go(self, frame: Frame, grid: ViewGrid | None, always: bool) -> None:
         """Write where the robot is, where it went far enough since."""
@@ -420,7 +422,7 @@ def remember(
     alignment = (
         Alignment(known[1], "continued")
         if known is not None
-        else align(store, _sample(source, stubs), fixed_frame, wish)
+        else align(store, _sample(source, stubs), fixed_frame, wish, config.drift_m)
     )
     recorder = Recorder(
         store,

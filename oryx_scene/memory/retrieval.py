@@ -15,7 +15,14 @@ import numpy as np
 
 from oryx_scene.errors import QuestionError
 from oryx_scene.marks.named_objects import names_in
-from oryx_scene.memory.looks import SHAPES, colour_called, colour_names, shape_names
+from oryx_scene.memory.looks import (
+    SHAPES,
+    colour_called,
+    colour_names,
+    colour_tones,
+    shape_chances,
+    shape_names,
+)
 from oryx_scene.memory.store import MemoryStore
 from oryx_scene.records import FloatArray
 
@@ -24,6 +31,7 @@ SHAPE_WORDS = {
     **dict.fromkeys(("ball", "sphere", "globe", "orb"), "ball"),
     **dict.fromkeys(("box", "cube", "block", "crate", "carton", "cuboid"), "box"),
     **dict.fromkeys(("cylinder", "drum", "barrel"), "cylinder"),
+    **dict.fromkeys(("panel", "sheet"), "flat"),
 }
 # Words that name anything.
 _ANYTHING = frozenset(("thing", "object", "item", "one", "something", "anything"))
@@ -80,7 +88,7 @@ def read_words(store: MemoryStore, text: str) -> Words:
     of_labels = {part for label in labels for part in _split(label)}
     colours, shapes, unknown = [], [], []
     for word in _split(text):
-        if colour_called(word, np.zeros(3)) is not None:
+        if colour_tones(word) is not None:
             colours.append(word)
         elif word in of_labels or word in _IDLE or _singular(word) in _ANYTHING:
             continue
@@ -107,7 +115,7 @@ def _singular(word: str) -> str:
 def find_instances(store: MemoryStore, words: Words, at_ns: int) -> list[Match]:
     """All instances first seen up to ``at_ns`` with their confidences, surest first."""
     rows = store.rows(
-        "SELECT id, views, bright, red_green, yellow_blue, ball, box, cylinder, shaped, "
+        "SELECT id, views, bright, red_green, yellow_blue, ball, box, cylinder, flat, shaped, "
         "windows, chances "
         "FROM instances WHERE same_as IS NULL AND first_ns <= ? AND bright NOT NULL",
         at_ns,
@@ -115,12 +123,14 @@ def find_instances(store: MemoryStore, words: Words, at_ns: int) -> list[Match]:
     if not rows:
         return []
     table = np.array([[np.nan if v is None else v for v in row] for row in rows], np.float64)
-    paint, misfits, shaped = table[:, 2:5], table[:, 5:8], table[:, 8]
+    paint, misfits, shaped = table[:, 2:5], table[:, 5:9], table[:, 9]
     few = np.minimum(1.0, (table[:, 1] - 1) / (FEW_VIEWS - 1))
-    apart = table[:, 9] / np.maximum(table[:, 10], 1)
+    apart = table[:, 10] / np.maximum(table[:, 11], 1)
     sure = (FEWEST_WEIGHT + (1 - FEWEST_WEIGHT) * few) * np.minimum(1.0, apart / THING_SHARE)
     for word in words.colours:
-        sure = sure * _called(word, paint)
+        tones = colour_tones(word)
+        assert tones is not None
+        sure = sure * colour_called(tones, paint)
     ids = table[:, 0].astype(np.int64)
     labels = _labels(store)
     shapes = np.ones(len(ids))
@@ -139,18 +149,11 @@ def find_instances(store: MemoryStore, words: Words, at_ns: int) -> list[Match]:
     ]
 
 
-def _called(word: str, paint: FloatArray) -> FloatArray:
-    """(n,) how well a word names paints (n, 3)."""
-    return np.array([colour_called(word, item) or 0.0 for item in paint])
-
-
 def _shaped(name: str, misfits: FloatArray, shaped: FloatArray) -> FloatArray:
-    """(n,) probabilities of a shape, relative to the likeliest; a third where none is measured."""
-    out = np.full(len(misfits), 1.0 / len(SHAPES))
-    for index in np.flatnonzero(shaped > 0):
-        names = shape_names(misfits[index], shaped[index])
-        out[index] = names[name] / max(names.values())
-    return out
+    """(n,) squared probabilities of a shape, relative to the likeliest; little where unmeasured."""
+    chances = shape_chances(np.nan_to_num(misfits), shaped)
+    share = (chances[:, SHAPES.index(name)] / chances.max(axis=1)) ** 2
+    return np.where(shaped > 0, share, 1.0 / len(SHAPES))
 
 
 def _labels(store: MemoryStore) -> dict[int, dict[str, int]]:
@@ -189,8 +192,8 @@ def _described(labels: dict[str, int] | None, row: FloatArray) -> str:
         noun = max(labels, key=lambda label: labels[label])
         return noun if any(colour in noun.split() for colour in colours) else f"{hue} {noun}"
     noun = "thing"
-    if row[8] > 0:
-        names = shape_names(row[5:8], row[8])
+    if row[9] > 0:
+        names = shape_names(row[5:9], row[9])
         best = max(names, key=lambda name: names[name])
-        noun = best if best in SHAPES else "thing"
+        noun = {"flat": "panel", "other": "thing"}.get(best, best)
     return f"{hue} {noun}"

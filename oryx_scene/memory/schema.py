@@ -30,14 +30,14 @@ CREATE TABLE sessions (
 -- same_as: a later look showed that this is another instance, which had moved.
 -- windows: in so many windows of views it was told apart as a thing, of so many (chances) that
 -- show its surface: a piece of a wall is told apart once and never again.
--- bright, red_green, yellow_blue: its paint (marks.paint). ball, box, cylinder: mean squared
+-- bright, red_green, yellow_blue: its paint (marks.paint). ball ... flat: mean squared
 -- misfits of its surface to the shapes, of so many views (shaped).
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY, map INTEGER NOT NULL REFERENCES maps, same_as INTEGER REFERENCES
     instances, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, views INTEGER NOT NULL,
     windows INTEGER NOT NULL, chances INTEGER NOT NULL DEFAULT 1,
     bright REAL, red_green REAL, yellow_blue REAL,
-    ball REAL, box REAL, cylinder REAL, shaped INTEGER NOT NULL DEFAULT 0);
+    ball REAL, box REAL, cylinder REAL, flat REAL, shaped INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE labels (
     instance INTEGER NOT NULL REFERENCES instances, label TEXT NOT NULL, views INTEGER NOT NULL,
     PRIMARY KEY (instance, label)) WITHOUT ROWID;
@@ -56,7 +56,7 @@ CREATE TABLE intervals (
     views INTEGER NOT NULL);
 CREATE INDEX intervals_by_stay ON intervals (stay, last_ns);
 -- changed_share: of the points of its surface that these views judge, the share that is gone.
--- sure: one of the views saw nearly all of its place free; else two views are needed.
+-- sure: one of the views saw nearly all of its place free: two views are enough, else three.
 CREATE TABLE absences (
     id INTEGER PRIMARY KEY, stay INTEGER NOT NULL REFERENCES stays, session INTEGER NOT NULL
     REFERENCES sessions, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,
@@ -89,10 +89,12 @@ CREATE TABLE path (
     stamp_ns INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, z REAL NOT NULL,
     yaw REAL NOT NULL);
 CREATE INDEX path_by_stamp ON path (stamp_ns);
--- Upright surfaces of the surroundings, one point per cell: what later sessions are checked with.
+-- Upright backdrop of the surroundings, one mean point and level normal per cell: what frames and
+-- later sessions are laid onto.
 CREATE TABLE walls (
     map INTEGER NOT NULL REFERENCES maps, cell INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL,
-    z REAL NOT NULL, PRIMARY KEY (map, cell)) WITHOUT ROWID;
+    z REAL NOT NULL, nx REAL NOT NULL, ny REAL NOT NULL, views REAL NOT NULL,
+    PRIMARY KEY (map, cell)) WITHOUT ROWID;
 CREATE TABLE answers (
     id INTEGER PRIMARY KEY, asked_ns INTEGER NOT NULL, question TEXT NOT NULL, text TEXT NOT NULL,
     status TEXT NOT NULL, evidence TEXT NOT NULL);

@@ -29,12 +29,15 @@ from oryx_scene.memory.objects import (
     stay_columns,
 )
 from oryx_scene.memory.store import MemoryStore
+from oryx_scene.memory.walls import Walls
 from oryx_scene.records import FloatArray, Frame, Mark, MarkObservation, MarkSet, ViewSet
 
 # A thing further from the camera than this is not judged: depth is too noisy there.
-REACH_M = 6.0
+REACH_M = 8.0
 # A place of which a view judges fewer points says nothing; from SURE_POINTS on one view is enough.
 LEAST_POINTS, SURE_POINTS, SURE_SHARE = 8, 50, 0.9
+# To be seen a smaller share of a thing is enough than to be missed (LEAST_SEEN).
+SOME_SEEN = 0.15
 # Of the judged points of a thing that is there, at most this share is gone: poses err.
 THERE_SHARE = 0.4
 # Points of one thing seen at two times lie as near as this to each other.
@@ -43,12 +46,14 @@ NEAR_M = 0.07
 LARGER_SHARE, SMALLER_SHARE = 0.5, 0.15
 # So much of a found thing may lie on known ones before it is a piece of them and nothing new.
 EXPLAINED_SHARE = 0.5
+# What lies so flat on a wall with this share of its points is a piece of the wall.
+FLAT_M, FLAT_SHARE = 0.05, 0.7
 # Further than this, and than its standard deviations, a thing has moved.
 LEAST_MOVED_M, MOVED_STDS = 0.15, 3.0
 # Views of which a shape is measured, per thing.
 MOST_SHAPED = 24
-# Points of a found thing that are compared.
-MOST_FOUND = 240
+# Points of a found thing that are compared, and of a known one where drift may have put it.
+MOST_FOUND, MOST_SHIFTED = 240, 60
 # Two things that are missed and look like a new one are told apart by so much.
 SIZE_LOG_STD, SHAPE_STD = 0.3, 3.0
 MOST_UNLIKE = 9.0
@@ -113,9 +118,16 @@ class Tracker:
     Args:
         store: open for writing.
         map_row, session: rows.
+        walls: of the map: what lies flat on them is no thing.
+        drift_m: by how much poses may be off.
     """
 
-    def __init__(self, store: MemoryStore, map_row: int, session: int) -> None:
+    def __init__(
+        self, store: MemoryStore, map_row: int, session: int, walls: Walls, drift_m: float
+    ) -> None:
+        self._walls, self._drift = walls, drift_m
+        steps = np.linspace(-drift_m, drift_m, 5)
+        self._shifts = np.array([(x, y, 0.0) for x in steps for y in steps if x or y])
         self._store, self._map, self._session = store, map_row, session
         self._shown: set[int] = set()
         self.instances = {item.row: item for item in load_instances(store, map_row)}
@@ -135,11 +147,15 @@ class Tracker:
                 self._revisit(views.frames[index], out)
         found = [item for mark in marks.marks if (item := _found(mark, views, set(fresh)))]
         pairs = self._pairs(found)
+        for index, known in pairs.items():
+            self._again(known, found[index], out)
         for index, item in enumerate(found):
-            known = pairs.get(index)
-            if known is not None:
-                self._again(known, item, out)
-            elif self._explained(item) < EXPLAINED_SHARE:
+            if (
+                index not in pairs
+                and self._explained(item) < EXPLAINED_SHARE
+                and self._walls.share_on(item.surface.points, FLAT_M + self._drift / 3.0)
+                < FLAT_SHARE
+            ):
                 self._come(item, out)
         self._join_moved(out)
         for instance in self.instances.values():
@@ -147,15 +163,6 @@ class Tracker:
             if instance.stay.changed:
                 self._write(instance)
         return out
-
-    def boxes(self, frame: Frame) -> list[FloatArray]:
-        """(2, 3) low and high of every known thing near a view, a little wider than it is."""
-        assert frame.T_fixed_camera is not None
-        stays = [item.stay for item in self._near(frame.T_fixed_camera[:3, 3], REACH_M)]
-        half = [stay.size / 2.0 + NEAR_M for stay in stays]
-        return [
-            np.stack([s.position - h, s.position + h]) for s, h in zip(stays, half, strict=True)
-        ]
 
     # What is there, by its points.
 
@@ -183,13 +190,28 @@ class Tracker:
         )
         for index, instance in enumerate(near):
             judged = int(there[index] + gone[index])
-            if judged < max(LEAST_POINTS, LEAST_SEEN * len(instance.stay.points)):
+            if judged < max(LEAST_POINTS, SOME_SEEN * len(instance.stay.points)):
                 continue
             share = float(gone[index]) / judged
-            if share >= GONE_SHARE:
+            if share > THERE_SHARE:
+                share = min(share, self._shifted_share(instance.stay, frame))
+            if share >= GONE_SHARE and judged >= LEAST_SEEN * len(instance.stay.points):
                 self._missed(instance, frame.stamp_ns, share, judged, out)
             elif share <= THERE_SHARE:
                 self._see(instance, frame.stamp_ns)
+
+    def _shifted_share(self, stay: Stay, frame: Frame) -> float:
+        """Least share of a thing's points that is gone where drift may have put them, 1 unseen."""
+        thin = np.linspace(0, len(stay.points) - 1, min(MOST_SHIFTED, len(stay.points)))
+        points, paint = stay.points[thin.astype(int)], stay.paint[thin.astype(int)]
+        moved = (points[None] + self._shifts[:, None]).reshape(-1, 3)
+        there, gone = (
+            verdict.reshape(len(self._shifts), -1).sum(axis=1)
+            for verdict in verdicts(Surface(moved, np.tile(paint, (len(self._shifts), 1))), frame)
+        )
+        judged = there + gone
+        enough = judged >= 0.5 * len(points)
+        return float((gone[enough] / judged[enough]).min()) if enough.any() else 1.0
 
     def _see(self, instance: Instance, stamp_ns: int) -> None:
         """A view shows it where it was."""
@@ -266,7 +288,7 @@ class Tracker:
         for index, item in enumerate(found):
             reach = float(np.linalg.norm(item.size)) / 2.0
             for instance in self._near(item.position, reach + 2.0):
-                score = _together(item, instance.stay)
+                score = max(_together(item, instance.stay), self._beside(item, instance))
                 if score > 0.0:
                     known[instance.row] = instance
                     scores[index, instance.row] = score
@@ -276,6 +298,15 @@ class Tracker:
             table[index, rows.index(row)] = score
         chosen = zip(*linear_sum_assignment(-table), strict=True)
         return {int(i): known[rows[j]] for i, j in chosen if table[i, j] > 0.0}
+
+    def _beside(self, item: _Found, instance: Instance) -> float:
+        """How well a found thing is a known one that drift has shifted, less than 0.5."""
+        limit = self._drift + float(np.min(item.size[:2])) / 4.0
+        apart = float(np.linalg.norm((item.position - instance.stay.position)[:2]))
+        high = abs(float(item.position[2] - instance.stay.position[2]))
+        if apart >= limit or high > self._drift or _unlike(instance, item) >= MOST_UNLIKE:
+            return 0.0
+        return 0.5 * (1.0 - apart / limit)
 
     def _explained(self, item: _Found) -> float:
         """Share of a found thing's points that lie on known things of its colour."""
@@ -292,6 +323,9 @@ class Tracker:
             on[np.flatnonzero(hit)] |= np.linalg.norm(paint, axis=1) < OTHER_COLOUR
         return float(on.mean())
 
+    def _on_wall(self, item: _Found) -> float:
+        return self._walls.share_on(item.surface.points, FLAT_M + self._drift / 3.0)
+
     def _again(self, instance: Instance, item: _Found, out: Update) -> None:
         """A known thing was found: where it was, or a little further."""
         stay = instance.stay
@@ -300,7 +334,7 @@ class Tracker:
         both = stay.covariance + covariance_of(item.mark)
         unit = apart / max(way, 1e-9)
         std = math.sqrt(max(0.0, float(unit @ both @ unit)))
-        if stay.missed and way > max(LEAST_MOVED_M, MOVED_STDS * std):
+        if stay.missed and way > max(LEAST_MOVED_M + self._drift, MOVED_STDS * std):
             self._move(instance, item, out)
             return
         stay.measure(item.position, covariance_of(item.mark), item.size, item.last_ns)
@@ -314,7 +348,7 @@ class Tracker:
         candidates = [
             (unlike, instance.row)
             for instance in self.instances.values()
-            if instance.stay.missed and instance.stay.last_ns < item.first_ns
+            if instance.stay.gone and instance.stay.last_ns < item.first_ns
             if (unlike := _unlike(instance, item)) < MOST_UNLIKE
         ]
         if candidates:
@@ -508,7 +542,7 @@ def _look_apart(a: _Look, b: _Look) -> float:
 
 
 def _likeliest(instance: Instance) -> FloatArray | None:
-    """(4,) probabilities of its shapes, None where none was measured."""
+    """(5,) probabilities of its shapes, None where none was measured."""
     if not instance.shaped:
         return None
     return np.array(list(shape_names(instance.misfits, instance.shaped).values()))

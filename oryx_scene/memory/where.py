@@ -25,7 +25,7 @@ from oryx_scene.warning import Warning
 SCHEMA = "oryx_scene/where/1"
 # From SURE on an instance is meant, below LEAST_SURE it is not; between them nothing is said.
 # Others of at least RIVAL_SHARE of the surest one's confidence might be meant as well.
-SURE, LEAST_SURE, RIVAL_SHARE = 0.5, 0.2, 0.7
+SURE, LEAST_SURE, RIVAL_SHARE = 0.5, 0.2, 0.75
 MOST_CANDIDATES = 10
 # Good distances to look at a thing from, and how far in time a place of the path may be off a view.
 GOAL_M = (0.6, 3.5)
@@ -252,8 +252,9 @@ def _missed(store: MemoryStore, stay: int, seen_ns: int, at_ns: int) -> int | No
         seen_ns,
         at_ns,
     )
-    views = sum(row["views"] if row["last_ns"] <= at_ns else 1 for row in rows)
-    if not rows or not (views >= 2 or any(row["sure"] for row in rows)):
+    views = sum(row["views"] if row["last_ns"] <= at_ns else 2 for row in rows)
+    needed = 2 if any(row["sure"] for row in rows) else 3
+    if not rows or views < needed:
         return None
     return int(rows[0]["first_ns"])
 

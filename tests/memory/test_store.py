@@ -252,7 +252,7 @@ def test_tables_of_version_1_are_those_that_were_published(tmp_path):
     assert {name: len(found) for name, found in columns.items()} == {
         "maps": 2,
         "sessions": 12,
-        "instances": 15,
+        "instances": 16,
         "stays": 12,
         "intervals": 6,
         "absences": 8,

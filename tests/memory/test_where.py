@@ -211,6 +211,23 @@ def test_a_session_that_shows_no_known_wall_needs_the_users_word(tmp_path):
         assert remember(floor, store, "floor", wish="same").alignment == "stated"
 
 
+def test_poses_that_drift_move_nothing_and_nothing_is_missed(tmp_path):
+    class Drifting(Drive):
+        def load(self, stub):
+            frame = super().load(stub)
+            T = frame.T_fixed_camera.copy()
+            if stub.stamp_ns > START_NS + 20_000_000_000:
+                T[:2, 3] += (0.17, -0.12)
+            return dataclasses.replace(frame, T_fixed_camera=T)
+
+    places = [*circle(seconds=12), *circle(seconds=12, begin_s=30.0)]
+    source = Drifting(lambda s: a_world(BEFORE), places)
+    with open_memory(tmp_path / "m", write=True) as store:
+        found = remember(source, store, "a")
+        assert (found.new, found.moved, found.gone) == (4, 0, 0)
+        assert where(store, "red box").ago_s < 2.0
+
+
 class StoppedError(Exception):
     """Ends a run in the middle."""
 
