@@ -22,6 +22,8 @@ from oryx_scene.marks.places import (
     largest_std,
     measured_place,
     pose_noise,
+    seen_covariance,
+    sharing,
     std_along,
     triangulate,
 )
@@ -224,3 +226,82 @@ def test_marks_keep_the_covariance_of_what_was_found():
         assert mark.position_std == pytest.approx(largest_std(mark.covariance))
     assert np.mean([m.position_std for m in marks]) > np.mean([m.position_std for m in sure])
     assert dataclasses.replace(marks[0], covariance=None) != marks[0]
+
+
+# -- exact cases ----------------------------------------------------------------------------------
+
+
+def test_noise_of_a_pose_is_shared_by_three_axes():
+    noise = PoseNoise(0.3, 0.6)
+    assert (noise.shift_var, noise.turn_var) == (pytest.approx(0.03), pytest.approx(0.12))
+
+
+def test_views_within_twice_the_shift_share_their_error():
+    origins = np.array([[0.0, 0, 0], [0.04, 0, 0], [0.081, 0, 0], [5.0, 0, 0]])
+    same = [PoseNoise(0.02, 0.0)] * 4
+    assert sharing(origins, same).tolist() == [2, 2, 1, 1]
+    # The larger of the two errors counts.
+    worse = [PoseNoise(0.02, 0.0)] * 2 + [PoseNoise(0.05, 0.0), PoseNoise(0.02, 0.0)]
+    assert sharing(origins, worse).tolist() == [3, 3, 3, 1]
+
+
+def test_a_measured_place_is_as_sure_as_depth_and_poses():
+    noise, origin = PoseNoise(0.03, 0.02), np.array([[0.0, 0.0, 0.0]])
+    found = seen_covariance(origin, np.array([0.0, 0.0, 2.0]), [noise])
+    shift, turn = 0.03**2 / 3, 0.02**2 / 3
+    # Across: shift and turn times distance; along: shift and 1 % of the distance.
+    assert np.diag(found) == pytest.approx([shift + turn * 4] * 2 + [shift + 0.02**2])
+    assert found[0, 1] == found[1, 2] == 0
+    # Two views apart halve the variance, two at one place do not.
+    apart = np.array([[0.0, 0, 0], [0.0, 0, 4.0]])
+    assert seen_covariance(apart, np.array([0, 0, 2.0]), [noise] * 2) == pytest.approx(found / 2)
+    twice = np.zeros((2, 3))
+    assert seen_covariance(twice, np.array([0, 0, 2.0]), [noise] * 2) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("ray", [(1.0, 0, 0), (0, -1.0, 0), (0.6, 0.48, 0.64)])
+def test_two_directions_across_a_ray(ray):
+    basis = np.column_stack([across(np.array(ray)), ray])
+    assert basis.T @ basis == pytest.approx(np.eye(3), abs=1e-12)
+
+
+def test_covariances_are_symmetric_and_measured_along_a_direction():
+    assert as_covariance(np.array([[1.0, 2, 0], [0, 3, 0], [0, 0, 4]]))[0] == (1.0, 1.0, 0.0)
+    spread = np.array([[4.0, 2, 0], [2, 4.0, 0], [0, 0, 1]])
+    assert std_along(spread, np.array([1.0, 1, 0])) == pytest.approx(np.sqrt(6))
+    assert std_along(spread, np.array([1.0, -1, 0])) == pytest.approx(np.sqrt(2))
+    assert std_along(spread, np.zeros(3)) == 2.0
+    assert largest_std(as_covariance(spread)) == pytest.approx(np.sqrt(6))
+    assert largest_std(((-1e-9, 0, 0), (0, -1e-9, 0), (0, 0, -1e-9))) == 0.0
+
+
+def test_rays_off_by_some_pixels_say_by_how_much():
+    origins = line(1.0, 2)
+    rays = unit(np.array([0.0, 0, 2.0]) - origins)
+    lifted = unit(rays + np.array([[0, 0.004, 0], [0, -0.004, 0]]))
+    found = triangulate(origins, lifted, np.full(2, 2e-3), [TRUE] * 2)
+    # They pass each other; each misses the point by 4 mrad, two standard deviations.
+    assert found.point == pytest.approx([0, 0, 2.0], abs=0.01)
+    assert found.off == pytest.approx([0.004, 0.004], rel=0.05)
+    assert found.misfit == pytest.approx([4.0, 4.0], rel=0.1)
+    assert found.along == pytest.approx([np.hypot(0.5, 2)] * 2, rel=0.01)
+
+
+def test_rays_that_part_have_no_point():
+    origins = line(1.0, 2)
+    apart = unit(np.array([[-0.3, 0, 1.0], [0.3, 0, 1.0]]))
+    assert not triangulate(origins, apart, np.full(2, 1e-3), [TRUE] * 2).known
+
+
+def test_what_ends_a_things_outline_widens_its_place():
+    """1 cm and 8 % of its extent; of the whole extent as often as something else ends it."""
+    eye, side = np.array([[0.0, 0.0, -3.0]]), np.array([1.0, 0, 0])
+    for unseen in (0.0, 0.5):
+        place = measured_place(surface((2, -1)), eye, [TRUE], unseen=unseen)
+        extent = place.size[0]
+        expected = np.hypot(0.01, np.hypot(0.08 * extent, unseen * extent))
+        assert std_along(place.covariance, side) == pytest.approx(expected, rel=0.02)
+    # From around, nothing is added for a hidden back; from one side 15 % of its width.
+    front = measured_place(surface((2, -1)), eye, [TRUE])
+    ahead = std_along(front.covariance, np.array([0, 0, 1.0]))
+    assert ahead == pytest.approx(np.hypot(0.01, np.hypot(0.03, 0.15 * 0.384)), rel=0.1)
