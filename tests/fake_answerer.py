@@ -118,6 +118,7 @@ class FakeScorer(FakeAnswerer):
     scored: list[Prompt] = field(default_factory=list)
 
     def score(self, prompts, candidates, limits):
+        self.limits.append(limits)
         return [self._score(p, c) for p, c in zip(prompts, candidates, strict=True)]
 
     def _score(self, prompt, candidates):

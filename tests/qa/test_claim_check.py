@@ -288,7 +288,9 @@ def test_when_another_mark_is_nearer_to_the_camera(ranges, std, wrong):
     assert cross_check("Mark 7 is nearest to me.", known)[1] == ()
 
 
-@pytest.mark.parametrize(("apart", "std", "wrong"), [(0.9, 0.0, True), (0.9, 0.04, False)])
+@pytest.mark.parametrize(
+    ("apart", "std", "wrong"), [(0.9, 0.0, True), (0.9, 0.032, True), (0.9, 0.034, False)]
+)
 def test_a_thing_cannot_stand_on_what_is_further_away_than_both_are_large(apart, std, wrong):
     sizes = [Relation(n, P.SIZE, None, "map", 0.4, "m", 0.0) for n in (1, 2)]
     far = Relation(1, P.DISTANCE, 2, "map", apart, "m", std)

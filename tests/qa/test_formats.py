@@ -23,7 +23,7 @@ from oryx_scene.model.checkpoint.sidecar_files import (
     calibration_dict,
     load_calibration,
 )
-from oryx_scene.qa.formats import answer_query
+from oryx_scene.qa.formats import FORMATS, answer_query
 from oryx_scene.qa.parse import working_of
 from oryx_scene.qa.query import Query, run_together
 from oryx_scene.qa.scoring import (
@@ -269,3 +269,78 @@ def test_the_file_beside_a_checkpoint(tmp_path):
     (tmp_path / CALIBRATION_FILE).write_text(json.dumps(zero))
     with pytest.raises(ConfigError, match="scale"):
         load_calibration(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("question", "last_line"),
+    [
+        (Question("?"), ""),
+        (Question("?", "yes_no"), "Answer yes or no."),
+        (Question("?", "choice", ("red", "a box")), "Answer with one of: red; a box."),
+        (Question("?", "marks"), "Answer with mark numbers only."),
+        (
+            Question("?", "json", json_schema='{"type": "object"}'),
+            'Answer with JSON that fits this schema: {"type": "object"}',
+        ),
+        (Question("?", "number"), ""),
+    ],
+)
+def test_the_instruction_of_each_format(question, last_line):
+    assert FORMATS[question.format].instruction(question) == last_line
+
+
+def test_a_schema_goes_with_the_prompt_and_nowhere_else():
+    answerer = FakeAnswerer(('{"a":1}',))
+    question = Question("?", "json", json_schema="{}")
+    query = Query(question, PROMPT, (), Limits(), answerer, AnswersConfig())
+    (read,) = run_together(answerer, [answer_query(query)])
+    (prompt,) = answerer.prompts
+    assert (prompt.json_schema, prompt.scene, prompt.question) == ("{}", ("scene",), "question")
+    assert (read.json, read.generation.text) == ('{"a":1}', '{"a":1}')
+    plain = FakeAnswerer()
+    run_together(plain, [answer_query(Query(Question("?"), PROMPT, (), Limits(), plain, None))])
+    assert plain.prompts[0].json_schema == ""
+
+
+def test_scores_have_what_is_left_of_the_deadline():
+    scorer = scorer_of({("Yes", False): 0.9})
+    ask(scorer, "yes_no", limits=Limits(deadline_s=30.0))
+    assert 0.0 < scorer.limits[-1].deadline_s < 30.0
+    ask(scorer, "yes_no", limits=Limits(deadline_s=0.0))
+    assert scorer.limits[-1].deadline_s == 0.0
+    record, _ = ask(scorer, "yes_no")
+    assert scorer.limits[-1].deadline_s is None
+    assert set(record.timings_s) >= {"score", "total"}
+    assert record.timings_s["total"] >= record.timings_s["score"] >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "likely", "differs"),
+    [
+        ("yes_no", "No.", {("Yes", False): 0.9}, True),
+        ("yes_no", "Yes.", {("Yes", False): 0.9}, False),
+        ("yes_no", "Well.", {("Yes", False): 0.9}, False),
+        ("yes_no", "No.", {("Yes", False): 0.5, ("No", False): 0.5}, False),  # unsure
+        ("choice", "It is red.", {("It is red", False): 0.1, ("It is blue", False): 0.8}, True),
+        ("choice", "It is red.", {("It is red", False): 0.8}, False),
+        ("marks", "1, 2", {("2", False): 0.9, ("2", True): 0.9}, True),
+        ("marks", "2", {("2", False): 0.9, ("2", True): 0.9}, False),
+        ("marks", "1", {("none", True): 0.9}, False),
+    ],
+)
+def test_when_a_models_own_words_differ_from_its_scores(kind, said, likely, differs):
+    working = "<think>a</think>"
+    likely = {(working + text, ends): p for (text, ends), p in likely.items()}
+    card = dataclasses.replace(CARD, scratchpad=True)
+    scorer = scorer_of(likely, says=working + said, card=card)
+    _, read = ask(scorer, kind, choices=("red", "blue"))
+    codes = [warning.code for warning in read.warnings]
+    assert ("answer_differs_from_score" in codes) == differs
+
+
+def test_only_a_trained_model_is_said_to_prefer_other_words():
+    for trained, mass, said in ((True, 0.04, True), (True, 0.06, False), (False, 0.04, False)):
+        card = dataclasses.replace(CARD, trained=trained)
+        _, read = ask(scorer_of({("Yes", False): mass}, card=card), "yes_no")
+        assert [w.code for w in read.warnings] == (["answer_improbable"] if said else [])
+    assert "have 4 % of" in ask(scorer_of({("Yes", False): 0.04}), "yes_no")[1].warnings[0].text

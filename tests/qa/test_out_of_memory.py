@@ -68,3 +68,12 @@ def test_nothing_is_stronger_than_16x():
     with pytest.raises(DeviceMemoryError):
         asker.ask(asker.freeze(frames(), 3), Question("What?"))
     assert strides(asker.answerer) == [Stride.VIDEO_LONG]
+
+
+def test_views_keep_their_order_where_the_question_is_asked_again():
+    asker = pipeline(Stride.VIDEO)
+    first = asker.freeze(frames()[1:], 3)
+    scene = asker.freeze(frames(), 3, after=first)
+    assert [frame.camera for frame in scene.views.frames] == ["c1", "c2", "c0"]
+    answer = asker.ask(scene, Question("What?"))
+    assert [item.camera for item in answer.evidence] == ["c1", "c2", "c0"]
