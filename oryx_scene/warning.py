@@ -333,6 +333,11 @@ KINDS: dict[str, Kind] = {
         "Fewer than two views have poses: marks have no 3D place.",
         "record /tf and /tf_static, or give a rig file (--rig)",
     ),
+    "memory_map_left_out": Kind(
+        "note",
+        "Keyframes of sessions that a memory keeps apart are not part of the source.",
+        "remember those sessions in a memory of their own",
+    ),
     "memory_not_localised": Kind(
         "note",
         "Frames without a sure pose are not recorded in a memory.",

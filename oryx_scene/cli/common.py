@@ -145,15 +145,17 @@ def open_recording(
     fixed_frame: str = "map",
     cameras: Sequence[str] = (),
 ) -> BaseSource:
-    """`open_source` for commands: opens rendered drives (`room --drive`) too.
+    """`open_source` for commands: opens rendered drives (`room --drive`) and memories too.
 
     Raises:
         SourceError, CalibrationError: as `open_source`.
     """
-    from oryx_scene.lab.synth.drive_source import KIND
+    from oryx_scene.lab.synth import drive_source
+    from oryx_scene.memory import source as memory_source
     from oryx_scene.sources.registry import open_source, register_kind
 
-    register_kind(KIND)
+    register_kind(drive_source.KIND)
+    register_kind(memory_source.KIND)
     return open_source(path, rig=rig, fixed_frame=fixed_frame, cameras=cameras)
 
 

@@ -362,3 +362,26 @@ def test_a_fingerprint_tells_recordings_apart():
     first, second = (Drive(lambda s: None, places) for places in (a, b))
     assert fingerprint_of("x", first) != fingerprint_of("x", second)
     assert fingerprint_of("x", first) == fingerprint_of("x", first) != fingerprint_of("y", first)
+
+
+def test_a_memory_is_a_source_of_its_keyframes(memory):
+    from oryx_scene.cli.common import open_recording
+    from oryx_scene.marks.finder import find_marks
+    from oryx_scene.records import ViewSet
+
+    source = open_recording(memory[0])
+    assert len(source.stubs()) == memory[1].keyframes > 4
+    frames = list(source.frames())
+    assert not source.warnings
+    true = day().load(day().stubs()[0])
+    first = frames[0]
+    assert first.stamp_ns == true.stamp_ns and first.fixed_frame == "map"
+    assert np.abs(first.rgb.astype(int) - true.rgb).mean() < 6.0
+    known = np.isfinite(first.depth) & np.isfinite(true.depth)
+    assert np.median(np.abs(first.depth - true.depth)[known]) < 0.05
+    assert np.allclose(first.T_fixed_camera, true.T_fixed_camera, atol=0.05)
+    assert np.allclose(first.intrinsics.K, true.intrinsics.K)
+    # What the marks of the kept pictures say is where things are.
+    marks = find_marks(ViewSet(tuple(frames[:4])))
+    places = np.array([mark.position for mark in marks.marks])
+    assert np.linalg.norm(places - (0.7, -0.8, 0.2), axis=1).min() < 0.15
