@@ -302,6 +302,15 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class SceneKeeper(Protocol):
+    """An answerer that keeps what it computed of a scene for questions about it and others."""
+
+    def forget_scenes(self) -> None:
+        """Drop it, so that the next scene is computed as in a new process; pictures may stay."""
+        ...
+
+
+@runtime_checkable
 class ManyAnswerer(Protocol):
     """An answerer that reads and answers several questions on one scene together."""
 

@@ -15,7 +15,7 @@ from itertools import repeat
 
 from oryx_scene.config import PipelineConfig
 from oryx_scene.errors import BudgetError, DeviceMemoryError
-from oryx_scene.model.api import Answerer, Limits, ModelCard, Prompt, Stride, TextSink
+from oryx_scene.model.api import Answerer, Limits, ModelCard, Prompt, SceneKeeper, Stride, TextSink
 from oryx_scene.qa.answer_record import answer_record, prompt_hash
 from oryx_scene.qa.facts import fitting_facts
 from oryx_scene.qa.formats import SYSTEM_TEXT, answer_query, check_question, question_text
@@ -88,6 +88,14 @@ class ScenePipeline:
             choice=choice,
             after=after,
         )
+
+    def forget_scenes(self) -> None:
+        """Let the model keep nothing of earlier scenes, where it can.
+
+        What is asked next is then answered with the same bits whatever was asked before.
+        """
+        if isinstance(self.answerer, SceneKeeper):
+            self.answerer.forget_scenes()
 
     def prompt_for(self, scene: Scene, question: Question) -> Prompt:
         """The prompt of ``question`` about ``scene``."""

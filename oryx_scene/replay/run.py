@@ -187,7 +187,12 @@ class Replay:
         return (left[-1].at_ns - first) / 1e9
 
     def _moment(self, moment: QuestionTime, saver: Executor) -> Iterator[dict[str, Any]]:
-        """The records of one moment, each one on disk before it is given out."""
+        """The records of one moment, each one on disk before it is given out.
+
+        Nothing of earlier moments is left in the model: an answer must not depend, not even in its
+        last bits, on which moments this process has answered before.
+        """
+        self._pipeline.forget_scenes()
         try:
             scene = self._freeze(moment)
         except OutputError:

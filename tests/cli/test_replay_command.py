@@ -57,6 +57,20 @@ def test_answers_a_report_a_bag_and_going_on(questions, tmp_path, capsys, replay
     assert "another replay (different: moments, questions)" in capsys.readouterr().err
 
 
+def test_an_answer_is_computed_alike_whatever_was_asked_before(questions, tmp_path, replay):
+    """A scene that takes over tokens of the one before has other last bits."""
+    found = []
+    for name, moments in (("both", ("0", "4")), ("alone", ("4",))):
+        assert replay(questions, "--at", *moments, "--out", tmp_path / name) == 0
+        found.append([record["answer"] for record in read_answers(tmp_path / name)])
+    both, alone = found
+    computed = [answer["counters"]["prefill_tokens"] for answer in both]
+    assert computed[2] - computed[1] == alone[0]["counters"]["prefill_tokens"] > 0
+    assert both[3]["scores"] == alone[1]["scores"]
+    # Pictures that both moments show are encoded once.
+    assert both[3]["counters"]["encodes"] < 2 * alone[1]["counters"]["encodes"]
+
+
 def test_errors_are_printed_and_set_the_exit_code(questions, capsys, replay):
     assert replay(questions, "--every", "8") == 1
     said = capsys.readouterr()

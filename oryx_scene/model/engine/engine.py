@@ -184,6 +184,18 @@ class Engine(EngineState):
         with self._alone():
             self.scenes.drop(self._reader.layout(prompt))
 
+    def forget_scenes(self) -> None:
+        """Give back the keys and values of every scene; encoded pictures stay.
+
+        A scene takes over the first tokens that it shares with a kept one, so that fewer rows are
+        computed together, and its last bits hang on what was asked before.
+
+        Raises:
+            EngineError: another thread is answering.
+        """
+        with self._alone():
+            self.scenes.clear()
+
     # -- stages ---------------------------------------------------------------------------------
 
     def _begin(
