@@ -588,6 +588,16 @@ KINDS: dict[str, Kind] = {
         "A moment of the recording cannot be shown.",
         "see the text; other moments can be",
     ),
+    "sequence_reduced": Kind(
+        "note",
+        "Frames of a long sequence are kept smaller than they came, to fit memory.",
+        "ask with fewer views (--views) to see them larger",
+    ),
+    "sequence_without_marks": Kind(
+        "note",
+        "A sequence of more than 64 views is shown without numbers on objects.",
+        "ask with at most 64 views, or ask a memory",
+    ),
     "size_changes": Kind(
         "note",
         "The size of a camera's pictures changes.",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from oryx_scene.scene.freeze import Scene
 
 HELP = "Ask questions about a recorded scene and stream the answers."
+# Frames of a longer sequence are not listed on the screen; all of them are in the JSON.
+_MOST_LISTED = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +198,10 @@ def _print_summary(answer: SceneAnswer) -> None:
         if mark.position is not None:
             x, y, z = mark.position
             print(f"   mark {mark.number}: x {x:.2f} y {y:.2f} z {z:.2f} m in {answer.frame_id}")
-    seen = ", ".join(f"{e.camera} ({e.age_s:.2f} s old)" for e in answer.evidence)
-    print(f"   seen in: {seen}")
+    shown = [f"{e.camera} ({e.age_s:.2f} s old)" for e in answer.evidence]
+    if len(shown) > _MOST_LISTED:
+        shown = [shown[0], "...", f"{shown[-1]}, {len(shown)} frames in all"]
+    print(f"   seen in: {', '.join(shown)}")
     print(
         f"   {answer.compression}x, {answer.visual_tokens} visual of {answer.prompt_tokens} prompt "
         f"tokens, {answer.generated_tokens} generated, {answer.stop_reason}, "

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from oryx_scene.scene.prompt_text import SEQUENCE_VIEWS
+
 
 class QuestionKind(str, Enum):
     """Which measured facts fit a question."""
@@ -149,8 +151,9 @@ def named_views(question: str, names: Sequence[str]) -> tuple[NamedView, ...]:
     """
     left = question.lower()
     found: list[NamedView] = []
-    # The longest names first: "hand 12" is not "hand 1".
-    for index in sorted(range(len(names)), key=lambda i: -len(names[i])):
+    # The longest names first: "hand 12" is not "hand 1". A sequence has numbers only.
+    listed = range(len(names) if len(names) <= SEQUENCE_VIEWS else 0)
+    for index in sorted(listed, key=lambda i: -len(names[i])):
         for match in re.finditer(name_pattern(names[index].lower()), left):
             if not _VIEWPOINT.search(left[: match.start()]) and match[0][:4] != "from":
                 found.append(NamedView(index, names[index], *match.span()))

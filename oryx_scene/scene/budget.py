@@ -24,9 +24,12 @@ from oryx_scene.model.sizes import (
     video_tokens,
 )
 from oryx_scene.scene.placement import Placement, place
+from oryx_scene.scene.prompt_text import SEQUENCE_VIEWS
 
 # Below these areas the reference code enlarges; a budget never shrinks a picture further.
 MIN_SIDE = {Stride.IMAGE: 384, Stride.VIDEO: 288, Stride.VIDEO_LONG: 288}
+# Frames of a sequence at 16x: 1,600 of 128x192 px are 14,400 visual tokens.
+SEQUENCE_MIN_SIDE = 128
 SHRINK_STEPS = 6
 
 
@@ -95,13 +98,16 @@ def _place_as_reference(height: int, width: int, stride: Stride) -> Placement:
 
 
 def _group(placements: Sequence[Placement], stride: Stride) -> tuple[tuple[int, ...], ...]:
-    """Consecutive views of equal prepared size share a slot; at 1x each view has its own."""
+    """Consecutive views of equal prepared size share a slot; at 1x each view has its own.
+
+    A sequence is cut into slots of at most ``SEQUENCE_VIEWS`` frames, told and read one by one.
+    """
     groups: list[list[int]] = []
     for index, placement in enumerate(placements):
         size = (placement.height, placement.width)
         before = placements[groups[-1][-1]] if groups else None
         same = before is not None and (before.height, before.width) == size
-        if same and stride is not Stride.IMAGE:
+        if same and stride is not Stride.IMAGE and len(groups[-1]) < SEQUENCE_VIEWS:
             groups[-1].append(index)
         else:
             groups.append([index])
@@ -143,12 +149,13 @@ def _strides(count: int, config: BudgetConfig) -> tuple[Stride, ...]:
     return (Stride.VIDEO, Stride.VIDEO_LONG)
 
 
-def _sides(stride: Stride, config: BudgetConfig) -> tuple[int, ...]:
+def _sides(stride: Stride, config: BudgetConfig, count: int) -> tuple[int, ...]:
     """Bounds to try, from the largest down to the smallest that still shows something."""
     top = config.image_max_side if stride is Stride.IMAGE else config.video_max_side
     if config.resize == "reference":
         return (top,)
-    low = min(top, MIN_SIDE[stride])
+    long = stride is Stride.VIDEO_LONG and count > SEQUENCE_VIEWS
+    low = min(top, SEQUENCE_MIN_SIDE if long else MIN_SIDE[stride])
     steps = {round(top - (top - low) * step / SHRINK_STEPS) for step in range(SHRINK_STEPS + 1)}
     return tuple(sorted(steps, reverse=True))
 
@@ -178,7 +185,7 @@ def plan_budget(
     budget = min(config.max_visual_tokens, context_length - reserved_tokens)
     smallest: BudgetPlan | None = None
     for stride in _strides(len(sizes), config):
-        for side in _sides(stride, config):
+        for side in _sides(stride, config, len(sizes)):
             plan = _plan(sizes, stride, side, config, budget)
             if plan.visual_tokens <= budget and accept(plan):
                 return _with_reason(plan, config, len(sizes))
@@ -202,7 +209,7 @@ def _with_reason(plan: BudgetPlan, config: BudgetConfig, count: int) -> BudgetPl
         reason = f"{count} views fit at 4x"
     else:
         reason = f"{count} views fit only at 16x"
-    top = _sides(plan.stride, config)[0]
+    top = _sides(plan.stride, config, count)[0]
     if plan.max_side < top:
         reason += f", pictures bounded at {plan.max_side} instead of {top} px"
     return dataclasses.replace(plan, reason=reason)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from oryx_scene.config import ViewsConfig
 from oryx_scene.errors import ConfigError, NoFramesError, OryxSceneError, StaleFramesError
 from oryx_scene.geometry.camera import scaled_to
 from oryx_scene.records import FloatArray, Frame
+from oryx_scene.scene.prompt_text import SEQUENCE_VIEWS
 from oryx_scene.scene.view_selection import CoverageReport, choose_views_reported
 from oryx_scene.sources.base import FrameSource, FrameStub, left_out
 from oryx_scene.sources.synchronize import Moment, newest_moment
@@ -25,6 +27,9 @@ from oryx_scene.warning import Warning
 MAX_CANDIDATES = 64
 # Voxels of 10 cm do not need every pixel.
 THUMBNAIL_STEP = 8
+# All frames of a sequence together are kept at no more pixels than this (200 MB), however many
+# there are and however large they come. At 16x, 16,384 visual tokens show no more.
+SEQUENCE_PIXELS = 2**26
 
 Progress = Callable[[Sequence[FrameStub]], Iterable[FrameStub]]
 
@@ -91,7 +96,8 @@ def candidates_at(
 
     The newest moment is the last synchronised set of all cameras; later frames are not candidates.
     Of pictures that somebody put together none is passed over for being near another in time; where
-    their stamps mean no time, all up to ``at_ns`` are candidates.
+    their stamps mean no time, all up to ``at_ns`` are candidates; so they are for a sequence (more
+    than ``SEQUENCE_VIEWS`` views), evenly in time.
 
     Raises:
         NoFramesError: nothing was recorded up to that moment.
@@ -107,12 +113,13 @@ def candidates_at(
     age_s = (at_ns - newest.stamp_ns) / 1e9
     if age_s > config.max_age_s:
         raise StaleFramesError(newest.camera, age_s, config.max_age_s)
+    sequence = config.count > SEQUENCE_VIEWS
     if source.counted:
         moment = Moment({stub.camera: stub.stamp_ns for stub in past})
         window_ns = at_ns
     else:
         moment = _moment(past, config)
-        window_ns = int(config.history_s * 1e9)
+        window_ns = at_ns if sequence else int(config.history_s * 1e9)
     # The newest moment itself always counts, however little history is wanted.
     oldest_ns = min(at_ns - window_ns, *moment.stamps.values())
     recent = [
@@ -121,7 +128,7 @@ def candidates_at(
         if oldest_ns <= stub.stamp_ns <= moment.stamps.get(stub.camera, moment.anchor_ns)
     ]
     most = max(MAX_CANDIDATES, config.count)
-    thinned = _thin(recent, 0.0 if source.stills else config.min_gap_s, most)
+    thinned = _thin(recent, 0.0 if source.stills or sequence else config.min_gap_s, most)
     return sorted(thinned, key=lambda stub: (stub.stamp_ns, stub.camera)), moment
 
 
@@ -147,6 +154,8 @@ def frames_at(
     """
     stubs, moment = candidates_at(source, at_ns, config)
     warnings = list(moment.warnings(config.slop_s))
+    if config.count > SEQUENCE_VIEWS:
+        return _sequence_of(source, stubs, warnings, progress)
     small: list[Frame] = []
     usable: list[FrameStub] = []
     # So few that all of them may be chosen: they are kept as they are decoded.
@@ -163,14 +172,66 @@ def frames_at(
             whole[len(usable)] = frame
         usable.append(stub)
     if not usable:
-        raise NoFramesError(
-            f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1].text}",
-            hint="see `oryx-scene check`",
-        )
+        raise _none_decoded(stubs, warnings)
     chosen, report = choose_views_reported(small, config.count)
     frames = [whole.get(index) or source.load(usable[index]) for index in chosen]
     warnings += _how_many(source, len(frames), report)
     return ChosenFrames(frames, tuple(warnings), report)
+
+
+def _none_decoded(stubs: Sequence[FrameStub], warnings: Sequence[Warning]) -> NoFramesError:
+    return NoFramesError(
+        f"none of {len(stubs)} frames could be decoded; the last said: {warnings[-1].text}",
+        hint="see `oryx-scene check`",
+    )
+
+
+def _sequence_of(
+    source: FrameSource,
+    stubs: Sequence[FrameStub],
+    warnings: list[Warning],
+    progress: Progress | None,
+) -> ChosenFrames:
+    """All of ``stubs``, each made small as soon as it is decoded."""
+    frames: list[Frame] = []
+    smaller = 0
+    for stub in progress(stubs) if progress else stubs:
+        try:
+            frame = source.load(stub)
+        except OryxSceneError as err:
+            warnings.append(left_out(stub, err))
+            continue
+        frames.append(within_area(frame, SEQUENCE_PIXELS // len(stubs)))
+        smaller += frames[-1] is not frame
+    if not frames:
+        raise _none_decoded(stubs, warnings)
+    if smaller:
+        text = f"{smaller} of {len(frames)} frames are kept at {frames[-1].width}x"
+        warnings.append(Warning("sequence_reduced", f"{text}{frames[-1].height} px"))
+    report = CoverageReport("uniform", candidates=len(source.stubs()))
+    warnings += _how_many(source, len(frames), report)
+    return ChosenFrames(frames, tuple(warnings), report)
+
+
+def within_area(frame: Frame, most_px: int) -> Frame:
+    """``frame`` itself, or a smaller copy of it that has at most ``most_px`` pixels."""
+    scale = (most_px / (frame.height * frame.width)) ** 0.5
+    if scale >= 1.0:
+        return frame
+    height, width = max(1, int(frame.height * scale)), max(1, int(frame.width * scale))
+    picture = Image.fromarray(np.ascontiguousarray(frame.rgb))
+    rgb = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+    rows = (np.arange(height) + 0.5) * frame.height / height
+    columns = (np.arange(width) + 0.5) * frame.width / width
+    nearest = np.ix_(rows.astype(int), columns.astype(int))
+    intrinsics = frame.intrinsics
+    return dataclasses.replace(
+        frame,
+        rgb=rgb,
+        depth=None if frame.depth is None else frame.depth[nearest],
+        labels=None if frame.labels is None else frame.labels[nearest],
+        intrinsics=None if intrinsics is None else scaled_to(intrinsics, height, width),
+    )
 
 
 def _how_many(source: FrameSource, used: int, report: CoverageReport) -> list[Warning]:

@@ -25,7 +25,7 @@ from oryx_scene.scene.budget import BudgetPlan
 from oryx_scene.scene.measurements import Measurements
 from oryx_scene.scene.placement import Placement
 from oryx_scene.scene.prepare import PADDING_VALUE, content_key, move_to_placement
-from oryx_scene.scene.prompt_text import marks_text, views_text
+from oryx_scene.scene.prompt_text import SEQUENCE_VIEWS, chunk_text, marks_text, views_text
 from oryx_scene.scene.view_plan import lateness, plan_views
 from oryx_scene.scene.view_selection import CoverageReport
 from oryx_scene.warning import Warning
@@ -36,7 +36,10 @@ MarkFinder = Callable[[ViewSet, MarksConfig, str], MarkSet]
 
 
 def find_marks_fresh(views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
-    """Marks of one view set, knowing nothing of earlier ones."""
+    """Marks of one view set, knowing nothing of earlier ones; none of a sequence, which is said."""
+    if len(views.frames) > SEQUENCE_VIEWS:
+        text = f"no objects are numbered in more than {SEQUENCE_VIEWS} views"
+        return MarkSet(warnings=(Warning("sequence_without_marks", text),))
     return find_marks(views, config, question=question)
 
 
@@ -157,6 +160,8 @@ def scene_prompt(
         images = tuple(pictures[index] for index in group)
         low = plan.low_sizes[group[0]] if plan.stride is Stride.IMAGE else None
         keys = tuple(content_key(image) for image in images)
+        if told := chunk_text(views.frames, group):
+            parts.append(told)
         parts.append(VisualItem(images, plan.stride, low, keys))
         parts.append("\n")
     cameras = [frame.camera for frame in views.frames]

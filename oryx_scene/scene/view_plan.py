@@ -16,11 +16,14 @@ from oryx_scene.model.api import ModelCard
 from oryx_scene.records import Frame, ViewSet
 from oryx_scene.scene.budget import BudgetPlan, plan_budget
 from oryx_scene.scene.deadline import counts_to_try, predicted_s, with_deadline
+from oryx_scene.scene.prompt_text import SEQUENCE_VIEWS
 from oryx_scene.scene.view_selection import CoverageReport, choose_views_reported
 from oryx_scene.warning import Warning
 
 # Room for system text, chat template, marks and facts, besides the answer itself.
 TEXT_TOKENS = 1024
+# And for the numbers and times of each chunk of a sequence.
+CHUNK_TOKENS = 32
 
 
 def order_views(
@@ -139,10 +142,12 @@ def _plan(
     card: ModelCard,
     accept: Callable[[BudgetPlan], bool] = lambda plan: True,
 ) -> BudgetPlan:
+    count = len(views.frames)
+    chunks = -(-count // SEQUENCE_VIEWS) if count > SEQUENCE_VIEWS else 0
     return plan_budget(
         [(frame.height, frame.width) for frame in views.frames],
         config.budget,
         context_length=card.context_length,
-        reserved_tokens=TEXT_TOKENS,
+        reserved_tokens=TEXT_TOKENS + CHUNK_TOKENS * chunks,
         accept=accept,
     )
