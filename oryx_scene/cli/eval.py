@@ -10,7 +10,17 @@ import argparse
 import importlib
 
 HELP = "Measure a part of the library against known truth: a table and one JSON object."
-TASKS = ("marks", "places", "curves", "recording", "changed", "scenes", "quantisation", "memory")
+TASKS = (
+    "marks",
+    "places",
+    "curves",
+    "recording",
+    "changed",
+    "scenes",
+    "quantisation",
+    "memory",
+    "needle",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
