@@ -125,7 +125,8 @@ def test_a_video_is_read_evenly_over_all_its_time_and_kept_small(video, monkeypa
     stamps = [frame.stamp_ns for frame in found.frames]
     assert len(stamps) == 100
     assert (stamps[0], stamps[-1]) == (source.stubs()[0].stamp_ns, now)
-    assert set(np.diff(stamps) // (S // 10)) <= {2, 3, 4}
+    # The newest frame is always among them, the others lie evenly before it.
+    assert set(np.diff(stamps)[:-1] // (S // 10)) <= {2, 3, 4}
     assert {frame.rgb.shape for frame in found.frames} == {(24, 32, 3)}
     assert "sequence_reduced" in [w.code for w in found.warnings]
     # As few as are named come from the newest second and stay as they are.
