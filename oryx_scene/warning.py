@@ -288,11 +288,6 @@ KINDS: dict[str, Kind] = {
         "A database was not closed: the newest messages were taken from its journal.",
         "write them into the database with `sqlite3 FILE.db3 'pragma wal_checkpoint(truncate)'`",
     ),
-    "linear_chosen_by_timing": Kind(
-        "note",
-        "Which of two ways to multiply, one of them rounding more, was decided by timing them.",
-        "for equal answers in every run use --dtype float32",
-    ),
     "marks_by_colour": Kind(
         "warning",
         "Objects were joined over views by colour and matched points, not by depth.",

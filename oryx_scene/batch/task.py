@@ -23,8 +23,6 @@ class BatchSettings:
         model, device, dtype, quantization: of the model, as its loader takes them.
         rig: calibration that fills in or overrides what recordings lack.
         threads: of torch in each worker; 0 leaves torch's own choice.
-        kernel_rows: dtype -> up to how many rows a CPU's linear layers take the rows kernel: agreed
-            for all workers, because each would time it apart, and answers differ in the last bits.
     """
 
     replay: ReplaySettings
@@ -34,7 +32,6 @@ class BatchSettings:
     quantization: str | None = None
     rig: Rig | None = None
     threads: int = 0
-    kernel_rows: tuple[tuple[str, int], ...] = ()
 
     def digests(self) -> dict[str, str]:
         """Name -> digest of what decides the answers beside recordings and model."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import math
 import sys
@@ -82,10 +81,8 @@ def run(args: argparse.Namespace) -> int:
         require_plotly()
     settings = _settings(args)
     locations = find_recordings(args.recordings)
-    with BatchFolder(args.out, settings.digests()) as folder:
-        settings = _agree_on_kernels(settings, folder)
-        with _engine(args, settings) as engine:
-            progress = _run(args, folder, engine, settings, locations)
+    with BatchFolder(args.out, settings.digests()) as folder, _engine(args, settings) as engine:
+        progress = _run(args, folder, engine, settings, locations)
     _print_summary(args.out, progress, folder.manifest)
     if args.report is not None:
         from oryx_scene.batch.steps import BatchStory
@@ -126,28 +123,6 @@ def _settings(args: argparse.Namespace) -> BatchSettings:
     )
 
 
-def _agree_on_kernels(settings: BatchSettings, folder: BatchFolder) -> BatchSettings:
-    """Settings with what all workers shall compute with, timed here if no earlier run said it.
-
-    Which of two ways is faster changes the last bits of an answer on a CPU; workers on several
-    machines would not find the same one.
-    """
-    agreed = folder.manifest.get("kernel_rows")
-    if agreed is None:
-        import torch
-
-        from oryx_scene.model.checkpoint.cpu_linear import most_rows, rows_kernel
-
-        if rows_kernel() is None:
-            return settings
-        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        threads = torch.get_num_threads()
-        agreed = {name: most_rows(kind, threads) for name, kind in kinds.items()}
-        folder.manifest["kernel_rows"] = agreed
-        folder.save()
-    return dataclasses.replace(settings, kernel_rows=tuple(agreed.items()))
-
-
 def make_worker(settings: BatchSettings) -> Worker:
     """A worker with the model that the settings name; Ray's actors call it too."""
     from oryx_scene.batch.worker import Worker
@@ -156,15 +131,13 @@ def make_worker(settings: BatchSettings) -> Worker:
 
 
 def load_model(settings: BatchSettings) -> Answerer:
-    """The model that the settings name, with their threads and kernels."""
+    """The model that the settings name, with their threads."""
     import torch
 
-    from oryx_scene.model.checkpoint.cpu_linear import fix_most_rows
     from oryx_scene.model.checkpoint.load import load_answerer
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    fix_most_rows(dict(settings.kernel_rows))
     return load_answerer(
         settings.model,
         device=settings.device,

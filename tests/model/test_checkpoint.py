@@ -21,7 +21,7 @@ from oryx_scene.model.checkpoint.random_model import (  # noqa: E402
     write_random_checkpoint,
 )
 from oryx_scene.model.checkpoint.tokenizer import CharTokenizer  # noqa: E402
-from oryx_scene.model.engine import shared_attention, state  # noqa: E402
+from oryx_scene.model.engine import shared_attention  # noqa: E402
 from oryx_scene.model.engine.shared_attention import half_sums  # noqa: E402
 from oryx_scene.model.oryx.language import silent_defaults  # noqa: E402
 
@@ -321,13 +321,6 @@ def test_sums_in_half_precision_are_said(tmp_path, monkeypatch):
     card, codes = answered(write_random_checkpoint(tmp_path / "model"))
     assert card.sums == "float16"
     assert "attention_sums_rounded" in codes
-
-
-def test_a_kernel_that_rounds_otherwise_and_was_chosen_by_timing_is_said(tmp_path, monkeypatch):
-    folder = write_random_checkpoint(tmp_path / "model")
-    monkeypatch.setattr(state, "timing_rounds", lambda dtype: dtype is torch.float32)
-    _, codes = answered(folder)
-    assert set(codes) == {"linear_chosen_by_timing"}
 
 
 def test_a_git_lfs_pointer_is_named_before_anything_is_parsed(folder):

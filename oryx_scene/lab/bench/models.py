@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from oryx_scene.model.api import ModelCard
-from oryx_scene.model.checkpoint.quant_choice import describe, quantise_language
+from oryx_scene.model.checkpoint.quant_linear import describe, quantise_language
 from oryx_scene.model.checkpoint.random_model import VISION, tiny_config, write_byte_tokenizer
 from oryx_scene.model.checkpoint.tokenizer import HubTokenizer
 from oryx_scene.model.engine.engine import Engine, EngineConfig, Stops

@@ -15,22 +15,18 @@ from torch import Tensor, nn
 
 from oryx_scene.lab.evaluation.conformance_compare import Comparer, StageResult
 from oryx_scene.model.checkpoint.checkpoint import load_model, published_name
-from oryx_scene.model.checkpoint.nf4_linear import Nf4Linear
-from oryx_scene.model.checkpoint.quant_linear import Int4Linear, QuantLinear
+from oryx_scene.model.checkpoint.quant_linear import QuantLinear
+from oryx_scene.model.checkpoint.quantise import GROUP
 from oryx_scene.model.checkpoint.weights import VIT_FILE, VIT_PREFIX, read_vit_file, weight_files
 from oryx_scene.model.oryx.oryx import Oryx
 
 PARTS = ("vision", "compressor", "projector", "language")
-# Widest gap between two neighbours of NF4's sixteen values, as a share of a block's largest weight.
-NF4_GAP = 0.304
 
 
 def quantisation_of(model: Oryx) -> str:
     """ "none", "int8" or "int4": what the layers of the language model are."""
-    kinds = [type(module) for module in model.language.modules() if isinstance(module, QuantLinear)]
-    if not kinds:
-        return "none"
-    return "int4" if any(issubclass(kind, (Int4Linear, Nf4Linear)) for kind in kinds) else "int8"
+    bits = [module.bits for module in model.language.modules() if isinstance(module, QuantLinear)]
+    return f"int{min(bits)}" if bits else "none"
 
 
 def plain_copy(folder: Path, dtype: torch.dtype, quantization: str) -> Oryx:
@@ -54,13 +50,7 @@ def _plain(layer: QuantLinear) -> nn.Linear:
 
 def unpacked(layer: QuantLinear) -> Tensor:
     """(outputs, inputs) float32 weights of a quantised layer, on the CPU."""
-    if not layer.dense:
-        # Its codes lie as the CPU's kernel wants them; products with unit vectors are the weights.
-        device, dtype = layer.made_for
-        units = torch.eye(layer.in_features, device=device, dtype=dtype)
-        return layer.product(units).T.float().contiguous()
-    found = layer.weights(0, layer.out_features, torch.float32)
-    return found.detach().float().cpu()
+    return layer.weights(0, layer.out_features).detach().cpu()
 
 
 def compare_weights(comparer: Comparer, model: Oryx, folder: Path) -> Iterator[StageResult]:
@@ -112,14 +102,10 @@ def _compare_quantised(
 def _steps_off(layer: QuantLinear, theirs: Tensor) -> float:
     """Largest difference from the file's weights, in steps of the layer's own quantisation."""
     wide = theirs.float()
-    if isinstance(layer, Nf4Linear):
-        blocks = wide.unflatten(1, (-1, layer.block))
-        step = NF4_GAP * blocks.abs().amax(2, keepdim=True)
-    elif isinstance(layer, Int4Linear):
-        blocks = wide.unflatten(1, (-1, layer.group))
+    blocks = wide.unflatten(1, (-1, GROUP))
+    if layer.bits == 4:
         step = (blocks.amax(2, keepdim=True) - blocks.amin(2, keepdim=True)) / 15
     else:
-        blocks = wide.unflatten(1, (1, -1))
         step = blocks.abs().amax(2, keepdim=True) / 127
     off = (unpacked(layer).view_as(blocks) - blocks).abs() / step.clamp_min(1e-12)
     return float(off.max())

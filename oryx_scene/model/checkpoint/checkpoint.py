@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from oryx_scene.errors import CheckpointError
-from oryx_scene.model.checkpoint.quant_choice import quantised
+from oryx_scene.model.checkpoint.quant_linear import fits, quantised
 from oryx_scene.model.checkpoint.weights import (
     VIT_FILE,
     VIT_PREFIX,
@@ -199,7 +199,8 @@ def _assign(model: nn.Module, name: str, value: Tensor, quantization: str) -> No
     owner, _, leaf = name.rpartition(".")
     module = model.get_submodule(owner)
     language = owner.startswith("language.") and leaf == "weight"
-    if quantization != "none" and language and isinstance(module, nn.Linear):
+    linear = language and quantization != "none"
+    if linear and isinstance(module, nn.Linear) and fits(module.in_features):
         parent, _, own = owner.rpartition(".")
         layer = quantised(module, value, quantization, head=own == "lm_head")
         setattr(model.get_submodule(parent), own, layer)

@@ -20,7 +20,7 @@ from oryx_scene.errors import CheckpointError, ConfigError, MissingExtraError
 from oryx_scene.model.api import ModelCard
 from oryx_scene.model.checkpoint.checkpoint import DTYPES, load_model, vision_config
 from oryx_scene.model.checkpoint.memory import Need, check_fits, free_bytes, loaded_bytes, predict
-from oryx_scene.model.checkpoint.quant_choice import KINDS, describe
+from oryx_scene.model.checkpoint.quant_linear import KINDS, describe
 from oryx_scene.model.checkpoint.random_model import write_random_checkpoint
 from oryx_scene.model.checkpoint.sidecar_files import load_calibration, load_learnt
 from oryx_scene.model.checkpoint.tokenizer import IM_END, HubTokenizer, TextTokenizer

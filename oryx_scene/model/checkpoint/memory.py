@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from oryx_scene.errors import DeviceMemoryError
-from oryx_scene.model.checkpoint.quantise import group_of
+from oryx_scene.model.checkpoint.quantise import GROUP, TILE
 from oryx_scene.model.engine.decode_batch import LARGE_CHUNK, PREFILL_CHUNK
 from oryx_scene.model.oryx.compressor import DynamicCompressor
 from oryx_scene.model.oryx.language import language_config
@@ -82,11 +82,12 @@ def predict(
     hidden, words = int(language.hidden_size), int(language.vocab_size)
     weights = other_numbers(language, vision) * dtype.itemsize
     weights += language.num_hidden_layers * sum(
-        linear_bytes(*shape, dtype, quantization) for shape in layers
+        linear_bytes(*shape, dtype, quantization, device_type) for shape in layers
     )
     if not (tied and quantization == "none"):
-        # Tied, the head is the input table itself; a quantised one is a copy.
-        weights += linear_bytes(words, hidden, dtype, quantization, head=True)
+        # Tied, the head is the input table itself; a quantised one is a copy, in int8 always.
+        head = "none" if quantization == "none" else "int8"
+        weights += linear_bytes(words, hidden, dtype, head, device_type)
     width = head_width(language)
     token = 2 * language.num_hidden_layers * language.num_key_value_heads * width * dtype.itemsize
     chunk = LARGE_CHUNK if device_type == "cuda" else PREFILL_CHUNK
@@ -134,15 +135,16 @@ def other_numbers(language: Any, vision: VisionConfig) -> int:
 
 
 def linear_bytes(
-    outputs: int, inputs: int, dtype: torch.dtype, kind: str, *, head: bool = False
+    outputs: int, inputs: int, dtype: torch.dtype, kind: str, device_type: str = "cpu"
 ) -> int:
     """Bytes of one linear layer's weights and scales in "none", "int8" or "int4"."""
-    if kind == "none":
+    if kind == "none" or inputs % GROUP:
         return outputs * inputs * dtype.itemsize
-    group = group_of(inputs)
-    if kind == "int8" or head or not group:
-        return outputs * inputs + outputs * dtype.itemsize
-    return outputs * inputs // 2 + outputs * (inputs // group) * 2 * dtype.itemsize
+    numbers = (outputs + -outputs % TILE) * inputs
+    if kind == "int4":
+        return numbers // 2 + numbers // GROUP * 4
+    # On CUDA 8 bits are two layers of 4, each with scale and offset.
+    return numbers + numbers // GROUP * (8 if device_type == "cuda" else 2)
 
 
 def _working(

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from oryx_scene.errors import EngineError
-from oryx_scene.model.checkpoint.cpu_linear import CpuLinear
 from oryx_scene.model.engine.kv import KVShape
 
 # (layer, q (n, heads, width), k (n, kv_heads, width), v) -> (n, heads, width), any float type
@@ -25,8 +24,8 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class Decoder:
     """The layers of a causal language model of transformers.
 
-    Where linear layers are :class:`CpuLinear`, activations are float32 whatever the weights are:
-    half precision saves reading there, not arithmetic.
+    Where linear layers say ``float_activations`` (on a CPU), activations are float32 whatever the
+    weights are: half precision saves reading there, not arithmetic.
 
     Args:
         language: the model; its modules are read at every call, so that a linear layer may be
@@ -64,7 +63,7 @@ class Decoder:
             check: called before each layer; what it raises ends the pass.
         """
         model = self.language.model
-        if isinstance(self.language.lm_head, CpuLinear):
+        if getattr(self.language.lm_head, "float_activations", False):
             x = x.float()
         turn = _rotary(model.rotary_emb, x, positions)
         for index, layer in enumerate(model.layers):

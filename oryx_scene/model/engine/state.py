@@ -16,7 +16,7 @@ from torch import Tensor
 
 from oryx_scene.errors import DeviceMemoryError, EngineError
 from oryx_scene.model.api import ModelCard, Rates
-from oryx_scene.model.checkpoint.cpu_linear import speed_up, timing_rounds
+from oryx_scene.model.checkpoint.cpu_linear import speed_up
 from oryx_scene.model.checkpoint.memory import out_of_memory
 from oryx_scene.model.checkpoint.tokenizer import TextTokenizer
 from oryx_scene.model.engine.config import EngineConfig, Stops, WorkCounters
@@ -30,7 +30,6 @@ from oryx_scene.model.engine.scene_cache import SceneCache
 from oryx_scene.model.engine.scene_reader import SceneReader
 from oryx_scene.model.oryx.oryx import Oryx
 from oryx_scene.model.oryx.prompt_layout import View
-from oryx_scene.warning import Warning
 
 
 class EngineState:
@@ -62,9 +61,6 @@ class EngineState:
         self._card = card
         if self.config.rows_kernel:
             self._card = dataclasses.replace(card, linear=speed_up(model))
-            if model.device.type == "cpu" and timing_rounds(model.dtype):
-                doubt = Warning("linear_chosen_by_timing", f"linear layers: {self._card.linear}")
-                self._card = dataclasses.replace(self._card, warnings=(*self._card.warnings, doubt))
         self._stops = stops
         self._json: JsonForms | None = None
 
