@@ -32,7 +32,7 @@ from oryx_scene.model.checkpoint.quantise import (
 )
 
 SOURCE = Path(__file__).with_name("cpu_rows.c")
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-fno-strict-aliasing", "-fopenmp", "-shared", "-fPIC")
 COMPILERS = ("cc", "gcc", "clang")
 # Rows up to which reading the weights costs more than multiplying them.
 MOST_ROWS = 8
@@ -207,7 +207,7 @@ def _compile(compiler: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fresh = Path(folder) / target.name
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(fresh)]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
         # Another process may be building the same; either file is whole.
         fresh.replace(target)
 
