@@ -163,7 +163,7 @@ print(len(pipeline.ask(small, Question("?"), limits).text) >= 0)
 def test_a_real_lack_of_memory_is_answered_at_a_stronger_compression():
     """Somewhere between plenty and nothing 8 views do not fit at 1x and do at 4x."""
     lines = []
-    for mebibytes in (130, 100, 80, 60, 45, 30):
+    for mebibytes in (130, 120, 110, 100, 80, 60, 45, 30):
         done = subprocess.run(
             [sys.executable, "-c", LITTLE, str(mebibytes)],
             capture_output=True,
