@@ -5,6 +5,7 @@ The columns and what they mean stand once, in :data:`COLUMNS`; docs/fleet.md is 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from oryx_scene.batch.folder import PARQUET
 from oryx_scene.batch.task import RecordingPlan
 from oryx_scene.errors import MissingExtraError, OutputError
+from oryx_scene.qa.formats import FORMATS
+from oryx_scene.records import SceneAnswer
 from oryx_scene.replay.answer_index import AnswerIndex
 
 SCHEMA = "oryx_scene/answers_table/1"
@@ -44,6 +47,14 @@ _RELATIONS = (
 )
 _TEXTS, _NUMBERS, _COUNTS = "map<string, string>", "map<string, double>", "map<string, int64>"
 
+# What a format of answers has of its own (`value` and `unit` of a number, ...).
+_OWN_FIELDS = tuple(
+    (name, "string" if isinstance(empty, str) else "double", f"of format {form.name}")
+    for form in FORMATS.values()
+    for name, empty in form.empty.items()
+    if name not in {one.name for one in dataclasses.fields(SceneAnswer)}
+)
+
 # (column, type as Arrow writes it, meaning). What the answer's JSON has under the same name is
 # taken from there; docs/answer_json.md says more of it.
 COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -55,7 +66,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("at_s", "double", "the same, seconds after the first frame"),
     ("question_id", "string", "of the questions file"),
     ("question", "string", "its text"),
-    ("format", "string", "text, yes_no, choice, marks or json; null in a row of an error"),
+    ("format", "string", f"{', '.join(FORMATS)}; null in a row of an error"),
     ("choices", "list<string>", "of a choice"),
     ("json_schema", "string", "of format json"),
     ("scene", "string", "names the snapshot, recordings/.../scenes/SCENE.npz"),
@@ -69,6 +80,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("confidence", "double", "0..1 of a scored answer"),
     ("scores", _NUMBERS, "option -> probability"),
     ("json", "string", "compact JSON of format json"),
+    *_OWN_FIELDS,
     ("marks", _MARKS, "that the text names, places in metres in frame_id"),
     ("scene_marks", _MARKS, "all marks of the scene (`scene` in the JSON)"),
     ("relations", _RELATIONS, "measured, and read from the text"),
