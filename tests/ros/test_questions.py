@@ -1,6 +1,7 @@
 """Questions and answers through real DDS, with a fake model."""
 
 import collections
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,16 @@ def test_forms_are_decided_by_the_library_and_carried_over(bench):
     robot.show()
     answer = robot.ask("Which colour?", format=2, choices=["green", "red"])
     assert answer.choice == 1
+
+
+def test_a_number_is_carried_over_with_its_unit(bench):
+    robot = bench(answerer=FakeAnswerer(words=("It is ", "1.5 m ", "long.")))
+    robot.show()
+    answer = robot.ask("How long is the box?", format=AskScene.Goal.NUMBER)
+    assert (answer.value, answer.unit, answer.choice) == (1.5, "m", -1)
+    robot.show()
+    other = robot.ask_service("How long is the box?")
+    assert math.isnan(other.value) and other.unit == ""
 
 
 @pytest.mark.parametrize(
