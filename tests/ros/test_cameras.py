@@ -22,7 +22,9 @@ from harness import (
 from oryx_scene_msgs.msg import Status
 from oryx_scene_ros.error_codes import Code
 from oryx_scene_ros.queries.query_handler import QueryStage
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from tf2_msgs.msg import TFMessage
 
 MS = 10**6
 OK, WARN = b"\x00", b"\x01"
@@ -444,6 +446,91 @@ def test_a_camera_that_is_mounted_turned_shows_upright_and_measures_the_same(ben
         assert (frame.width, frame.height) == (plain.height, plain.width)
         assert frame.header.frame_id == f"front_optical_turned_{degrees}"
         assert frame.pose.orientation != plain.pose.orientation
+
+
+def test_the_optical_frame_of_upright_pictures_is_on_tf_static(bench):
+    """RViz can place `~/marked/front` only where TF knows the turned frame."""
+    robot = bench(
+        cameras=("front", "left", "back"),
+        camera__front__rotate_deg=90,
+        camera__left__rotate_deg=180,
+        camera__front__depth_topic="/front/aligned_depth_to_color/image_raw",
+    )
+    found = robot.listen(TFMessage, "/tf_static")
+    robot.tf(transform("map", "front_optical", 0, x=10.0), static=True)
+    show_rgbd(robot)
+    robot.show("left")
+    robot.show("left")
+    robot.show("back")
+
+    def newest():
+        sent = [m.transforms for m in found if m.transforms[0].child_frame_id.count("turned")]
+        return {t.child_frame_id: t for t in sent[-1]} if sent else {}
+
+    wait_until(lambda: len(newest()) == 2, "both turned frames")
+    turned = newest()["front_optical_turned_90"]
+    assert turned.header.frame_id == "front_optical"
+    assert newest()["left_optical_turned_180"].header.frame_id == "left_optical"
+    assert sum("turned" in m.transforms[0].child_frame_id for m in found) == 2
+    # With it a listener has the pose that the answer gives: map <- front_optical is no rotation.
+    (frame,) = [f for f in robot.ask().provenance.frames if f.camera == "front"]
+    q, posed = turned.transform.rotation, frame.pose.orientation
+    assert (posed.x, posed.y, posed.z, posed.w) == pytest.approx((q.x, q.y, q.z, q.w))
+    assert frame.header.frame_id == turned.child_frame_id
+    at = turned.transform.translation
+    assert (at.x, at.y, at.z) == (0.0, 0.0, 0.0)
+    # What comes back to the node on /tf_static is no second parent of anything.
+    assert "front_optical_turned_90" not in robot.node.feeds.transforms.known_frames()
+
+
+def test_qos_overrides_act_where_they_are_given_and_only_there(bench):
+    front = "qos_overrides./front/image_raw.subscription"
+    robot = bench(
+        activate=False,
+        name="overridden",
+        cameras=("front", "left"),
+        **{
+            f"{front}.reliability": "reliable",
+            f"{front}.depth": 7,
+            "qos_overrides./overridden/answer.publisher.durability": "volatile",
+            "qos_overrides./frnt/image_raw.subscription.depth": 7,
+        },
+    )
+    assert robot.transition("configure") and robot.transition("activate")
+
+    def qos(topic):
+        (found,) = robot.node.get_subscriptions_info_by_topic(topic)
+        return found.qos_profile
+
+    wait_until(lambda: robot.node.count_subscribers("/left/image_raw"), "discovery")
+    assert qos("/front/image_raw").reliability == ReliabilityPolicy.RELIABLE
+    assert qos("/left/image_raw").reliability == ReliabilityPolicy.BEST_EFFORT
+    (own,) = [w for w in robot.node.intake.watched if w.topic == "/front/image_raw"]
+    assert own.subscription.qos_profile.depth == 7
+    assert robot.node.outputs.answer.qos_profile.durability == DurabilityPolicy.VOLATILE
+    assert robot.node.qos_overrides.unused() == [
+        "qos_overrides./frnt/image_raw.subscription.depth belongs to no topic and policy of this "
+        "node."
+    ]
+    # A parameter that ROS declares for good must not win over image_reliability later.
+    assert robot.transition("deactivate") and robot.transition("cleanup")
+    assert robot.set_parameter("image_reliability", "reliable") == ""
+    assert robot.transition("configure") and robot.transition("activate")
+    wait_until(lambda: robot.node.count_subscribers("/left/image_raw"), "discovery")
+    assert qos("/left/image_raw").reliability == ReliabilityPolicy.RELIABLE
+    assert own.subscription.qos_profile.depth == 7
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "words"),
+    [("reliability", "fast", "best_effort"), ("depth", 0, "above 0"), ("depth", "5", "above 0")],
+)
+def test_an_override_that_is_no_qos_is_named(bench, policy, value, words):
+    name = f"qos_overrides./front/image_raw.subscription.{policy}"
+    robot = bench(activate=False, **{name: value})
+    robot.transition("configure")
+    assert not robot.transition("activate")
+    assert name in robot.node.fault and words in robot.node.fault
 
 
 def test_a_turn_of_no_quarter_is_refused(bench):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, TransformStamped, Vector3
 from oryx_scene_msgs.msg import (
     Answer,
     ErrorInfo,
@@ -78,6 +78,19 @@ def pose_message(T: FloatArray) -> Pose:
     x, y, z = (float(value) for value in T[:3, 3])
     qx, qy, qz, qw = (float(value) for value in rotation_to_quaternion(T[:3, :3]))
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def transform_message(
+    parent: str, child: str, stamp_ns: int, T_parent_child: FloatArray
+) -> TransformStamped:
+    """TransformStamped of a (4, 4) transform that takes points of ``child`` to ``parent``."""
+    pose = pose_message(T_parent_child)
+    at = pose.position
+    return TransformStamped(
+        header=Header(stamp=time_message(stamp_ns), frame_id=parent),
+        child_frame_id=child,
+        transform=Transform(translation=Vector3(x=at.x, y=at.y, z=at.z), rotation=pose.orientation),
+    )
 
 
 def frame_message(evidence: Evidence, T_answer_fixed: FloatArray | None) -> FrameRef:

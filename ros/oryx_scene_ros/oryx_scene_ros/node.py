@@ -30,6 +30,7 @@ from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.output.status import Reports
 from oryx_scene_ros.output.vision_objects import MISSING, require_vision, vision
 from oryx_scene_ros.parameters.node_parameters import Parameters
+from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.memory_release import give_back
 from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default, load_on
@@ -62,6 +63,7 @@ class SceneNode(NodeBase):
         super().__init__(name, **arguments)
         self._load = load
         self.parameters = Parameters(self, self._parameters_changed)
+        self.qos_overrides = QosOverrides(self)
         self.reports = Reports(self)
         self.asking = Questions(self)
         self.services_of_scenes = Services(self)
@@ -168,8 +170,17 @@ class SceneNode(NodeBase):
         desk.feeds = self.feeds = self._new_feeds(settings, desk.rig)
         desk.feeder = MapFeeder(self.feeds, desk.numbers, self.parameters.settings, desk.rig)
         desk.feeder.start()
-        self.intake = Intake(self, self.feeds, settings.text("image_reliability"))
+        assert self.outputs is not None
+        self.intake = Intake(
+            self,
+            self.feeds,
+            settings.text("image_reliability"),
+            self.qos_overrides,
+            self.outputs.place_turned,
+        )
         self.intake.start()
+        for text in self.qos_overrides.unused():
+            self.get_logger().warning(text)
         if self.closing.is_set():
             # What was started after close() had looked is stopped again.
             raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
@@ -220,7 +231,8 @@ class SceneNode(NodeBase):
 
     def _make_outputs(self, settings: NodeSettings) -> None:
         names = tuple(item.name for item in settings.cameras)
-        self.outputs = Outputs(self, names, settings.number("answer_lifespan_s"))
+        lifespan_s = settings.number("answer_lifespan_s")
+        self.outputs = Outputs(self, names, lifespan_s, self.qos_overrides)
 
     def _load_model(self, settings: NodeSettings) -> Answerer:
         """Load on the engine thread; the model is only ever touched there.

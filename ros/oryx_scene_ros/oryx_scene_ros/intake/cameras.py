@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,9 +20,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from oryx_scene.errors import ConfigError
 from oryx_scene.geometry.tf_trees import TransformTrees
+from oryx_scene.geometry.turning import turned_frame_id
 from oryx_scene.sources.bags.index import take_transforms
+from oryx_scene.sources.bags.pairing import rig_camera
 from oryx_scene_ros.intake.message_buffer import CameraFeed, MessageBuffers
 from oryx_scene_ros.output.vision_objects import vision
+from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.parameters.settings import CameraSettings
 
 try:
@@ -88,11 +92,18 @@ class Watched:
 
 @dataclass
 class Intake:
-    """All subscriptions of an active node; made at "activate", gone at "deactivate"."""
+    """All subscriptions of an active node; made at "activate", gone at "deactivate".
+
+    Attributes:
+        place_turned: told the optical frame of a turned camera's pictures and its degrees, at every
+            picture.
+    """
 
     node: Node
     feeds: MessageBuffers
     reliability: str
+    overrides: QosOverrides
+    place_turned: Callable[[str, int], None]
     watched: list[Watched] = field(default_factory=list)
     tf_failures: int = 0
     last_tf: float | None = None
@@ -119,7 +130,7 @@ class Intake:
         settings, topics = feed.settings, feed.settings.topics
         qos = camera_qos(self.reliability)
         picture = CompressedImage if settings.compressed else Image
-        take = functools.partial(self.feeds.add_image, name)
+        take = functools.partial(self._take_picture, name)
         self._subscribe(picture, topics.image, qos, name, "picture", take)
         for info in sorted({topics.info, topics.depth_info} - {""}):
             expanded = str(self.node.resolve_topic_name(info))
@@ -138,7 +149,10 @@ class Intake:
     def _subscribe(
         self, kind: Any, topic: str, qos: QoSProfile, camera: str, what: str, take: Any
     ) -> None:
-        subscription = self.node.create_subscription(kind, topic, take, qos)
+        options = self.overrides.subscription(topic)
+        subscription = self.node.create_subscription(
+            kind, topic, take, qos, qos_overriding_options=options
+        )
         module = kind.__module__.split(".")[0]
         expanded = str(self.node.resolve_topic_name(topic))
         self.watched.append(
@@ -151,7 +165,32 @@ class Intake:
             self.node.destroy_subscription(item.subscription)
         self.watched.clear()
 
+    def _take_picture(self, name: str, message: Any) -> None:
+        self.feeds.add_image(name, message)
+        degrees = rig_camera(self.feeds.rig, name).rotate_deg
+        if degrees:
+            self.place_turned(self._optical_frame(name), degrees)
+
+    def _optical_frame(self, name: str) -> str:
+        """Of a camera's pictures as they are published; "" before the first one."""
+        feed = self.feeds.cameras[name]
+        return rig_camera(self.feeds.rig, name).frame_id or feed.images.frame_id
+
+    def _own_frames(self) -> set[str]:
+        """Optical frames of upright pictures: what we say of them comes back to us on /tf_static.
+
+        The pictures' poses are known without it, and a rig file may name another parent.
+        """
+        turns = {name: rig_camera(self.feeds.rig, name).rotate_deg for name in self.feeds.cameras}
+        return {
+            turned_frame_id(self._optical_frame(name), degrees)
+            for name, degrees in turns.items()
+            if degrees
+        }
+
     def _take_tf(self, message: Any, *, static: bool = False) -> None:
+        if static and (own := self._own_frames()):
+            message.transforms = [t for t in message.transforms if t.child_frame_id not in own]
         # One tree, whatever the topics are remapped to: the node listens to one robot's.
         tree = TransformTrees(self.feeds.transforms)
         for problem in take_transforms(tree, "/tf_static" if static else "/tf", message):

@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from geometry_msgs.msg import Point, Pose, Quaternion, TransformStamped, Vector3
 from oryx_scene_msgs.msg import Answer, ModelInfo, Scene
 from rclpy.duration import Duration as RclpyDuration
 from rclpy.node import Node
@@ -16,10 +16,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
+from oryx_scene.geometry.turning import T_camera_turned, turned_frame_id
 from oryx_scene.records import Frame, RgbImage
 from oryx_scene.view.markers import scene_markers
-from oryx_scene_ros.convert import scene_message, time_message
+from oryx_scene_ros.convert import scene_message, time_message, transform_message
+from oryx_scene_ros.intake.cameras import TFMessage
 from oryx_scene_ros.output.vision_objects import detections_message, vision
+from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.queries.query_handler import Reply
 from oryx_scene_ros.queries.scene_store import KeptScene
 
@@ -43,33 +46,72 @@ class Outputs:
         node: owner.
         cameras: names, for the marked pictures.
         lifespan_s: of the latched answer, 0 = for ever.
+        overrides: of the publishers' QoS.
+
+    Raises:
+        ConfigError: an override that is no QoS.
     """
 
-    def __init__(self, node: Node, cameras: tuple[str, ...], lifespan_s: float) -> None:
-        self._node = node
-        self.answer = node.create_publisher(Answer, "~/answer", latched(lifespan_s))
-        self.answer_text = node.create_publisher(String, "~/answer_text", 10)
-        self.partial = node.create_publisher(String, "~/partial", 50)
-        self.scene = node.create_publisher(Scene, "~/scene", latched())
-        self.markers = node.create_publisher(MarkerArray, "~/markers", latched())
+    def __init__(
+        self, node: Node, cameras: tuple[str, ...], lifespan_s: float, overrides: QosOverrides
+    ) -> None:
+        self._node, self._overrides = node, overrides
+        self._made: list[Any] = []
+        self._turned: dict[str, TransformStamped] = {}
+        self._turned_frames: Any = None
+        try:
+            self._make(cameras, lifespan_s)
+        except Exception:
+            # Nobody else knows of the ones that were made.
+            self.destroy()
+            raise
+
+    def _make(self, cameras: tuple[str, ...], lifespan_s: float) -> None:
+        self.answer = self._publisher(Answer, "~/answer", latched(lifespan_s))
+        self.answer_text = self._publisher(String, "~/answer_text", 10)
+        self.partial = self._publisher(String, "~/partial", 50)
+        self.scene = self._publisher(Scene, "~/scene", latched())
+        self.markers = self._publisher(MarkerArray, "~/markers", latched())
         self.objects = None
         if vision is not None:
-            self.objects = node.create_publisher(vision.Detection3DArray, "~/objects", latched())
-        self.model_info = node.create_publisher(ModelInfo, "~/model_info", latched())
+            self.objects = self._publisher(vision.Detection3DArray, "~/objects", latched())
+        self.model_info = self._publisher(ModelInfo, "~/model_info", latched())
         self.marked = {
             name: (
-                node.create_publisher(Image, f"~/marked/{name}", 1),
-                node.create_publisher(CompressedImage, f"~/marked/{name}/compressed", 1),
+                self._publisher(Image, f"~/marked/{name}", 1),
+                self._publisher(CompressedImage, f"~/marked/{name}/compressed", 1),
             )
             for name in cameras
         }
 
+    def _publisher(self, kind: Any, topic: str, qos: QoSProfile | int) -> Any:
+        options = self._overrides.publisher(topic)
+        made = self._node.create_publisher(kind, topic, qos, qos_overriding_options=options)
+        self._made.append(made)
+        return made
+
     def destroy(self) -> None:
         """Take every publisher down."""
-        single = [self.answer, self.answer_text, self.partial, self.scene, self.markers]
-        single += [self.model_info, *([self.objects] if self.objects is not None else [])]
-        for publisher in (*single, *(one for pair in self.marked.values() for one in pair)):
-            self._node.destroy_publisher(publisher)
+        while self._made:
+            self._node.destroy_publisher(self._made.pop())
+
+    def place_turned(self, frame_id: str, degrees: int) -> None:
+        """Publish on /tf_static where the optical frame of upright pictures is, once for each.
+
+        Args:
+            frame_id: optical frame of the pictures as published.
+            degrees: by which they are turned clockwise; not 0.
+        """
+        child = turned_frame_id(frame_id, degrees)
+        if not frame_id or child in self._turned or TFMessage is None:
+            return
+        if self._turned_frames is None:
+            self._turned_frames = self._publisher(TFMessage, "/tf_static", latched())
+        now_ns = self._node.get_clock().now().nanoseconds
+        T = T_camera_turned(degrees)
+        self._turned[child] = transform_message(frame_id, child, now_ns, T)
+        # One message with all of them, as tf2's own broadcaster sends: only the last one is kept.
+        self._turned_frames.publish(TFMessage(transforms=list(self._turned.values())))
 
     def publish_answer(self, message: Answer) -> None:
         """The answer as record and in words; a failure is said, too, after what was answered."""
