@@ -28,6 +28,7 @@ from std_msgs.msg import String
 from oryx_scene.qa.pipeline import ScenePipeline
 from oryx_scene.records import SceneAnswer
 from oryx_scene.warning import Warning
+from oryx_scene_ros.distribution import has_ended
 from oryx_scene_ros.error_codes import Code, NodeError
 from oryx_scene_ros.intake.cameras import Intake
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
@@ -56,7 +57,7 @@ def spin(executor: Executor, node: LifecycleNode, timeout_s: float | None = None
             return
         except InvalidHandle as err:
             # Handlers that are under way find the executor's own handles gone at its end.
-            if getattr(executor, "_is_shutdown", False):
+            if has_ended(executor):
                 return
             node.get_logger().error(f"a callback used something destroyed: {err}")
             if timeout_s is None:

@@ -22,13 +22,14 @@ from oryx_scene.geometry.rig import Rig, load_rig, with_turns
 from oryx_scene.model.api import Answerer
 from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.convert import model_message
+from oryx_scene_ros.distribution import TFMessage, reliability, vision
 from oryx_scene_ros.error_codes import Code, NodeError, for_clients
-from oryx_scene_ros.intake.cameras import Intake, TFMessage, make_feed
+from oryx_scene_ros.intake.cameras import Intake, make_feed
 from oryx_scene_ros.intake.map_updater import MapFeeder
 from oryx_scene_ros.intake.message_buffer import Bounds, LockedTransforms, MessageBuffers
 from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.output.status import Reports
-from oryx_scene_ros.output.vision_objects import MISSING, require_vision, vision
+from oryx_scene_ros.output.vision_objects import MISSING, require_vision
 from oryx_scene_ros.parameters.node_parameters import Parameters
 from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.parameters.settings import NodeSettings
@@ -140,6 +141,7 @@ class SceneNode(NodeBase):
         for text in self.parameters.left_out():
             self.get_logger().warning(text)
         require_vision(settings)
+        reliability(settings.text("image_reliability"))
         rig_file = settings.text("rig_file")
         rig = load_rig(rig_file) if rig_file else None
         rig = with_turns(rig, {item.name: item.rotate_deg for item in settings.cameras})

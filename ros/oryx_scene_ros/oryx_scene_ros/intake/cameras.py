@@ -23,16 +23,11 @@ from oryx_scene.geometry.tf_trees import TransformTrees
 from oryx_scene.geometry.turning import turned_frame_id
 from oryx_scene.sources.bags.index import take_transforms
 from oryx_scene.sources.bags.pairing import rig_camera
+from oryx_scene_ros import distribution
+from oryx_scene_ros.distribution import TFMessage, vision
 from oryx_scene_ros.intake.message_buffer import CameraFeed, MessageBuffers
-from oryx_scene_ros.output.vision_objects import vision
 from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.parameters.settings import CameraSettings
-
-try:
-    from tf2_msgs.msg import TFMessage as _TFMessage
-except ImportError:  # said by the node when it is configured
-    _TFMessage = None
-TFMessage: Any = _TFMessage
 
 TF_DEPTH = 100
 # As ROS's profile for sensors has it.
@@ -41,13 +36,10 @@ SENSOR_DEPTH = 5
 
 def camera_qos(reliability: str, depth: int = 1) -> QoSProfile:
     """Newest wins; `best_effort` receives from reliable publishers, too."""
-    policies = {
-        "best_effort": ReliabilityPolicy.BEST_EFFORT,
-        "reliable": ReliabilityPolicy.RELIABLE,
-        "best_available": ReliabilityPolicy.BEST_AVAILABLE,
-    }
     return QoSProfile(
-        depth=depth, reliability=policies[reliability], durability=DurabilityPolicy.VOLATILE
+        depth=depth,
+        reliability=distribution.reliability(reliability),
+        durability=DurabilityPolicy.VOLATILE,
     )
 
 

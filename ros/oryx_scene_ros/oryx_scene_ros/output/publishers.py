@@ -20,8 +20,8 @@ from oryx_scene.geometry.turning import T_camera_turned, turned_frame_id
 from oryx_scene.records import Frame, RgbImage
 from oryx_scene.view.markers import scene_markers
 from oryx_scene_ros.convert import scene_message, time_message, transform_message
-from oryx_scene_ros.intake.cameras import TFMessage
-from oryx_scene_ros.output.vision_objects import detections_message, vision
+from oryx_scene_ros.distribution import TFMessage, vision
+from oryx_scene_ros.output.vision_objects import detections_message
 from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.queries.query_handler import Reply
 from oryx_scene_ros.queries.scene_store import KeptScene

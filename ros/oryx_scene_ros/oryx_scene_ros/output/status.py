@@ -9,10 +9,10 @@ from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Status
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
-from rclpy.impl.implementation_singleton import rclpy_implementation
 
 from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.convert import time_message
+from oryx_scene_ros.distribution import RCLError
 from oryx_scene_ros.output.diagnostics import (
     ERROR,
     OK,
@@ -25,7 +25,6 @@ from oryx_scene_ros.output.diagnostics import (
 from oryx_scene_ros.output.publishers import latched
 
 FIRST_PERIOD_S = 1.0
-RCLError = rclpy_implementation.RCLError
 
 
 class Reports:

@@ -12,14 +12,9 @@ from std_msgs.msg import Header
 from oryx_scene.errors import ConfigError
 from oryx_scene.records import FloatArray
 from oryx_scene_ros.convert import object_message, time_message
+from oryx_scene_ros.distribution import vision
 from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.scene_store import KeptScene
-
-try:
-    from vision_msgs import msg as _vision
-except ImportError:  # said by the node when it is configured
-    _vision = None
-vision: Any = _vision
 
 MISSING = (
     "vision_msgs is not installed: no ~/objects. Install ros-$ROS_DISTRO-vision-msgs if something "

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from oryx_scene.errors import ConfigError
+from oryx_scene_ros.distribution import after_parameters_set, parameter_overrides
 from oryx_scene_ros.parameters.schema import (
     SPECS,
     Spec,
@@ -69,7 +70,7 @@ class Parameters:
         node.add_on_set_parameters_callback(self._check)
         self._declare(SPECS)
         self.declare_cameras()
-        node.add_post_set_parameters_callback(self._taken)
+        after_parameters_set(node, self._taken)
 
     def _declare(self, specs: Sequence[Spec]) -> None:
         for spec in specs:
@@ -119,7 +120,7 @@ class Parameters:
 
     def _given(self) -> list[str]:
         """Names in the parameter file and among the command line's overrides."""
-        return sorted(getattr(self._node, "_parameter_overrides", {}))
+        return sorted(parameter_overrides(self._node))
 
     def _undeclared(self) -> list[str]:
         return [name for name in self._given() if not self._node.has_parameter(name)]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from oryx_scene.errors import ConfigError
+from oryx_scene_ros.distribution import parameter_overrides
 
 PREFIX = "qos_overrides."
 # Policy -> what its values are called; a number where there is none.
@@ -35,7 +35,7 @@ class QosOverrides:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        given: dict[str, Parameter] = getattr(node, "_parameter_overrides", {})
+        given = parameter_overrides(node)
         self._given = {name: item for name, item in given.items() if name.startswith(PREFIX)}
         self._used: set[str] = set()
 
