@@ -59,24 +59,23 @@ def parameter_overrides(node: Node) -> dict[str, Parameter]:
 
 
 def after_parameters_set(node: Node, taken: Callable[[Sequence[Parameter]], None]) -> None:
-    """Call ``taken`` with parameters after they were set."""
+    """Call ``taken`` with parameters after they were set (on Humble also after a refusal)."""
     add = getattr(node, "add_post_set_parameters_callback", None)
     if add is not None:
         add(taken)
         return
-    # Imported here: a type of messages that only Humble needs.
-    from rcl_interfaces.msg import SetParametersResult
 
-    def soon(parameters: Sequence[Parameter]) -> SetParametersResult:
-        # The values are not set yet: the executor calls back when they are, or were refused.
-        def fire() -> None:
-            node.destroy_timer(timer)
+    def telling(plain: Callable[[Sequence[Parameter]], Any]) -> Callable[..., Any]:
+        def set_and_tell(parameters: Sequence[Parameter]) -> Any:
+            result = plain(parameters)
             taken(parameters)
+            return result
 
-        timer = node.create_timer(0.0, fire)
-        return SetParametersResult(successful=True)
+        return set_and_tell
 
-    node.add_on_set_parameters_callback(soon)
+    # The parameter services and everybody else go through one of these two.
+    node.set_parameters = telling(node.set_parameters)
+    node.set_parameters_atomically = telling(node.set_parameters_atomically)
 
 
 def has_ended(executor: Executor) -> bool:
