@@ -39,6 +39,7 @@ from oryx_scene_ros.queries.query_handler import QueryHandler, Reply
 from oryx_scene_ros.queries.query_log import QueryLog, QueryRecord
 from oryx_scene_ros.queries.requests import Request
 from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
+from oryx_scene_ros.queries.watch import Watch
 from oryx_scene_ros.queries.worker import Job, Worker, WorkerClosed
 
 # How often an executor that waits for a model looks whether it is there, or the node is to end.
@@ -93,6 +94,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     """
 
     parameters: Parameters
+    watch: Watch
 
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)

@@ -38,6 +38,7 @@ from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default, loa
 from oryx_scene_ros.queries.query_handler import QueryHandler
 from oryx_scene_ros.queries.questions import Questions
 from oryx_scene_ros.queries.services import Services
+from oryx_scene_ros.queries.watch import Watch
 from oryx_scene_ros.queries.worker import Worker
 
 log = logging.getLogger("oryx_scene_ros")
@@ -68,6 +69,7 @@ class SceneNode(NodeBase):
         self.reports = Reports(self)
         self.asking = Questions(self)
         self.services_of_scenes = Services(self)
+        self.watch = Watch(self, self.asking, self.services_of_scenes)
         self._jump = self.get_clock().create_jump_callback(
             # Every step forward of a simulated clock is a "jump": only large ones count.
             JumpThreshold(
@@ -284,6 +286,7 @@ class SceneNode(NodeBase):
             self.desk.feeder = None
         self.feeds = None
         self.store.clear()
+        self.watch.forget()
 
     def _free(self) -> None:
         """Let go of model, scenes and records, and give the memory back."""
@@ -310,6 +313,7 @@ class SceneNode(NodeBase):
     def _apply(self, settings: NodeSettings) -> None:
         self.store.most = settings.count("scene_max")
         self.reports.set_period(settings.number("report_period_s"))
+        self.watch.set_period(settings.number("watch.period_s"))
         for worker in self._workers():
             worker.capacity = settings.count("queue.capacity")
             worker.drop_oldest = settings.text("queue.policy") == "drop_oldest"
@@ -328,6 +332,7 @@ class SceneNode(NodeBase):
         if self.feeds is not None:
             self.feeds.clear()
         self.store.clear()
+        self.watch.forget()
         if self.desk is not None:
             self.desk.numbers.reset()
         for worker in self._workers():

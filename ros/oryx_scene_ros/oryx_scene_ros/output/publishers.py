@@ -69,6 +69,7 @@ class Outputs:
     def _make(self, cameras: tuple[str, ...], lifespan_s: float) -> None:
         self.answer = self._publisher(Answer, "~/answer", latched(lifespan_s))
         self.answer_text = self._publisher(String, "~/answer_text", 10)
+        self.watch_answer = self._publisher(Answer, "~/watch/answer", latched(lifespan_s))
         self.partial = self._publisher(String, "~/partial", 50)
         self.scene = self._publisher(Scene, "~/scene", latched())
         self.markers = self._publisher(MarkerArray, "~/markers", latched())

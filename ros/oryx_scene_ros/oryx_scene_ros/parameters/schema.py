@@ -266,6 +266,21 @@ SPECS = (
     ),
     *_of(AnswersConfig),
     Spec(
+        "watch.question",
+        "",
+        "Asked again and again while the node is active, behind the callers' questions; answers on "
+        "~/watch/answer and ~/answer. Empty = none.",
+    ),
+    Spec("watch.period_s", 10.0, "How often, s (steady clock).", 0.1, 86400.0),
+    Spec(
+        "watch.when",
+        "always",
+        "`changed`: only after geometry (depth, poses) has found something that appeared, "
+        "disappeared or moved since the last answer, or cannot tell.",
+        choices=("always", "changed"),
+    ),
+    Spec("watch.format", "text", "Of the answer.", choices=("text", "yes_no", "marks")),
+    Spec(
         "autostart",
         False,
         "Configure and activate without a lifecycle manager. scene.launch.py and `oryx-scene node` "

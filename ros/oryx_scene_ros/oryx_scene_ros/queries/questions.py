@@ -34,6 +34,7 @@ from oryx_scene_ros.queries.requests import (
     request_from_goal,
     request_from_text,
 )
+from oryx_scene_ros.queries.scene_store import KeptScene
 from oryx_scene_ros.queries.worker import Job, QueueFull, WorkerClosed
 
 log = logging.getLogger("oryx_scene_ros")
@@ -49,7 +50,7 @@ SendFeedback = Callable[[QueryStage, str, int, float, int], None]
 
 
 class Query:
-    """One question on its way: job, listener, and the future of its answer."""
+    """One question on its way: job, listener, the future of its answer; in the end, its scene."""
 
     def __init__(
         self, asking: Questions, query_id: bytes, request: Request, send: SendFeedback | None
@@ -57,7 +58,7 @@ class Query:
         self.query_id = query_id
         self.request = request
         self.future: Any = Future()
-        self.done = False
+        self.kept: KeptScene | None = None
         settings = asking.node.parameters.settings()
         timeout_s = request.timeout_s or settings.number("query_timeout_s")
         self.job = Job(
@@ -193,14 +194,19 @@ class Questions:
         request: Request | None = None
         try:
             request = read()
-            query = self._submit(query_id, request, send)
+            query = self.submit(query_id, request, send)
         except OryxSceneError as err:
             reply = Reply(request, failure=failure_of(err))
             return self._finish(query_id, reply, time.monotonic() - accepted)
         answer: Answer = await query.future
         return answer
 
-    def _submit(self, query_id: bytes, request: Request, send: SendFeedback | None) -> Query:
+    def submit(self, query_id: bytes, request: Request, send: SendFeedback | None = None) -> Query:
+        """Queue a question; its answer comes as ``Query.future``, and on ~/answer.
+
+        Raises:
+            NodeError: it cannot be taken, e.g. BUSY.
+        """
         self.node.require_active()
         check_cameras(request.cameras, self.node.parameters.settings())
         query = Query(self, query_id, request, send)
@@ -245,6 +251,7 @@ class Questions:
             reply = Reply(query.request, failure=stopped(Code.UNKNOWN), queue_s=elapsed_s)
             answer = self._finish(query.query_id, reply, elapsed_s)
         self.open.pop(query.query_id, None)
+        query.kept = reply.kept
         query.future.set_result(answer)
         # Older executors look at futures only when something wakes them.
         self.node.wake()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oryx_scene_ros.base import NodeBase
+    from oryx_scene_ros.intake.frame_requirements import Wanted
+    from oryx_scene_ros.parameters.settings import NodeSettings
     from oryx_scene_ros.queries.query_log import QueryRecord
 
 MAX_TTL_S = 3600.0
@@ -102,10 +104,7 @@ class Services:
             # A scene may have been frozen with cameras that the parameters no longer name.
             check_cameras(cameras, settings)
             wanted = wanted_frames(settings, cameras, 0, 0.0)
-            found = await self._in_turn(
-                self.node.helper,
-                lambda job: self._compared(job, before, wanted, settings),
-            )
+            found = await self.compare(before, wanted, settings)
         except OryxSceneError as err:
             response.error = error_message(failure_of(err))
             return response
@@ -114,6 +113,16 @@ class Services:
             return response
         after, changes = found
         return changed_response(response, before, after, changes)
+
+    async def compare(self, before: KeptScene, wanted: Wanted, settings: NodeSettings) -> Any:
+        """(scene now, SceneChanges) against an earlier scene, or a Failure; asks no model.
+
+        Raises:
+            NodeError: BUSY, or the node is not configured.
+        """
+        return await self._in_turn(
+            self.node.helper, lambda job: self._compared(job, before, wanted, settings)
+        )
 
     def _compared(self, job: Job, before: KeptScene, wanted: Any, settings: Any) -> Any:
         """On the helper's thread."""
