@@ -84,14 +84,19 @@ def _write(folder: Path, path: Path) -> int:
             snapshot = read_scene(folder, record["scene"])
             step = answer_step(record["key"], record["answer"], snapshot)
             if record["scene"] != shown:
-                _write_scene(writer, stamp_ns, step)
+                write_scene(writer, stamp_ns, step)
                 shown = record["scene"]
-            _write_answer(writer, stamp_ns, step)
+            write_answer(writer, stamp_ns, step)
             count += 1
     return count
 
 
-def _write_answer(writer: BagWriter, stamp_ns: int, step: Step) -> None:
+def write_answer(writer: BagWriter, stamp_ns: int, step: Step) -> None:
+    """Question, answer and markers of one step.
+
+    Raises:
+        OutputError: the disk is full or the folder is gone.
+    """
     answer = step.answer
     writer.add_text(f"{TOPIC}/question", stamp_ns, answer["question"]["text"])
     writer.add_text(f"{TOPIC}/answer_text", stamp_ns, answer["text"])
@@ -113,7 +118,12 @@ def _write_answer(writer: BagWriter, stamp_ns: int, step: Step) -> None:
     writer.write(f"{TOPIC}/markers", "visualization_msgs/msg/MarkerArray", stamp_ns, message)
 
 
-def _write_scene(writer: BagWriter, stamp_ns: int, step: Step) -> None:
+def write_scene(writer: BagWriter, stamp_ns: int, step: Step) -> None:
+    """Marked pictures with calibration and pose, and the cloud where the snapshot has one.
+
+    Raises:
+        OutputError: the disk is full or the folder is gone.
+    """
     snapshot = step.snapshot
     if len(snapshot.cloud.points):
         cloud = cloud_message(writer, snapshot, stamp_ns)

@@ -93,6 +93,7 @@ def take_snapshot(
     path: FloatArray | None = None,
     voxel_m: float = 0.02,
     max_points: int = 400_000,
+    cloud: bool = True,
 ) -> Snapshot:
     """Keep what is needed to draw ``frames`` again.
 
@@ -103,6 +104,7 @@ def take_snapshot(
         frames: as the model saw them.
         path: (P, 3) metres in the frames' fixed frame, e.g. from ``offline.CameraPath``.
         voxel_m, max_points: of the cloud.
+        cloud: False leaves the cloud empty, which costs most of the time.
     """
     shown = list(frames)
     warnings: tuple[Warning, ...] = ()
@@ -118,15 +120,15 @@ def take_snapshot(
                 "own optical frame"
             )
             warnings = (Warning("places_in_camera_frame", text),)
-    cloud = fuse_cloud(shown, voxel_m=voxel_m, max_points=max_points)
+    fused = fuse_cloud(shown, voxel_m=voxel_m, max_points=max_points) if cloud else FusedCloud()
     cameras = tuple(_camera(frame) for frame in shown)
     frame_id = next((f.fixed_frame for f in shown if f.T_fixed_camera is not None), "")
     return Snapshot(
         cameras=cameras,
-        cloud=cloud,
+        cloud=fused,
         frame_id=frame_id,
         path=np.zeros((0, 3)) if path is None else path,
-        warnings=(*warnings, *cloud.warnings),
+        warnings=(*warnings, *fused.warnings),
     )
 
 

@@ -11,7 +11,7 @@ import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,20 @@ class BagWriter:
     Args:
         path: folder to make; must not exist.
         storage: "mcap" or "sqlite3".
+        compress: the chunks of an mcap, with zstd.
 
     Raises:
         OutputError: the folder exists or cannot be made.
     """
 
-    def __init__(self, path: str | Path, *, storage: str = "mcap") -> None:
-        from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+    def __init__(self, path: str | Path, *, storage: str = "mcap", compress: bool = False) -> None:
+        from rosbags.rosbag2 import (
+            CompressionFormat,
+            CompressionMode,
+            StoragePlugin,
+            Writer,
+            WriterError,
+        )
         from rosbags.typesys import Stores, get_typestore
 
         self.path = Path(path)
@@ -49,6 +56,8 @@ class BagWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = Writer(self.path, version=9, storage_plugin=plugin)
+            if compress:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
         except WriterError as err:
             hint = "choose another name or remove it first"
@@ -65,8 +74,31 @@ class BagWriter:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left, the index and metadata.yaml.
+
+        Raises:
+            OutputError: the disk is full or the folder is gone.
+        """
         try:
             self._writer.close()
+        except OSError as err:
+            raise self._failed(err) from err
+
+    def flush(self) -> None:
+        """Bring what is held back into the file: a reader from front to back finds it there.
+
+        Raises:
+            OutputError: the disk is full or the folder is gone.
+        """
+        storage = self._writer.storage
+        try:
+            # Of an mcap; a database holds nothing back but what is not yet committed.
+            if storage is not None and hasattr(storage, "close_chunk"):
+                storage.close_chunk()
+                storage.bio.flush()
         except OSError as err:
             raise self._failed(err) from err
 
@@ -222,11 +254,10 @@ def write_source(source: Any, path: str | Path, *, storage: str = "mcap") -> int
             mountings = source.mountings() if isinstance(source, BaseSource) else {}
             frame_ids: dict[str, str] = {}
             for found in source.frames():
-                frame = _with_own_frame_id(found, frame_ids)
                 if not count:
                     for frame_id, (base, T) in mountings.items():
-                        writer.add_transform(base, frame_id, frame.stamp_ns, T, static=True)
-                _write_frame(writer, frame, mountings)
+                        writer.add_transform(base, frame_id, found.stamp_ns, T, static=True)
+                write_frame(writer, found, frame_ids, mountings)
                 count += 1
     except OryxSceneError:
         if count:
@@ -243,9 +274,24 @@ def _with_own_frame_id(frame: Any, frame_ids: dict[str, str]) -> Any:
     return dataclasses.replace(frame, frame_id=frame_ids[frame.camera])
 
 
-def _write_frame(
-    writer: BagWriter, frame: Any, mountings: Mapping[str, tuple[str, FloatArray]]
+def write_frame(
+    writer: BagWriter,
+    frame: Any,
+    frame_ids: dict[str, str],
+    mountings: Mapping[str, tuple[str, FloatArray]] = MappingProxyType({}),
 ) -> None:
+    """Write picture, depth, calibration and pose of one frame, as :func:`write_source` does.
+
+    Args:
+        writer: of the bag.
+        frame: to write.
+        frame_ids: of the bag's cameras so far; added to.
+        mountings: optical frame -> (base frame, T_base_camera) that are on /tf_static.
+
+    Raises:
+        OutputError: the disk is full or the folder is gone.
+    """
+    frame = _with_own_frame_id(frame, frame_ids)
     base, stamp_ns = f"/{frame.camera}", frame.stamp_ns
     frame_id = frame.frame_id
     if frame.T_fixed_camera is not None:

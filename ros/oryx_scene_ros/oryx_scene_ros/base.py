@@ -34,6 +34,7 @@ from oryx_scene_ros.intake.cameras import Intake
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.output.diagnostics import AnswerLog
 from oryx_scene_ros.output.publishers import Outputs
+from oryx_scene_ros.output.recorder import RecordedAnswer, Recorder
 from oryx_scene_ros.parameters.node_parameters import Parameters
 from oryx_scene_ros.queries.query_handler import QueryHandler, Reply
 from oryx_scene_ros.queries.query_log import QueryLog, QueryRecord
@@ -114,6 +115,7 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.feeds: MessageBuffers | None = None
         self.intake: Intake | None = None
         self.outputs: Outputs | None = None
+        self.recorder: Recorder | None = None
         self.loading = False
         self.load_s = float("nan")
         self.answers = AnswerLog()
@@ -199,8 +201,24 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         if self.outputs is not None:
             self.outputs.publish_scene(kept, reply)
 
+    def _record(self, reply: Reply) -> None:
+        recorder = self.recorder
+        if recorder is None or reply.request is None:
+            return
+        failure = reply.failure
+        recorder.add(
+            RecordedAnswer(
+                self.now_ns(),
+                reply.request.question.text,
+                None if reply.kept is None else reply.kept.scene,
+                reply.answer,
+                "" if failure is None else f"{failure.code.name}: {failure.message}",
+            )
+        )
+
     def after_answer(self, query_id: str, reply: Reply) -> None:
-        """What has time until the caller has the answer: pictures, the record for a dump."""
+        """What has time until the caller has the answer: recordings, pictures, dumps."""
+        self._record(reply)
         if reply.kept is None or reply.request is None:
             return
         self.publish_scene(reply.kept, reply)

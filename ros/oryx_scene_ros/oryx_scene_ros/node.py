@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lifecycle_msgs.msg import State
@@ -28,6 +29,7 @@ from oryx_scene_ros.intake.cameras import Intake, make_feed
 from oryx_scene_ros.intake.map_updater import MapFeeder
 from oryx_scene_ros.intake.message_buffer import Bounds, LockedTransforms, MessageBuffers
 from oryx_scene_ros.output.publishers import Outputs
+from oryx_scene_ros.output.recorder import Recorder, RecordLimits
 from oryx_scene_ros.output.status import Reports
 from oryx_scene_ros.output.vision_objects import MISSING, require_vision
 from oryx_scene_ros.parameters.node_parameters import Parameters
@@ -144,6 +146,7 @@ class SceneNode(NodeBase):
             self.get_logger().warning(text)
         require_vision(settings)
         reliability(settings.text("image_reliability"))
+        RecordLimits.of(settings)
         rig_file = settings.text("rig_file")
         rig = load_rig(rig_file) if rig_file else None
         rig = with_turns(rig, {item.name: item.rotate_deg for item in settings.cameras})
@@ -185,6 +188,7 @@ class SceneNode(NodeBase):
         self.intake.start()
         for text in self.qos_overrides.unused():
             self.get_logger().warning(text)
+        self.recorder = self._new_recorder(settings)
         if self.closing.is_set():
             # What was started after close() had looked is stopped again.
             raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
@@ -224,6 +228,8 @@ class SceneNode(NodeBase):
             ended = worker.close(Code.SHUTTING_DOWN, left_s()) and ended
         if feeder is not None:
             ended = feeder.stop(left_s()) and ended
+        if self.recorder is not None:
+            ended = self.recorder.close(left_s()) and ended
         return self.asking.later.close(left_s()) and ended
 
     def _workers(self) -> list[Worker]:
@@ -262,6 +268,14 @@ class SceneNode(NodeBase):
         cameras = {item.name: make_feed(self, item) for item in settings.cameras}
         return MessageBuffers(cameras, transforms, self._bounds, rig)
 
+    def _new_recorder(self, settings: NodeSettings) -> Recorder | None:
+        folder = settings.text("record.folder")
+        if not folder:
+            return None
+        # Two robots that share a disk keep their files apart.
+        name = self.get_fully_qualified_name().strip("/").replace("/", "_")
+        return Recorder(Path(folder).expanduser().absolute(), name, RecordLimits.of(settings))
+
     def _bounds(self) -> Bounds:
         settings = self.parameters.settings()
         views = settings.pipeline.views
@@ -278,6 +292,9 @@ class SceneNode(NodeBase):
             self.get_logger().error(f"the running question has not stopped within {DRAIN_S:g} s")
         if self.helper is not None:
             self.helper.drain(Code.SHUTTING_DOWN, DRAIN_S)
+        recorder, self.recorder = self.recorder, None
+        if recorder is not None and not recorder.close(DRAIN_S):
+            self.get_logger().error(f"the recording has not ended within {DRAIN_S:g} s")
         if self.intake is not None:
             self.intake.stop()
             self.intake = None

@@ -112,6 +112,7 @@ class Reports:
             array.status.append(tf_status(node.intake, settings.pipeline.fixed_frame))
             watch = node.watch.status(settings)
             array.status += [] if watch is None else [watch]
+            array.status += [] if node.recorder is None else [node.recorder.status()]
             now_ns = node.now_ns()
             array.status += [
                 self._cameras.status(name, feed, node.intake, settings, now_ns)

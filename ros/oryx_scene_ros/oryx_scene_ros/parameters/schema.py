@@ -303,6 +303,38 @@ SPECS = (
         "dump.folder", "", "Where ~/dump_query writes; empty = `oryx_scene_dumps` in the ROS home."
     ),
     Spec("dump.keep", 4, "How many of the last questions can be dumped.", 0, 64),
+    Spec(
+        "record.folder",
+        "",
+        "Where answers and their evidence are recorded as mcap while the node is active; empty = "
+        "nowhere.",
+        read_only=True,
+    ),
+    Spec(
+        "record.split_mib",
+        256,
+        "A new file is begun when one is this large, MiB.",
+        1,
+        65536,
+        read_only=True,
+    ),
+    Spec(
+        "record.max_mib",
+        4096,
+        "Most that all recordings of this node in the folder take, MiB; the oldest goes first, "
+        "also of earlier runs. At least twice record.split_mib.",
+        2,
+        16777216,
+        read_only=True,
+    ),
+    Spec(
+        "record.keep_free_mib",
+        1024,
+        "Nothing is written while less than this is free on the disk, MiB.",
+        0,
+        16777216,
+        read_only=True,
+    ),
 )
 BY_NAME = {spec.name: spec for spec in SPECS}
 
