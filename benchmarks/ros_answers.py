@@ -118,7 +118,7 @@ def cancel(bench: Any, count: int, *, scene_id: str = "") -> dict[str, float]:
 
 def delivery(count: int) -> dict[str, float]:
     """From the model's last word to the result at the caller, with nothing else ticking."""
-    from fakes import FakeAnswerer
+    from fake_answerer import FakeAnswerer
 
     bench = node_with(FakeAnswerer(), depth=False, marks__enabled=False, report_period_s=60.0)
     waits = []
@@ -158,7 +158,7 @@ def busy(bench: Any, count: int) -> dict[str, float]:
 def burst(clients: int = 8, each: int = 8) -> dict[str, Any]:
     """Goals of several clients all at once: how many get an answer, BUSY, or nothing."""
     import rclpy
-    from fakes import FakeAnswerer
+    from fake_answerer import FakeAnswerer
     from harness import Spinner, action_client
     from oryx_scene_msgs.action import AskScene
 
@@ -220,7 +220,7 @@ def with_fake(
     label: str, count: int, *, depth: bool = False, marks: bool = True, **parameters: Any
 ) -> dict[str, Any]:
     """Where the time goes around an engine that answers at once."""
-    from fakes import FakeAnswerer
+    from fake_answerer import FakeAnswerer
 
     bench = node_with(FakeAnswerer(), depth=depth, marks__enabled=marks, **parameters)
     try:
@@ -234,7 +234,7 @@ def with_fake(
 
 def refused(count: int) -> dict[str, float]:
     """BUSY, with the queue that holds nobody."""
-    from fakes import FakeAnswerer
+    from fake_answerer import FakeAnswerer
 
     bench = node_with(FakeAnswerer(), depth=False, marks__enabled=False, queue__capacity=0)
     try:

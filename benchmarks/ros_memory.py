@@ -116,7 +116,7 @@ def main() -> None:
 
     rclpy.init()
     if args.fake:
-        from fakes import FakeAnswerer
+        from fake_answerer import FakeAnswerer
 
         answerer: Any = FakeAnswerer()
     else:

@@ -26,7 +26,7 @@ def child(args: argparse.Namespace) -> None:
     # The parent has put the profile, or none, into this process's environment.
     prepare_environment(profile=False)
     import rclpy
-    from fakes import FakeAnswerer
+    from fake_answerer import FakeAnswerer
     from oryx_scene_ros.main import _spin
     from oryx_scene_ros.node import SceneNode
     from rclpy.executors import SingleThreadedExecutor

@@ -20,7 +20,7 @@ from oryx_scene_ros.output import vision_objects
 from oryx_scene_ros.parameters.schema import all_specs
 from oryx_scene_ros.parameters.settings import settings_from
 from oryx_scene_ros.queries.query_handler import QueryStage
-from test_numbers import DEPTH, places, show
+from test_map_updater import DEPTH, places, show
 
 from oryx_scene.lab.synth.render import render_views
 from oryx_scene.lab.synth.rigs import RigConfig, make_poses

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from fakes import FakeAnswerer
+from fake_answerer import FakeAnswerer
 from harness import LATCHED, transform, wait_until
 from oryx_scene_msgs.msg import Answer
 from oryx_scene_ros.error_codes import Code

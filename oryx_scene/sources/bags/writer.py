@@ -93,7 +93,7 @@ class BagWriter:
         Raises:
             OutputError: the disk is full or the folder is gone.
         """
-        storage = self._writer.storage
+        storage: Any = self._writer.storage
         try:
             # Of an mcap; a database holds nothing back but what is not yet committed.
             if storage is not None and hasattr(storage, "close_chunk"):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State
 from oryx_scene_msgs.msg import Answer
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -36,11 +38,11 @@ from oryx_scene_ros.output.diagnostics import AnswerLog
 from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.output.recorder import RecordedAnswer, Recorder
 from oryx_scene_ros.parameters.node_parameters import Parameters
+from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.query_handler import QueryHandler, Reply
 from oryx_scene_ros.queries.query_log import QueryLog, QueryRecord
 from oryx_scene_ros.queries.requests import Request
 from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
-from oryx_scene_ros.queries.watch import Watch
 from oryx_scene_ros.queries.worker import Job, Worker, WorkerClosed
 
 # How often an executor that waits for a model looks whether it is there, or the node is to end.
@@ -95,7 +97,6 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
     """
 
     parameters: Parameters
-    watch: Watch
 
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)
@@ -121,6 +122,10 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.answers = AnswerLog()
         self.store = SceneStore(on_gone=self.scene_gone)
         self.records = QueryLog()
+        # Further entries of /diagnostics while the node is active; None where there is none.
+        self.entries: list[Callable[[NodeSettings], DiagnosticStatus | None]] = [
+            lambda settings: None if self.recorder is None else self.recorder.status()
+        ]
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
 
     def now_ns(self) -> int:

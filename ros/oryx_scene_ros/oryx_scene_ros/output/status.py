@@ -110,9 +110,8 @@ class Reports:
         if node.intake is not None and node.feeds is not None:
             settings = node.parameters.settings()
             array.status.append(tf_status(node.intake, settings.pipeline.fixed_frame))
-            watch = node.watch.status(settings)
-            array.status += [] if watch is None else [watch]
-            array.status += [] if node.recorder is None else [node.recorder.status()]
+            entries = [entry(settings) for entry in node.entries]
+            array.status += [entry for entry in entries if entry is not None]
             now_ns = node.now_ns()
             array.status += [
                 self._cameras.status(name, feed, node.intake, settings, now_ns)

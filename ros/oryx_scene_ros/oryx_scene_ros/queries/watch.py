@@ -57,6 +57,7 @@ class Watch:
         self._node, self._questions, self._services = node, questions, services
         self._before: KeptScene | None = None
         self._under_way = False
+        node.entries.append(self.status)
         # Turns that come meanwhile are seen, and counted.
         group = ReentrantCallbackGroup()
         self._timer = node.create_timer(
