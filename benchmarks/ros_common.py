@@ -31,7 +31,8 @@ def prepare_environment(profile: bool = True) -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.setdefault("ROS_LOG_DIR", "/tmp/oryx_scene_ros_log")
     # The node with its callers as the tests run it.
-    for folder in (ROOT, ROOT / "ros" / "oryx_scene_ros", ROOT / "tests" / "ros"):
+    tests = ROOT / "tests"
+    for folder in (ROOT, ROOT / "ros" / "oryx_scene_ros", tests, tests / "ros"):
         sys.path.insert(0, str(folder))
 
 
