@@ -212,6 +212,7 @@ NAMES_OF_FLAGS = {
     "--choices": "choices",
     "--compression": "budget.compression",
     "--deadline": "budget.deadline_s",
+    "--detections": "camera.NAME.detections_topic",
     "--detections-topic": "camera.NAME.detections_topic",
     "--device": "model.device",
     "--dtype": "model.dtype",
