@@ -515,6 +515,7 @@ def test_qos_overrides_act_where_they_are_given_and_only_there(bench):
     # A parameter that ROS declares for good must not win over image_reliability later.
     assert robot.transition("deactivate") and robot.transition("cleanup")
     assert robot.set_parameter("image_reliability", "reliable") == ""
+    wait_until(lambda: not robot.node.count_subscribers("/left/image_raw"), "the end of the first")
     assert robot.transition("configure") and robot.transition("activate")
     wait_until(lambda: robot.node.count_subscribers("/left/image_raw"), "discovery")
     assert qos("/left/image_raw").reliability == ReliabilityPolicy.RELIABLE

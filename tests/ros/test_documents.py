@@ -1,5 +1,6 @@
 """What README.md and docs/ros.md tell users to type works as printed, beside a running node."""
 
+import json
 import os
 import re
 import subprocess
@@ -97,3 +98,22 @@ def test_every_float_has_its_unit():
         for line in path.read_text().splitlines():
             if re.match(r"float(32|64)", line):
                 assert unit.search(line.partition("#")[2]), f"{path.name}: {line}"
+
+
+def test_the_recipes_for_docker_and_pixi_name_what_there_is():
+    docker = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", "")
+    runs = re.findall(r"^RUN (.*)$", docker, re.MULTILINE)
+    assert len(runs) == 3
+    for command in runs:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+    assert (ROOT / re.search(r"--base-paths src/oryx_scene/(\S+)", docker)[1]).is_dir()
+    *_, command, _ = json.loads(re.search(r"^ENTRYPOINT (.*)$", docker, re.MULTILINE)[1])
+    subprocess.run(["bash", "-n", "-c", command], check=True)
+    pixi = (ROOT / "docker" / "pixi.toml").read_text()
+    commands = [json.loads(item) for item in re.findall(r"^cmd = (.*)$", pixi, re.MULTILINE)]
+    assert len(commands) == 3
+    for command in commands:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+    assert (ROOT / re.search(r"--base-paths (\S+)", pixi)[1]).is_dir()
+    for text in (docker, pixi):
+        assert "ros2 launch oryx_scene_ros scene.launch.py" in text

@@ -16,7 +16,7 @@ from oryx_scene_msgs.msg import Answer
 from rclpy.callback_groups import ReentrantCallbackGroup
 
 from oryx_scene.errors import OryxSceneError
-from oryx_scene.qa.wording import check_question
+from oryx_scene.qa.formats import check_question
 from oryx_scene.records import Question
 from oryx_scene_ros.error_codes import Code, Failure, NodeError
 from oryx_scene_ros.output.diagnostics import OK, WARN, status
