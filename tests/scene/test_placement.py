@@ -104,3 +104,6 @@ def test_empty_and_endless_pictures_are_refused(size):
     with pytest.raises(BudgetError, match=f"{size[1]}x{size[0]}"):
         place(*size, multiple=32, max_area=480 * 480)
     assert place(17, 272, multiple=32, max_area=480 * 480).source_width == 272
+    for height, width in ((1, 9), (9, 1)):
+        found = place(height, width, multiple=32, max_area=480 * 480)
+        assert (found.source_height, found.source_width) == (height, width)
