@@ -162,6 +162,9 @@ class Recorder:
         self.keyframes = 0
         self.warnings: dict[Warning, None] = {}
         self._alignment = alignment
+        if store.missing:
+            text = f"{store.missing} picture files that rows name are not there"
+            self.warnings[Warning("memory_pictures_missing", text)] = None
         with store.transaction():
             self._session, self._map = self._begin(source, fingerprint, alignment, fixed_frame)
             self._walls = Walls(store, self._map)
@@ -173,11 +176,6 @@ class Recorder:
     def session(self) -> int:
         """Row of the table ``sessions``."""
         return self._session
-
-    @property
-    def instances(self) -> int:
-        """Instances of the map."""
-        return len(self._tracker.instances)
 
     def _begin(
         self, source: str, fingerprint: str, alignment: Alignment, fixed_frame: str

@@ -50,11 +50,6 @@ class MemoryStore:
                 self.missing = _reconcile(self)
             self._pictures = sum(quota.picture_bytes(self))
 
-    @property
-    def writable(self) -> bool:
-        """Whether this is the writer."""
-        return self._lock is not None
-
     def __enter__(self) -> MemoryStore:
         return self
 
@@ -88,10 +83,6 @@ class MemoryStore:
         """A setting kept in the memory."""
         found = self.rows("SELECT value FROM settings WHERE key = ?", key)
         return str(found[0][0]) if found else otherwise
-
-    def set(self, key: str, value: str) -> None:
-        """Keep a setting in the memory."""
-        self.rows("INSERT OR REPLACE INTO settings VALUES (?, ?)", key, value)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -275,9 +276,21 @@ def test_a_recording_taken_in_twice_changes_nothing(memory):
     with open_memory(memory[0], write=True) as store:
         before = store.rows("SELECT sum(views), count(*) FROM intervals")[0]
         source = day(noise=SLOW_NOISE)
-        assert remember(source, store, "day").frames == 0
-        assert source.loaded == 0
+        found = remember(source, store, "day")
+        assert found.frames == 0 and source.loaded == 0 and not found.warnings
         assert tuple(store.rows("SELECT sum(views), count(*) FROM intervals")[0]) == tuple(before)
+
+
+def test_missing_pictures_are_said_and_the_rest_still_answers(memory, tmp_path):
+    folder = shutil.copytree(memory[0], tmp_path / "copy")
+    for path in folder.glob("pictures/*/*"):
+        path.unlink()
+    with open_memory(folder, write=True) as store:
+        found = remember(day(noise=SLOW_NOISE), store, "day")
+        assert [item.code for item in found.warnings] == ["memory_pictures_missing"]
+        answer = where(store, "the green cylinder")
+    assert answer.status == "seen" and answer.view_goal is not None
+    assert all(not item.picture for item in answer.evidence if item.table == "keyframes")
 
 
 def test_frames_that_are_not_localised_are_counted_and_not_recorded(tmp_path):
