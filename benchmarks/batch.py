@@ -172,7 +172,7 @@ def _say(name: str, batch: Timed, equal: str) -> None:
     print(
         f"{name}: wall {batch.run_record['wall_s']:.1f} s (answering {batch.answering:.1f} s), "
         f"busy {figures['busy'] - figures['load_model']:.1f} s, CPU of chunks "
-        f"{figures['cpu']:.1f} s with loading {figures['load_model']:.1f} s wall, "
+        f"{figures['cpu']:.1f} s beside loading {figures['load_model']:.1f} s wall, "
         f"{len(by_worker)} workers, {steady:.3f} chunks a second once all work; {equal}",
         flush=True,
     )

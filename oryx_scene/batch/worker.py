@@ -191,9 +191,10 @@ class Worker:
         return TaskResult(task.name, recorded, figures={"index": index_s, "hash": hash_s})
 
     def _answer(self, task: Task) -> TaskResult:
-        started, cpu = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
         answerer, asked = self.answerer, self._settings.replay
         load_s, self._load_s = self._load_s, 0.0
+        cpu = time.process_time()
         before, since = self._opened, time.perf_counter()
         opened = self._opened_recording(task)
         open_s, frames = time.perf_counter() - since, opened.source.frames_read
