@@ -328,6 +328,11 @@ KINDS: dict[str, Kind] = {
         "Fewer than two views have poses: marks have no 3D place.",
         "record /tf and /tf_static, or give a rig file (--rig)",
     ),
+    "memory_kept_together": Kind(
+        "note",
+        "What was measured in the forgotten place and time and outside of it cannot be told apart.",
+        "forget a larger region or span, or everything, where that must go, too",
+    ),
     "memory_map_left_out": Kind(
         "note",
         "Keyframes of sessions that a memory keeps apart are not part of the source.",

@@ -16,6 +16,7 @@ from typing import Any
 from oryx_scene.atomic_io import write_bytes
 from oryx_scene.errors import MemoryStoreError
 from oryx_scene.memory import quota, schema
+from oryx_scene.memory.vacuum import overwrite_deleted
 
 DATABASE = "memory.sqlite3"
 LOCK = "writer.lock"
@@ -46,6 +47,8 @@ class MemoryStore:
         self.missing = 0
         self._pictures = 0
         if lock is not None:
+            # What a process that was killed had begun to forget.
+            overwrite_deleted(self)
             with self.transaction():
                 self.missing = _reconcile(self)
             self._pictures = sum(quota.picture_bytes(self))
