@@ -88,6 +88,11 @@ KINDS: dict[str, Kind] = {
         "The answer says neither yes nor no.",
         "ask a question that can be answered with yes or no",
     ),
+    "answered_from_memory": Kind(
+        "note",
+        "The answer is from rows of the robot's memory, not from what the cameras see now.",
+        "the rows are in the answer's JSON; ask where a thing is to have the cameras looked at",
+    ),
     "attention_sums_rounded": Kind(
         "warning",
         "Sums of attention are rounded to half precision; a newer torch may answer differently.",

@@ -177,6 +177,11 @@ class Recorder:
         """Row of the table ``sessions``."""
         return self._session
 
+    @property
+    def map_row(self) -> int:
+        """Row of the table ``maps``."""
+        return self._map
+
     def _begin(
         self, source: str, fingerprint: str, alignment: Alignment, fixed_frame: str
     ) -> tuple[int, int]:

@@ -33,6 +33,8 @@ from oryx_scene.warning import Warning
 from oryx_scene_ros.distribution import has_ended
 from oryx_scene_ros.error_codes import Code, NodeError
 from oryx_scene_ros.intake.cameras import Intake
+from oryx_scene_ros.intake.memory_intake import MemoryIntake
+from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.output.diagnostics import AnswerLog
 from oryx_scene_ros.output.publishers import Outputs
@@ -114,6 +116,8 @@ class NodeBase(LifecycleNode):  # type: ignore[misc]  # rclpy has no types here
         self.helper: Worker | None = None
         self.desk: QueryHandler | None = None
         self.feeds: MessageBuffers | None = None
+        self.memory: MemoryWriter | None = None
+        self.memory_intake: MemoryIntake | None = None
         self.intake: Intake | None = None
         self.outputs: Outputs | None = None
         self.recorder: Recorder | None = None

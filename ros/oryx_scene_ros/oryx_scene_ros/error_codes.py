@@ -1,4 +1,4 @@
-"""Error numbers of answers (700-723), and which error of the library gets which. No rclpy here."""
+"""Error numbers of answers (700-724), and which error of the library gets which. No rclpy here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from oryx_scene.errors import (
     DeviceMemoryError,
     EngineError,
     ImageDecodeError,
+    MemoryStoreError,
     MissingExtraError,
     NoFramesError,
     OryxSceneError,
@@ -51,6 +52,7 @@ class Code(IntEnum):
     SHUTTING_DOWN = 721
     DROPPED = 722
     QUERY_NOT_FOUND = 723
+    MEMORY_FAULT = 724
 
 
 # What each number means, as in ErrorInfo.msg, and what to do; docs/ros_errors.md is made of it.
@@ -147,6 +149,10 @@ MEANINGS: dict[Code, tuple[str, str]] = {
         "dump_query: the query is not among the last ones",
         "dump sooner, or raise `dump.keep`",
     ),
+    Code.MEMORY_FAULT: (
+        "the memory is switched off, or its files cannot be read or written",
+        "set `memory.folder`; the message says what is wrong with the folder",
+    ),
 }
 
 
@@ -186,6 +192,7 @@ _CODES: tuple[tuple[type[OryxSceneError], Code], ...] = (
     # JSON without the package that keeps it to a schema: this node cannot serve that request.
     (MissingExtraError, Code.INVALID_REQUEST),
     (OutputError, Code.OUTPUT_INVALID),
+    (MemoryStoreError, Code.MEMORY_FAULT),
     (ConfigError, Code.INVALID_REQUEST),
 )
 
@@ -227,8 +234,10 @@ NAMES_OF_FLAGS = {
     "--out": "dump.folder",
     "--quantization": "model.quantization",
     "--question": "question",
+    "--quota": "memory.quota_mib",
     "--rig": "rig_file",
     "--seed": "gen.seed",
+    "--session": "memory.session",
     "--temperature": "gen.temperature",
     "--timeout": "timeout_s",
     "--top-p": "gen.top_p",

@@ -26,7 +26,10 @@ from oryx_scene_ros.convert import model_message
 from oryx_scene_ros.distribution import TFMessage, reliability, vision
 from oryx_scene_ros.error_codes import Code, NodeError, for_clients
 from oryx_scene_ros.intake.cameras import Intake, make_feed
+from oryx_scene_ros.intake.detections import LiveDetections
 from oryx_scene_ros.intake.map_updater import MapFeeder
+from oryx_scene_ros.intake.memory_intake import MemoryIntake
+from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.intake.message_buffer import Bounds, LockedTransforms, MessageBuffers
 from oryx_scene_ros.output.publishers import Outputs
 from oryx_scene_ros.output.recorder import Recorder, RecordLimits
@@ -36,6 +39,7 @@ from oryx_scene_ros.parameters.node_parameters import Parameters
 from oryx_scene_ros.parameters.qos_overrides import QosOverrides
 from oryx_scene_ros.parameters.settings import NodeSettings
 from oryx_scene_ros.queries.memory_release import give_back
+from oryx_scene_ros.queries.memory_services import MemoryServices
 from oryx_scene_ros.queries.model_loading import LoadAnswerer, load_default, load_on
 from oryx_scene_ros.queries.query_handler import QueryHandler
 from oryx_scene_ros.queries.questions import Questions
@@ -72,6 +76,7 @@ class SceneNode(NodeBase):
         self.asking = Questions(self)
         self.services_of_scenes = Services(self)
         self.watch = Watch(self, self.asking, self.services_of_scenes)
+        self.services_of_memory = MemoryServices(self, self.services_of_scenes)
         self._jump = self.get_clock().create_jump_callback(
             # Every step forward of a simulated clock is a "jump": only large ones count.
             JumpThreshold(
@@ -151,13 +156,16 @@ class SceneNode(NodeBase):
         rig = load_rig(rig_file) if rig_file else None
         rig = with_turns(rig, {item.name: item.rotate_deg for item in settings.cameras})
         # What is cheap and may be wrong comes before the model.
+        if settings.text("memory.folder"):
+            name = self.get_fully_qualified_name()
+            self.memory = MemoryWriter(self.parameters.settings, name)
         feeds = self._new_feeds(settings, rig)
         self._make_outputs(settings)
         self.worker = Worker(self._queue_changed)
         self.helper = Worker(name="oryx_scene helper")
         self._apply(settings)
         answerer = self._load_model(settings)
-        self.desk = QueryHandler(answerer, feeds, self.store, rig, self.now_ns)
+        self.desk = QueryHandler(answerer, feeds, self.store, rig, self.now_ns, memory=self.memory)
         self._say_what_is_missing()
         self._enter(State.PRIMARY_STATE_INACTIVE)
 
@@ -189,11 +197,26 @@ class SceneNode(NodeBase):
         for text in self.qos_overrides.unused():
             self.get_logger().warning(text)
         self.recorder = self._new_recorder(settings)
+        self._start_memory(self.feeds, desk.rig)
         if self.closing.is_set():
             # What was started after close() had looked is stopped again.
             raise NodeError(Code.SHUTTING_DOWN, "the node is being ended.")
         self.accepting = True
         self._enter(State.PRIMARY_STATE_ACTIVE)
+
+    def _start_memory(self, feeds: MessageBuffers, rig: Rig | None) -> None:
+        if self.memory is None:
+            return
+        self.memory.start(feeds.transforms, LiveDetections(feeds) if feeds.detected else None)
+        self.memory_intake = MemoryIntake(feeds, rig, self.parameters.settings, self.memory.offer)
+        self.memory_intake.start()
+
+    def _stop_memory(self) -> None:
+        if self.memory_intake is not None:
+            self.memory_intake.stop()
+            self.memory_intake = None
+        if self.memory is not None and not self.memory.stop():
+            self.get_logger().error("the memory's last frames are still being written")
 
     def autostart(self) -> bool:
         """Configure and activate; whether that worked."""
@@ -223,6 +246,9 @@ class SceneNode(NodeBase):
         feeder = None if desk is None else desk.feeder
         if feeder is not None:
             feeder.stop(0.0)
+        intake, memory = self.memory_intake, self.memory
+        if intake is not None:
+            intake.stop(0.0)
         ended = True
         for worker in self._workers():
             ended = worker.close(Code.SHUTTING_DOWN, left_s()) and ended
@@ -230,6 +256,10 @@ class SceneNode(NodeBase):
             ended = feeder.stop(left_s()) and ended
         if self.recorder is not None:
             ended = self.recorder.close(left_s()) and ended
+        if intake is not None:
+            ended = intake.stop(left_s()) and ended
+        if memory is not None:
+            ended = memory.stop(left_s()) and ended
         return self.asking.later.close(left_s()) and ended
 
     def _workers(self) -> list[Worker]:
@@ -301,6 +331,7 @@ class SceneNode(NodeBase):
         if self.desk is not None and self.desk.feeder is not None:
             self.desk.feeder.stop()
             self.desk.feeder = None
+        self._stop_memory()
         self.feeds = None
         self.store.clear()
         self.watch.forget()
@@ -312,6 +343,9 @@ class SceneNode(NodeBase):
         for worker in self._workers():
             worker.close(Code.SHUTTING_DOWN, DRAIN_S)
         self.worker = self.helper = self.desk = None
+        if self.memory is not None:
+            self.memory.close()
+            self.memory = None
         self.store.clear()
         self.records.clear()
         if self.outputs is not None:
@@ -352,6 +386,8 @@ class SceneNode(NodeBase):
         self.watch.forget()
         if self.desk is not None:
             self.desk.numbers.reset()
+        if self.memory is not None:
+            self.memory.new_session()
         for worker in self._workers():
             worker.stop_running(Code.CLOCK_JUMPED)
         self.reports.publish_status()

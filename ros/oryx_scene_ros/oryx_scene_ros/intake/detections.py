@@ -30,15 +30,15 @@ class LiveDetections:
         memory: numbers of earlier scenes.
     """
 
-    def __init__(self, feeds: MessageBuffers, memory: NumberMemory) -> None:
-        self._feeds, self._memory = feeds, memory
+    def __init__(self, feeds: MessageBuffers, memory: NumberMemory | None = None) -> None:
+        self._feeds, self._memory = feeds, memory or NumberMemory()
 
     def find(self, views: ViewSet, config: MarksConfig, question: str) -> MarkSet:
         """Marks of what was detected in the views; views without a message are warned of."""
         found: list[Detection] = []
         bare: dict[str, list[Frame]] = defaultdict(list)
         for frame in views.frames:
-            own = self._of_frame(frame)
+            own = self.of_frame(frame)
             if own is None:
                 bare[frame.camera].append(frame)
             else:
@@ -50,7 +50,7 @@ class LiveDetections:
         said = [self._why(name, frames) for name, frames in sorted(bare.items())]
         return dataclasses.replace(marks, warnings=(*said, *marks.warnings))
 
-    def _of_frame(self, frame: Frame) -> list[Detection] | None:
+    def of_frame(self, frame: Frame) -> list[Detection] | None:
         """What was detected in a frame; None where no message is of it."""
         kept = self._feeds.detections_of(frame.camera)
         near = [item for item in kept if abs(item.stamp_ns - frame.stamp_ns) <= SLOP_NS]

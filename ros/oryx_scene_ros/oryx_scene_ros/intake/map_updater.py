@@ -22,17 +22,14 @@ from oryx_scene.marks.instance_map.map import InstanceMap, MapConfig
 from oryx_scene.records import Frame, MarkSet, ViewSet
 from oryx_scene.scene.freeze import MarkFinder, find_marks_fresh
 from oryx_scene_ros.intake.detections import LiveDetections
-from oryx_scene_ros.intake.frame_requirements import Wanted
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
-from oryx_scene_ros.intake.moment import BufferedMoment
+from oryx_scene_ros.intake.newest_frames import NewestFrames
 from oryx_scene_ros.parameters.settings import NodeSettings
 
 log = logging.getLogger("oryx_scene_ros")
 
 # Cut views that the map keeps for freezing: of up to 16 cameras two moments each.
 MAX_VIEWS = 32
-# A camera's newest frames that are tried in one turn: depth and transforms come after the picture.
-TRIES = 8
 STOP_S = 5.0
 
 
@@ -99,8 +96,8 @@ class MapFeeder:
     ) -> None:
         self.frames = 0
         self.busy_s = 0.0
-        self._feeds, self._numbers, self._settings, self._rig = feeds, numbers, settings, rig
-        self._last: dict[str, int] = {}
+        self._feeds, self._numbers, self._settings = feeds, numbers, settings
+        self._frames = NewestFrames(feeds, rig)
         self._stop = threading.Event()
         self._clear = threading.Event()
         self._clear.set()
@@ -152,28 +149,11 @@ class MapFeeder:
                 continue
             begun = time.monotonic()
             try:
-                taken = self._take(name, settings)
+                frame = self._frames.take(name, settings)
+                taken = frame is not None and self._numbers.observe(frame, settings.pipeline.marks)
             except OryxSceneError as err:
                 log.debug("the map passes over camera '%s': %s", name, err)
                 continue
             if taken:
                 self.frames += 1
                 self.busy_s += time.monotonic() - begun
-
-    def _take(self, name: str, settings: NodeSettings) -> bool:
-        """Give the newest usable frame of a camera to the map."""
-        newest = self._feeds.cameras[name].newest_ns
-        last = self._last.get(name, 0)
-        # A clock that went back begins anew.
-        if newest is not None and newest < last:
-            last = 0
-        if newest is None or newest == last:
-            return False
-        wanted = Wanted((name,), settings.pipeline.views.max_age_s, not_before_ns=last + 1)
-        fixed_frame = settings.pipeline.fixed_frame
-        snapshot = BufferedMoment(self._feeds, wanted, fixed_frame, self._rig, newest)
-        for stub in reversed(snapshot.stubs()[-TRIES:]):
-            if snapshot.has_depth(stub) and snapshot.pose(stub) is not None:
-                self._last[name] = stub.stamp_ns
-                return self._numbers.observe(snapshot.load(stub), settings.pipeline.marks)
-        return False

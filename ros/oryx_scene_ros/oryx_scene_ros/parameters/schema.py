@@ -22,6 +22,7 @@ from oryx_scene.config import (
     settings_of,
 )
 from oryx_scene.geometry.turning import TURNS
+from oryx_scene.memory.recorder import MemoryConfig
 from oryx_scene.model.api import Limits
 
 CAMERA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
@@ -280,6 +281,74 @@ SPECS = (
         choices=("always", "changed"),
     ),
     Spec("watch.format", "text", "Of the answer.", choices=("text", "yes_no", "marks")),
+    Spec(
+        "memory.folder",
+        "",
+        "Where the robot's memory is (docs/remember.md): what stood where, when it was last seen "
+        "and first missed; made where it is missing, gone on with where it is not. Empty = none.",
+        read_only=True,
+    ),
+    Spec(
+        "memory.quota_mib",
+        2048,
+        "Most that all its files take, MiB: pictures go first, rows of things never.",
+        4,
+        16777216,
+        read_only=True,
+    ),
+    Spec(
+        "memory.session",
+        "check",
+        "How this run's poses are known to be in the memory's map: by its walls, which must be "
+        "where they were; `same`: you say so, where too little is measured; `apart`: a new map.",
+        choices=("check", "same", "apart"),
+        read_only=True,
+    ),
+    Spec(
+        "memory.base_frame",
+        "base_link",
+        "TF frame of the robot that drives: its path is the ground of view goals. Empty, or "
+        "unknown to TF = the floor below the camera.",
+        read_only=True,
+    ),
+    Spec(
+        "memory.rate_hz",
+        MemoryConfig.rate_hz,
+        "Most frames of each camera that are recorded, per second.",
+        0.1,
+        60.0,
+        read_only=True,
+    ),
+    Spec(
+        "memory.queue",
+        16,
+        "Most frames that wait to be recorded; the oldest is dropped, which /diagnostics counts.",
+        1,
+        1024,
+    ),
+    Spec(
+        "memory.localised_only",
+        MemoryConfig.localised_only,
+        "Frames whose source says that their pose is worse than the two limits below are not "
+        "recorded. Frames without a pose in fixed_frame never are.",
+        read_only=True,
+    ),
+    Spec(
+        "memory.most_shift_m",
+        MemoryConfig.most_shift_m,
+        "Largest standard deviation of a pose's place, m.",
+        0.0,
+        100.0,
+        read_only=True,
+    ),
+    Spec(
+        "memory.most_turn_rad",
+        MemoryConfig.most_turn_rad,
+        "Largest standard deviation of its rotation, rad.",
+        0.0,
+        3.2,
+        read_only=True,
+    ),
     Spec(
         "autostart",
         False,

@@ -28,8 +28,10 @@ from oryx_scene_ros.error_codes import Code, Failure, NodeError, failure_of, sto
 from oryx_scene_ros.intake.frame_gathering import gather
 from oryx_scene_ros.intake.frame_requirements import Wanted
 from oryx_scene_ros.intake.map_updater import KeptNumbers, MapFeeder
+from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.parameters.settings import NodeSettings
+from oryx_scene_ros.queries.memory_questions import Recalled
 from oryx_scene_ros.queries.requests import Request
 from oryx_scene_ros.queries.scene_store import KeptScene, SceneStore
 from oryx_scene_ros.queries.warmup import know_rates
@@ -76,7 +78,7 @@ class Reply:
         frame_id: coordinate frame of places in the answer.
         queue_s, frames_s: steady seconds; NaN where the stage did not run.
         limits: as generated with.
-        settings: as answered with.
+        recalled: of the memory, where that was asked.
     """
 
     request: Request | None
@@ -90,6 +92,7 @@ class Reply:
     queue_s: float = float("nan")
     frames_s: float = float("nan")
     limits: Limits | None = None
+    recalled: Recalled | None = None
 
 
 @dataclass
@@ -104,6 +107,7 @@ class QueryHandler:
         now: ROS time in nanoseconds.
         numbers: finds the marks, and keeps their numbers from scene to scene.
         feeder: fills the map behind them; steps aside while a scene is frozen.
+        memory: that is being written; steps aside, too.
     """
 
     answerer: Answerer
@@ -113,6 +117,7 @@ class QueryHandler:
     now: Callable[[], int]
     numbers: KeptNumbers = field(default_factory=KeptNumbers)
     feeder: MapFeeder | None = None
+    memory: MemoryWriter | None = None
     counters: dict[str, int] = field(default_factory=lambda: {"fresh": 0, "reused": 0})
 
     def ask(self, job: Job, request: Request, settings: NodeSettings, listener: Listener) -> Reply:
@@ -231,7 +236,10 @@ class QueryHandler:
         question: str,
         listener: Listener,
     ) -> KeptScene:
-        with contextlib.nullcontext() if self.feeder is None else self.feeder.aside():
+        with contextlib.ExitStack() as asides:
+            for beside in (self.feeder, self.memory):
+                if beside is not None:
+                    asides.enter_context(beside.aside())
             return self._freeze_now(job, wanted, settings, ttl_s, question, listener)
 
     def _freeze_now(

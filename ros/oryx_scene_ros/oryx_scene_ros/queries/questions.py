@@ -26,6 +26,9 @@ from oryx_scene_ros.base import NodeBase
 from oryx_scene_ros.convert import answer_message
 from oryx_scene_ros.error_codes import Code, Failure, NodeError, failure_of, stopped
 from oryx_scene_ros.output.feedback import Later, MergedFeedback
+from oryx_scene_ros.output.memory_messages import fill_recalled
+from oryx_scene_ros.queries.memory_questions import asks_memory
+from oryx_scene_ros.queries.memory_services import recalled_reply
 from oryx_scene_ros.queries.query_handler import QueryStage, Reply
 from oryx_scene_ros.queries.requests import (
     Request,
@@ -210,7 +213,9 @@ class Questions:
         self.node.require_active()
         check_cameras(request.cameras, self.node.parameters.settings())
         query = Query(self, query_id, request, send)
-        worker = self.node.worker
+        # Where no model is asked its thread may be busy.
+        recalls = self.node.memory is not None and asks_memory(request)
+        worker = self.node.helper if recalls else self.node.worker
         assert worker is not None
         self.open[query_id] = query
         try:
@@ -230,7 +235,9 @@ class Questions:
         return query
 
     def work(self, query: Query, job: Job) -> Reply:
-        """On the engine thread: answer one question."""
+        """On the engine thread, or the helper's: answer one question."""
+        if self.node.memory is not None and asks_memory(query.request):
+            return recalled_reply(self.node, query.request)
         desk = self.node.desk
         if desk is None:
             failure = Failure(Code.MODEL_NOT_LOADED, "no model is loaded.", "configure the node")
@@ -259,6 +266,8 @@ class Questions:
 
     def _finish(self, query_id: bytes, reply: Reply, elapsed_s: float) -> Answer:
         answer = answer_message(reply, query_id, self.node.now_ns(), elapsed_s)
+        if reply.recalled is not None:
+            fill_recalled(answer, reply.recalled)
         self.node.publish_answer(answer)
         return answer
 

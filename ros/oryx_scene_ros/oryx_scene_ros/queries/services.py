@@ -62,7 +62,7 @@ class Services:
             prefill = bool(request.prefill)
             # Without a prefill nothing is asked of the model, and its thread may be busy.
             where = self.node.worker if prefill else self.node.helper
-            kept = await self._in_turn(
+            kept = await self.in_turn(
                 where,
                 lambda job: self._shown(
                     self._desk().freeze(job, wanted, self._settings(), ttl_s, prefill=prefill)
@@ -120,7 +120,7 @@ class Services:
         Raises:
             NodeError: BUSY, or the node is not configured.
         """
-        return await self._in_turn(
+        return await self.in_turn(
             self.node.helper, lambda job: self._compared(job, before, wanted, settings)
         )
 
@@ -131,7 +131,7 @@ class Services:
             self.node.publish_scene(found[0])
         return found
 
-    async def _in_turn(self, worker: Worker | None, work: Callable[[Job], Any]) -> Any:
+    async def in_turn(self, worker: Worker | None, work: Callable[[Job], Any]) -> Any:
         """The result of ``work`` on a worker's thread, in turn with its other jobs."""
         if worker is None:
             raise NodeError(Code.MODEL_NOT_LOADED, "the node is not configured.")
@@ -186,7 +186,7 @@ class Services:
         try:
             record = self.node.records.get(bytes(request.query_id.uuid).hex())
             folder = self.node.dump_folder()
-            written = await self._in_turn(self.node.helper, lambda job: _write(record, folder))
+            written = await self.in_turn(self.node.helper, lambda job: _write(record, folder))
         except OryxSceneError as err:
             written = failure_of(err)
         if isinstance(written, Failure):
