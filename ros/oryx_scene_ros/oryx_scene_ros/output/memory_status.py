@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from oryx_scene_ros.intake.memory_intake import MemoryIntake
-from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.output.diagnostics import OK, WARN, status
+
+if TYPE_CHECKING:
+    from oryx_scene_ros.base import NodeBase
+    from oryx_scene_ros.parameters.settings import NodeSettings
 
 
 class MemoryReport:
-    """Remembers how many frames were dropped until the last report: what is new is said."""
+    """Remembers how many frames were dropped until the last report: what is new is said.
 
-    def __init__(self) -> None:
-        self._dropped = 0
+    Args:
+        node: whose memory it is; the report is among its entries.
+    """
 
-    def status(self, memory: MemoryWriter, intake: MemoryIntake | None) -> DiagnosticStatus:
-        """One status of the memory."""
+    def __init__(self, node: NodeBase) -> None:
+        self._node, self._dropped = node, 0
+        node.entries.append(self.status)
+
+    def status(self, settings: NodeSettings) -> DiagnosticStatus | None:
+        """For /diagnostics; None without a memory."""
+        memory, intake = self._node.memory, self._node.memory_intake
+        if memory is None:
+            return None
         dropped = memory.counts["dropped"]
         values: dict[str, object] = {
             "folder": memory.folder,

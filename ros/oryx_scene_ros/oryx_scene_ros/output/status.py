@@ -22,7 +22,6 @@ from oryx_scene_ros.output.diagnostics import (
     status,
     tf_status,
 )
-from oryx_scene_ros.output.memory_status import MemoryReport
 from oryx_scene_ros.output.publishers import latched
 
 FIRST_PERIOD_S = 1.0
@@ -34,7 +33,6 @@ class Reports:
     def __init__(self, node: NodeBase) -> None:
         self._node = node
         self._cameras = CameraReport()
-        self._memory = MemoryReport()
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = node.create_publisher(Status, "~/status", latched())
         # In a group of its own it goes on while "configure" loads a model.
@@ -109,8 +107,6 @@ class Reports:
         ]
         if node.desk is not None:
             array.status.append(map_status(node.desk))
-        if node.memory is not None:
-            array.status.append(self._memory.status(node.memory, node.memory_intake))
         if node.intake is not None and node.feeds is not None:
             settings = node.parameters.settings()
             array.status.append(tf_status(node.intake, settings.pipeline.fixed_frame))

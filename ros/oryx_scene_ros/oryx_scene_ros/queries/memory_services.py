@@ -16,6 +16,7 @@ from oryx_scene.memory.erasure import Scope
 from oryx_scene_ros.convert import error_message
 from oryx_scene_ros.error_codes import Code, Failure, NodeError, failure_of
 from oryx_scene_ros.output.memory_messages import forget_response, where_response
+from oryx_scene_ros.output.memory_status import MemoryReport
 from oryx_scene_ros.queries.memory_questions import recall
 from oryx_scene_ros.queries.query_handler import Reply
 from oryx_scene_ros.queries.requests import Request, ns_of
@@ -41,6 +42,7 @@ class MemoryServices:
 
     def __init__(self, node: NodeBase, services: Services) -> None:
         self._node, self._services = node, services
+        self._report = MemoryReport(node)
         group = ReentrantCallbackGroup()
         node.create_service(Where, "~/where", self._where, callback_group=group)
         node.create_service(Forget, "~/forget", self._forget, callback_group=group)
