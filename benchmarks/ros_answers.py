@@ -9,6 +9,7 @@ JSON line. Times in ms.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -232,6 +233,45 @@ def with_fake(
     return parts
 
 
+def beside_memory(count: int, rounds: int = 4) -> dict[str, Any]:
+    """The same questions with and without a memory that is being written, in turns.
+
+    Two nodes beside each other would slow one another down: each turn is a node of its own. Only
+    what is asked while frames are recorded counts.
+    """
+    from fake_answerer import FakeAnswerer
+
+    taken: dict[str, list[float]] = {"without": [], "with": []}
+    counts = {"frames": 0, "dropped": 0}
+    for index in range(2 * rounds):
+        kind = ("without", "with")[(index + index // 2) % 2]
+        with tempfile.TemporaryDirectory() as folder:
+            given = {"memory__folder": f"{folder}/memory"} if kind == "with" else {}
+            bench = node_with(FakeAnswerer(), depth=True, **given)
+            try:
+                if kind == "with":
+                    recorded = bench.node.memory.counts
+                    wait_for(lambda n=recorded: n["frames"] >= len(NAMES), "a recorded frame")
+                for _ in range(max(1, count // rounds)):
+                    answer = bench.ask(QUESTION, feedback=False)
+                    if answer.error.code:
+                        raise SystemExit(f"the node said: {answer.error.message}")
+                    timing = answer.timing
+                    model = timing.encode_s + timing.prefill_s + timing.decode_s
+                    taken[kind].append(timing.total_s - model)
+                if kind == "with":
+                    counts = {name: counts[name] + recorded[name] for name in counts}
+            finally:
+                bench.close()
+    found: dict[str, Any] = {kind: summary(values) for kind, values in taken.items()}
+    for kind, value in found.items():
+        print_row(f"4 RGB-D cameras, map, {kind} memory: outside model", value)
+    for name in ("p50", "p95"):
+        found[f"ratio_{name}"] = round(found["with"][name] / found["without"][name], 3)
+    print(f"with over without memory: p50 {found['ratio_p50']}, p95 {found['ratio_p95']}; {counts}")
+    return {**found, **counts}
+
+
 def refused(count: int) -> dict[str, float]:
     """BUSY, with the queue that holds nobody."""
     from fake_answerer import FakeAnswerer
@@ -298,6 +338,7 @@ def main() -> None:
                 "4 RGB-D cameras, no map", few, depth=True, marks__keep_numbers=False
             ),
             "map": lambda: with_fake("4 RGB-D cameras, map", few, depth=True),
+            "memory": lambda: beside_memory(args.count),
         }
         for name in args.parts or parts:
             result[name] = parts[name]()

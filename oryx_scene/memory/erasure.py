@@ -195,7 +195,7 @@ class _Erasure:
         others = ("labels", "places", "intervals", "absences", "sightings", "walls")
         for name in (*names, *others, "sessions", "maps"):
             self._store.rows(f"DELETE FROM {name}")
-        return Forgotten(**count)
+        return Forgotten(*count.values())
 
     def _delete(self, table: str, rows: list[int], column: str = "id") -> int:
         before = self._store.changes

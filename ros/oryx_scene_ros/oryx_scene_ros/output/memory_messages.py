@@ -67,7 +67,7 @@ def fill_recalled(message: Answer, recalled: Recalled) -> None:
     if answer.ago_s is not None:
         message.oldest_evidence_age_s = answer.ago_s
     if answer.position is not None and answer.size is not None:
-        largest = np.linalg.eigvalsh(np.reshape(answer.covariance, (3, 3))).max()
+        largest = np.linalg.eigvalsh(_numbers(answer.covariance).reshape(3, 3)).max()
         message.objects = [
             SceneObject(
                 label=answer.candidates[0].described,
