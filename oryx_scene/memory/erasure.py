@@ -60,7 +60,7 @@ class Scope:
                     hint="low must lie below high along x, y and z",
                 )
         if None not in (self.since_ns, self.until_ns) and self.begin_ns > self.end_ns:
-            raise ConfigError("the span ends before it begins.")
+            raise ConfigError("the span ends before it begins.", hint="until lies after since")
 
     @property
     def begin_ns(self) -> int:

@@ -245,7 +245,10 @@ def _check_folder(folder: Path) -> None:
 
 def _lock(folder: Path) -> sqlite3.Connection:
     """A lock that ends with the process, whatever ends it."""
-    lock = sqlite3.connect(folder / LOCK, timeout=0.0, isolation_level=None)
+    # Closed by whichever thread closes the memory.
+    lock = sqlite3.connect(
+        folder / LOCK, timeout=0.0, isolation_level=None, check_same_thread=False
+    )
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as err:

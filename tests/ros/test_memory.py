@@ -175,7 +175,9 @@ def test_a_question_in_words_is_answered_from_rows_and_says_so(driven):
     for name in ("ask", "action"):
         answer = said[name]
         assert answer.error.code == Code.NONE and answer.finish == Answer.FINISH_STOP
-        assert "red box was last seen" in answer.text and "(0.6" in answer.text
+        place = said["where"].position
+        assert "red box was last seen" in answer.text
+        assert f"({place.x:.2f}, {place.y:.2f}, {place.z:.2f}) m in 'map'" in answer.text
         assert [item.code for item in answer.warnings] == ["answered_from_memory"]
         assert "stays" in answer.warnings[0].text
         assert answer.provenance.model == "memory" and answer.header.frame_id == "map"
