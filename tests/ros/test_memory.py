@@ -346,16 +346,22 @@ def test_frames_whose_place_is_not_known_are_counted_and_not_recorded(bench, tmp
 
 
 def test_a_jump_of_time_begins_a_new_session(bench, tmp_path):
-    robot = robot_with(bench, tmp_path / "m", memory__session="same")
+    robot = robot_with(bench, tmp_path / "m")
     start_ns = robot.now() - 100 * SECOND
     drive(robot, BOTH, start_ns, 2.0)
-    robot.node.memory.new_session()
-    drive(robot, BOTH, start_ns + 50 * SECOND, 2.0)
+    jump = type("Jump", (), {"delta": type("Delta", (), {"nanoseconds": -1})})
+    robot.node._time_jumped(jump)
+    source = Drive(lambda s: BOTH, circle(seconds=8))
+    for index, stub in enumerate(source.stubs()):
+        show(robot, source.load(stub), start_ns - 50 * SECOND + index * SECOND // 2)
+    counts = robot.node.memory.counts
+    wait_until(lambda: counts["frames"] > 4, "the new session to be aligned", 60.0)
+    robot.transition("deactivate")
     with open_memory(tmp_path / "m") as store:
-        assert [row[0] for row in store.rows("SELECT alignment FROM sessions")] == [
-            "first",
-            "measured",
-        ] or store.rows("SELECT count(*) FROM sessions WHERE alignment = 'stated'")[0][0] == 1
+        found = store.rows("SELECT alignment, map, first_ns FROM sessions ORDER BY id")
+    assert [(row["alignment"], row["map"]) for row in found] == [("first", 1), ("measured", 1)]
+    # Earlier than the first one: it is another time.
+    assert found[1]["first_ns"] < found[0]["first_ns"]
 
 
 def test_a_killed_node_loses_no_frame_that_it_said_is_recorded(start, tmp_path):  # noqa: F811

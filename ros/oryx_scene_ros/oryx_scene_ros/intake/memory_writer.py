@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ class MemoryWriter:
         self._session: LiveSession | None = None
         # The map of this run, once it is known.
         self._known: Alignment | None = None
+        self._renew = False
         self._transforms: LockedTransforms | None = None
         self._detected: LiveDetections | None = None
         self._stop, self._clear = threading.Event(), threading.Event()
@@ -154,10 +156,10 @@ class MemoryWriter:
             return found
 
     def new_session(self) -> None:
-        """Time or places are others now: what is in hand is of another time."""
-        with self._writing:
-            self._begin_anew()
-            self._known = None
+        """Time or places are others now: what is in hand is of another time. Waits for nothing."""
+        with self._changed:
+            self._queue.clear()
+            self._renew = True
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -210,6 +212,9 @@ class MemoryWriter:
         with self._changed:
             found = self._queue.popleft() if self._queue else None
             answer = self._answers.popleft() if self._answers else None
+            renew, self._renew = self._renew, False
+        if renew:
+            self._session = self._known = None
         if answer is not None:
             keep_answer(self._store, *answer)
         if found is None:
@@ -225,8 +230,12 @@ class MemoryWriter:
             self._known = Alignment(self._session.map_row, "continued")
 
     def _write_all(self) -> None:
-        while self._queue or self._answers:
+        """What is in hand, as far as there is time, and the end of the session."""
+        until = time.monotonic() + STOP_S / 2.0
+        while (self._queue or self._answers) and time.monotonic() < until:
             self._write()
+        self.counts["dropped"] += len(self._queue)
+        self._queue.clear()
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -25,8 +25,6 @@ _STATUS = {
     "never": Where.Response.NEVER,
     "several": Where.Response.SEVERAL,
 }
-# What an answer names as its model where none was asked.
-MODEL = "memory"
 
 
 def where_response(response: Any, recalled: Recalled, now_ns: int) -> Any:
@@ -52,13 +50,10 @@ def where_response(response: Any, recalled: Recalled, now_ns: int) -> Any:
 
 
 def fill_recalled(message: Answer, recalled: Recalled) -> None:
-    """Put an answer of the memory into the answer of a question."""
+    """Put the place and the rows of a memory's answer into the answer of a question."""
     answer = recalled.answer
     stamp = time_message(answer.last_seen_ns or 0)
     message.header = Header(stamp=stamp, frame_id=answer.frame_id)
-    message.text, message.json = recalled.text, recalled.json
-    message.confidence = float(answer.confidence)
-    message.provenance.model = MODEL
     message.provenance.frames = [
         FrameRef(camera=row.camera, header=Header(stamp=time_message(row.stamp_ns)))
         for row in answer.evidence
@@ -79,7 +74,6 @@ def fill_recalled(message: Answer, recalled: Recalled) -> None:
                 position_covariance=_numbers(answer.covariance),
             )
         ]
-    message.warnings = [*message.warnings, *warning_messages(recalled.warnings)]
 
 
 def forget_response(response: Any, found: Forgotten) -> Any:

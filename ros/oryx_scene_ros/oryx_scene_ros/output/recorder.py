@@ -213,6 +213,9 @@ class Recorder:
             write_answer(part.writer, stamp_ns, step)
         else:
             part.writer.add_text(f"{TOPIC}/question", stamp_ns, item.question)
+            if item.answer is not None:
+                # Of the memory: there is no scene.
+                part.writer.add_text(f"{TOPIC}/answer_text", stamp_ns, item.answer.text)
         if item.failure:
             part.writer.add_text(f"{TOPIC}/answer_text", stamp_ns, f"error: {item.failure}")
         part.writer.flush()

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from oryx_scene.memory.where import WhereAnswer, where_to_dict
+from oryx_scene.records import Question, SceneAnswer
 from oryx_scene.warning import Warning
 from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.queries.requests import Request
@@ -23,6 +24,8 @@ _KINDS = (
     r"have you (ever|recently|lately|already) seen\b",
 )
 _MEMORY = re.compile("|".join(f"(?:{kind})" for kind in _KINDS), re.IGNORECASE)
+# What an answer names as its model where none was asked.
+MODEL = "memory"
 _PLACE = "{:.2f}, {:.2f}, {:.2f}"
 
 
@@ -34,16 +37,23 @@ class Recalled:
     text: str
 
     @property
-    def json(self) -> str:
-        """``oryx_scene/where/1``."""
-        return json.dumps(where_to_dict(self.answer))
-
-    @property
     def warnings(self) -> tuple[Warning, ...]:
         """Those of the answer, and the note that the model was not asked."""
         rows = ", ".join(f"{row.table} {row.row}" for row in self.answer.evidence)
         text = f"rows of the memory: {rows or 'none fits'}; the model was not asked"
         return (Warning("answered_from_memory", text), *self.answer.warnings)
+
+    def record(self, question: Question) -> SceneAnswer:
+        """The same as the answer to a question in words; its JSON is ``oryx_scene/where/1``."""
+        return SceneAnswer(
+            question,
+            self.text,
+            confidence=self.answer.confidence,
+            json=json.dumps(where_to_dict(self.answer)),
+            frame_id=self.answer.frame_id,
+            provenance={"model": MODEL},
+            warnings=self.warnings,
+        )
 
 
 def asks_memory(request: Request) -> bool:

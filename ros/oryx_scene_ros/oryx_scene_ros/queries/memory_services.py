@@ -129,7 +129,7 @@ def recalled_reply(node: NodeBase, request: Request) -> Reply:
         memory = memory_of(node)
         found = recall(memory, request.question.text, node.now_ns())
         memory.keep(found.answer, found.text)
-        return Reply(request, recalled=found)
+        return Reply(request, found.record(request.question), recalled=found)
     except OryxSceneError as err:
         return Reply(request, failure=failure_of(err))
     except Exception as err:
