@@ -181,10 +181,11 @@ class _Erasure:
 
     def _everything(self) -> Forgotten:
         names = ("instances", "stays", "keyframes", "crops", "path", "answers")
-        count = {name: self._ids(f"SELECT count(*) FROM {name}")[0] for name in names}
+        things, stays, keyframes, crops, path, answers = (
+            self._ids(f"SELECT count(*) FROM {name}")[0] for name in names
+        )
         # A thing that turned out to be another one is no second thing.
-        alias = "SELECT count(*) FROM instances WHERE same_as NOT NULL"
-        count["instances"] -= self._ids(alias)[0]
+        things -= self._ids("SELECT count(*) FROM instances WHERE same_as NOT NULL")[0]
         for table, column in FILES:
             self.files += [
                 (row[0], row[1])
@@ -195,7 +196,7 @@ class _Erasure:
         others = ("labels", "places", "intervals", "absences", "sightings", "walls")
         for name in (*names, *others, "sessions", "maps"):
             self._store.rows(f"DELETE FROM {name}")
-        return Forgotten(*count.values())
+        return Forgotten(things, stays, keyframes, crops, path, answers)
 
     def _delete(self, table: str, rows: list[int], column: str = "id") -> int:
         before = self._store.changes
