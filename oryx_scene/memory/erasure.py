@@ -21,10 +21,10 @@ import numpy as np
 
 from oryx_scene.errors import ConfigError, MemoryStoreError
 from oryx_scene.geometry.camera import normalised_rays, scaled_to
-from oryx_scene.memory.keyframes import DEPTH_UNIT_M
+from oryx_scene.memory.keyframes import DEPTH_UNIT_M, intrinsics_of
 from oryx_scene.memory.quota import FILES
 from oryx_scene.memory.vacuum import UNDER_WAY, Erasable, overwrite_deleted
-from oryx_scene.records import FloatArray, Intrinsics, Vector3
+from oryx_scene.records import FloatArray, Vector3
 from oryx_scene.warning import Warning
 
 # Depth and poses err: a surface this far outside a region may be of it.
@@ -459,9 +459,8 @@ def _crossing(T: FloatArray, rays: FloatArray, box: FloatArray) -> tuple[FloatAr
 @functools.lru_cache(maxsize=8)
 def _rays(text: str, shape: tuple[int, int] | None) -> FloatArray:
     """(n, 2) rays at z = 1 of a picture's pixels; without the shape of a depth image, of some."""
-    said = json.loads(text)
-    K, D = np.array(said["K"]), np.array(said["D"])
-    intrinsics = Intrinsics(K, said["height"], said["width"], said["distortion_model"], D)
+    intrinsics = intrinsics_of(text)
+    assert intrinsics is not None
     step = RAY_STEP_PX if shape is None else 1
     height, width = shape or (intrinsics.height, intrinsics.width)
     v, u = np.mgrid[0:height:step, 0:width:step]

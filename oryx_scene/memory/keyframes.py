@@ -194,3 +194,17 @@ def intrinsics_text(intrinsics: Intrinsics | None) -> str:
             "D": intrinsics.D.tolist(),
         }
     )
+
+
+def intrinsics_of(text: str) -> Intrinsics | None:
+    """What :func:`intrinsics_text` has written."""
+    if not text:
+        return None
+    plain = json.loads(text)
+    return Intrinsics(
+        np.array(plain["K"], np.float64),
+        plain["height"],
+        plain["width"],
+        plain["distortion_model"],
+        np.array(plain["D"], np.float64),
+    )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from oryx_scene.errors import SourceError
 from oryx_scene.geometry.camera import scaled_depth
-from oryx_scene.memory.keyframes import DEPTH_UNIT_M
+from oryx_scene.memory.keyframes import DEPTH_UNIT_M, intrinsics_of
 from oryx_scene.memory.store import DATABASE, open_memory
-from oryx_scene.records import FloatArray, Frame, Intrinsics
+from oryx_scene.records import FloatArray, Frame
 from oryx_scene.sources.base import BaseSource, FrameStub, OpenOptions, SourceKind
 from oryx_scene.sources.picture_file import decode_depth_file, decode_picture, read_file
 from oryx_scene.warning import Warning
@@ -82,7 +81,7 @@ class MemorySource(BaseSource):
             encoding="jpeg",
             depth=depth,
             depth_sha256=depth_sha256,
-            intrinsics=_intrinsics(row["intrinsics"]),
+            intrinsics=intrinsics_of(row["intrinsics"]),
             T_fixed_camera=self.pose(stub),
             fixed_frame=self._frame_id,
             pose_std=std,
@@ -96,19 +95,6 @@ class MemorySource(BaseSource):
         """Keyframes keep the calibration and poses that they were recorded with."""
         text = "keyframes of a memory keep their calibration and poses: the rig file is not used"
         self._warnings.append(Warning("rig_unused", text))
-
-
-def _intrinsics(text: str) -> Intrinsics | None:
-    if not text:
-        return None
-    plain = json.loads(text)
-    return Intrinsics(
-        np.array(plain["K"], np.float64),
-        plain["height"],
-        plain["width"],
-        plain["distortion_model"],
-        np.array(plain["D"], np.float64),
-    )
 
 
 def _open(path: Path, options: OpenOptions) -> MemorySource:
