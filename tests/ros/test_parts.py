@@ -51,7 +51,7 @@ def test_every_error_code_is_explained_once_and_as_in_the_message():
 
 
 # No question to a node comes here.
-OF_THE_COMMAND_LINE = ("batch", "cli", "lab", "memory", "replay", "view")
+OF_THE_COMMAND_LINE = ("batch", "cli", "lab", "replay", "view")
 FLAG = re.compile(r"--[a-z]")
 
 
