@@ -129,7 +129,7 @@ def forget(store: Erasable, scope: Scope, *, dry_run: bool = False) -> Forgotten
         work = _Erasure(store, scope)
         found = work.run()
         if not dry_run:
-            store.set(UNDER_WAY, "1")
+            store.rows("INSERT OR REPLACE INTO settings VALUES (?, '1')", UNDER_WAY)
     except BaseException:
         store.rows("ROLLBACK")
         raise

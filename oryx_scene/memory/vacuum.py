@@ -19,9 +19,6 @@ class Erasable(Quoted, Protocol):
     def setting(self, key: str, otherwise: str = "") -> str:
         """A setting kept in the memory."""
 
-    def set(self, key: str, value: str) -> None:
-        """Keep a setting."""
-
 
 def overwrite_deleted(store: Erasable) -> bool:
     """Overwrite what an erasure deleted, where that is still to be done.
