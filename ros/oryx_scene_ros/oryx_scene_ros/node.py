@@ -208,7 +208,7 @@ class SceneNode(NodeBase):
         if self.memory is None:
             return
         self.memory.start(feeds.transforms, LiveDetections(feeds) if feeds.detected else None)
-        self.memory_intake = MemoryIntake(feeds, rig, self.parameters.settings, self.memory.offer)
+        self.memory_intake = MemoryIntake(feeds, rig, self.parameters.settings, self.memory)
         self.memory_intake.start()
 
     def _stop_memory(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from oryx_scene.errors import OryxSceneError
 from oryx_scene.geometry.rig import Rig
 from oryx_scene.records import Frame
+from oryx_scene_ros.intake.memory_writer import MemoryWriter
 from oryx_scene_ros.intake.message_buffer import MessageBuffers
 from oryx_scene_ros.intake.newest_frames import NewestFrames
 from oryx_scene_ros.parameters.settings import NodeSettings
@@ -33,7 +34,7 @@ class MemoryIntake:
         feeds: what arrived.
         rig: calibration that wins over the topics'.
         settings: asked at every turn (fixed_frame, memory.rate_hz).
-        offer: takes a frame; must not wait.
+        memory: takes the frames, and says when others go first.
 
     Attributes:
         not_localised: turns of a camera without any frame whose place is known in fixed_frame.
@@ -44,10 +45,10 @@ class MemoryIntake:
         feeds: MessageBuffers,
         rig: Rig | None,
         settings: Callable[[], NodeSettings],
-        offer: Callable[[Frame], None],
+        memory: MemoryWriter,
     ) -> None:
         self.not_localised = 0
-        self._feeds, self._settings, self._offer = feeds, settings, offer
+        self._feeds, self._settings, self._memory = feeds, settings, memory
         self._frames = NewestFrames(feeds, rig)
         # Newest stamp of each camera that was taken or counted.
         self._since: dict[str, int] = {}
@@ -68,13 +69,15 @@ class MemoryIntake:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        self._memory.step_back()
         while not self._stop.is_set():
+            self._memory.let_pass()
             begun, period_s = time.monotonic(), 1.0
             try:
                 settings = self._settings()
                 period_s = 1.0 / settings.number("memory.rate_hz")
                 for frame in self._turn(settings):
-                    self._offer(frame)
+                    self._memory.offer(frame)
             except Exception:
                 log.exception("the memory's intake met a fault that nobody foresaw")
             self._stop.wait(max(0.0, begun + period_s - time.monotonic()))

@@ -170,6 +170,16 @@ class MemoryWriter:
         finally:
             self._clear.set()
 
+    def let_pass(self) -> None:
+        """Wait while somebody is :meth:`aside`, for a moment at most."""
+        self._clear.wait(ASIDE_S)
+
+    @staticmethod
+    def step_back() -> None:
+        """Give the calling thread a lower priority, where threads have one of their own."""
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
     @property
     def waiting(self) -> int:
         """Frames in the queue."""
@@ -183,10 +193,9 @@ class MemoryWriter:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        self.step_back()
         while self._wait():
-            self._clear.wait(ASIDE_S)
+            self.let_pass()
             try:
                 with self._writing:
                     self._write()
