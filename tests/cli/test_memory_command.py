@@ -37,7 +37,7 @@ def test_image_checkpoints_show_pictures_at_1x_only_and_have_their_own_context(c
 
 
 def test_what_no_context_holds_is_marked(capsys):
-    lines, rows = rows_of(capsys, "--context", "16384")
+    lines, rows = rows_of(capsys, "--context", "8192")
     rows = [row for row in rows if not row["model"].endswith("Image")]
     assert [row["beyond_context"] for row in rows] == [row["views"] == 1600 for row in rows]
     assert all("*" in line for line in lines if " 1600 " in line and "views:" not in line)
