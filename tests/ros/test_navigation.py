@@ -147,7 +147,7 @@ class BasicNavigator:
 def test_the_script_as_printed(bench, tmp_path, monkeypatch, placed):
     (tmp_path / "nav2_simple_commander").mkdir()
     (tmp_path / "nav2_simple_commander" / "robot_navigator.py").write_text(NAVIGATOR)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     topic = "/front/aligned_depth_to_color/image_raw"
     robot = bench(name="oryx_scene", camera__front__depth_topic=topic)
     if placed:
