@@ -10,6 +10,7 @@ rclpy here but the message of /diagnostics.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import queue
 import re
@@ -232,7 +233,10 @@ class Recorder:
     def _begin_part(self) -> _Part:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.counts["files"] += 1
-        path = self._folder / f"{self._name}_{stamp}_{self.counts['files']:04d}"
+        # A node that is activated again within a second begins to count anew.
+        numbers = itertools.count(self.counts["files"])
+        paths = (self._folder / f"{self._name}_{stamp}_{number:04d}" for number in numbers)
+        path = next(path for path in paths if not path.exists())
         return _Part(BagWriter(path, compress=True))
 
     def _make_room(self) -> None:
