@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from oryx_scene.atomic_io import write_json
 from oryx_scene.batch.task import RecordingPlan, TaskResult, plan_from_plain
-from oryx_scene.errors import OutputError, SourceError
+from oryx_scene.errors import OutputError
 from oryx_scene.replay.journal import ANSWERS, Journal, read_manifest
 from oryx_scene.replay.plan import digest
 
@@ -40,13 +40,7 @@ def read_batch(folder: Path) -> dict[str, Any]:
     Raises:
         SourceError: missing, damaged, or of another version.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise SourceError(folder, f"no readable {MANIFEST} ({err}).") from err
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise SourceError(folder, f"{MANIFEST} is not of version {SCHEMA}.")
-    return manifest
+    return read_manifest(folder, MANIFEST, SCHEMA)
 
 
 def read_plans(folder: Path) -> Iterator[RecordingPlan]:

@@ -38,18 +38,18 @@ def answer_key(at_ns: int, question_id: str) -> str:
     return f"{at_ns}/{question_id}"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a replay's folder.
+def read_manifest(folder: Path, name: str = MANIFEST, schema: str = SCHEMA) -> dict[str, Any]:
+    """The manifest of a replay's folder, or of another kind of folder by its file and version.
 
     Raises:
         SourceError: missing, damaged, or of another version.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
-        raise SourceError(folder, f"no readable {MANIFEST} ({err}).") from err
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise SourceError(folder, f"{MANIFEST} is not of version {SCHEMA}.")
+        raise SourceError(folder, f"no readable {name} ({err}).") from err
+    if not isinstance(manifest, dict) or manifest.get("schema") != schema:
+        raise SourceError(folder, f"{name} is not of version {schema}.")
     return manifest
 
 
