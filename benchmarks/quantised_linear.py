@@ -72,7 +72,7 @@ def per_output(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weight_only_int8(weight: Tensor) -> Layer:
-    """torch's int8 weights with bfloat16 activations (what torchao calls, too)."""
+    """torch's int8 weights with bfloat16 activations."""
     codes, scale = per_output(weight)
     return lambda x: torch._weight_int8pack_mm(x.bfloat16(), codes, scale), size(codes, scale)
 
@@ -87,7 +87,7 @@ def dynamic_int8(weight: Tensor) -> Layer:
 
 
 def torch_int4(weight: Tensor, group: int) -> Layer:
-    """torch's int4 weights with bfloat16 activations (what torchao calls, too)."""
+    """torch's int4 weights with bfloat16 activations."""
     groups = weight.unflatten(1, (-1, group))
     low, high = groups.amin(2), groups.amax(2)
     scale = ((high - low) / 15).bfloat16()
