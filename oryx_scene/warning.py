@@ -346,7 +346,7 @@ KINDS: dict[str, Kind] = {
     "memory_not_localised": Kind(
         "note",
         "Frames without a sure pose are not recorded in a memory.",
-        "localise the robot, or record them too (memory.localised_only: false)",
+        "localise the robot, or say that poses this unsure may be recorded (docs/remember.md)",
     ),
     "memory_pictures_missing": Kind(
         "warning",

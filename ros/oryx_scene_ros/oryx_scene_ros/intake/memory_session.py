@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from oryx_scene.config import MarksConfig
 from oryx_scene.errors import AlignmentError, TransformError
@@ -146,8 +146,5 @@ class LiveSession:
 def _config(settings: NodeSettings) -> MemoryConfig:
     """A round of all cameras is written together: a killed process loses no more."""
     step = min(len(settings.cameras), MOST_STEP)
-    given: dict[str, Any] = {
-        name: settings.others[f"memory.{name}"]
-        for name in ("rate_hz", "localised_only", "most_shift_m", "most_turn_rad")
-    }
-    return MemoryConfig(window=max(LEAST_WINDOW, 2 * step), step=step, **given)
+    rate_hz = settings.number("memory.rate_hz")
+    return MemoryConfig(window=max(LEAST_WINDOW, 2 * step), step=step, rate_hz=rate_hz)

@@ -327,29 +327,6 @@ SPECS = (
         1024,
     ),
     Spec(
-        "memory.localised_only",
-        MemoryConfig.localised_only,
-        "Frames whose source says that their pose is worse than the two limits below are not "
-        "recorded. Frames without a pose in fixed_frame never are.",
-        read_only=True,
-    ),
-    Spec(
-        "memory.most_shift_m",
-        MemoryConfig.most_shift_m,
-        "Largest standard deviation of a pose's place, m.",
-        0.0,
-        100.0,
-        read_only=True,
-    ),
-    Spec(
-        "memory.most_turn_rad",
-        MemoryConfig.most_turn_rad,
-        "Largest standard deviation of its rotation, rad.",
-        0.0,
-        3.2,
-        read_only=True,
-    ),
-    Spec(
         "autostart",
         False,
         "Configure and activate without a lifecycle manager. scene.launch.py and `oryx-scene node` "
